@@ -1,0 +1,26 @@
+# cnpd_room(NAME [DEPENDS targets...]) makes the library of one room from all its .cpp files. Files
+# below tests/, versions/ and cli/ belong to other targets.
+function(cnpd_room name)
+  cmake_parse_arguments(ROOM "" "" "DEPENDS;PRIVATE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/(versions|cli)/")
+  if(NOT sources)
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE cnpd_flags ${ROOM_DEPENDS})
+    return()
+  endif()
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC cnpd_flags ${ROOM_DEPENDS} PRIVATE ${ROOM_PRIVATE})
+endfunction()
+
+# cnpd_tests(NAME FOLDER libraries...) makes one doctest program of a folder of tests; every
+# TEST_CASE becomes a test of ctest's.
+function(cnpd_tests name folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name} ${sources} ${CMAKE_CURRENT_SOURCE_DIR}/support/main.cpp)
+  target_link_libraries(${name} PRIVATE ${ARGN} cnpd_test_support)
+  doctest_discover_tests(${name} PROPERTIES TIMEOUT 600)
+endfunction()

@@ -1,0 +1,42 @@
+// Batch normalisation over the channels of [rows,C] (rows = N*H*W), with the ReLU that follows it
+// fused where there is one. Training and evaluation share the two passes: `apply` takes scale and
+// shift, from whichever statistics they come.
+//
+//     scale = gamma * inv_std,  shift = beta - mean * scale,  inv_std = 1 / sqrt(variance + eps)
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/backend.h"
+
+namespace cnpd::kernels {
+
+// Mean and biased variance of each channel: x [rows,C] -> mean [C], variance [C]. Numerically safe
+// for |mean| >> deviation (the reference takes two passes).
+CNPD_KERNEL(void batch_norm_statistics(const float* x, std::int64_t rows, std::int64_t channels,
+                                       float* mean, float* variance))
+
+// y = relu?(x * scale + shift), [rows,C]; y may be x.
+CNPD_KERNEL(void batch_norm_apply(const float* x, std::int64_t rows, std::int64_t channels,
+                                  const float* scale, const float* shift, bool relu, float* y))
+
+// Sums over rows, with g = dy where the ReLU was open (x * scale + shift > 0; everywhere without
+// ReLU):
+//     sum_g [C] = sum g                 the gradient of beta
+//     sum_gx [C] = sum g (x - mean)     times inv_std: the gradient of gamma
+CNPD_KERNEL(void batch_norm_backward_reduce(const float* dy, const float* x, std::int64_t rows,
+                                            std::int64_t channels, const float* mean,
+                                            const float* scale, const float* shift, bool relu,
+                                            float* sum_g, float* sum_gx))
+
+// dx = a g + b x + c, per channel, g as above, plus `add` [rows,C] where given (the gradient that
+// reaches the same input along a shortcut). Training passes the a, b, c that follow from the sums;
+// evaluation passes a = scale and b = c = nullptr, which skips reading x where there is no ReLU.
+// dx may be dy or add.
+CNPD_KERNEL(void batch_norm_backward_input(const float* dy, const float* x, std::int64_t rows,
+                                           std::int64_t channels, const float* scale,
+                                           const float* shift, bool relu, const float* a,
+                                           const float* b, const float* c, const float* add,
+                                           float* dx))
+
+}  // namespace cnpd::kernels

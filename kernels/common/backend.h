@@ -1,0 +1,17 @@
+// How one kernel contract serves every backend.
+#pragma once
+
+// Declares a kernel once for each backend: `reference::f` (plain loops, sums in double, the truth
+// for tests), `cpu::f` and `cuda::f` (a GPU's, or the emulated one's, whichever the build has). All
+// three promise what the comment above the declaration says. Pointers are device pointers of that
+// backend; work on cuda is enqueued on the calling thread's current stream.
+#define CNPD_KERNEL(...)  \
+    namespace reference { \
+    __VA_ARGS__;          \
+    }                     \
+    namespace cpu {       \
+    __VA_ARGS__;          \
+    }                     \
+    namespace cuda {      \
+    __VA_ARGS__;          \
+    }

@@ -1,0 +1,37 @@
+// The outer minimisation's loss of the polarizers, with its gradient with respect to both sets of
+// logits, in one pass:
+//
+//     L =  w.clean      mean_n      CE(clean[n], label_n)                 keep clean accuracy
+//        + w.undo       mean_masked CE(adversarial[n], restored_n)        undo the push
+//        + w.strongest  mean_masked -log(1.0001 - p[n, s_n])              s: strongest class but
+//        label_n
+//        + w.target     mean_masked -log(1.0001 - p[n, target_n])
+//
+// p = softmax(adversarial); a sample is masked out of the adversarial terms where target_n < 0, and
+// their means run over the others. s_n is found from the logits and is not differentiated through;
+// it may be the target, which then counts twice. Source: NPD, arXiv 2306.16697, eq. 5-8.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/backend.h"
+
+namespace cnpd::kernels {
+
+struct DefenseLossWeights {
+    float clean = 1, undo = 0.2f, strongest = 0.2f, target = 0.2f;
+};
+
+struct DefenseLossLabels {
+    const std::int32_t* label;     // [N] ground truth
+    const std::int32_t* restored;  // [N] the class that the adversarial example is led back to
+    const std::int32_t* target;    // [N] the class it was pushed to; negative: masked
+};
+
+// Writes terms [4] (the four means, before their weights), dclean and dadversarial [N,classes].
+CNPD_KERNEL(void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
+                              const float* adversarial, const DefenseLossLabels& labels,
+                              const DefenseLossWeights& weights, float* terms, float* dclean,
+                              float* dadversarial))
+
+}  // namespace cnpd::kernels

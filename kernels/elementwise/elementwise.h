@@ -1,0 +1,28 @@
+// Loops over every element of a buffer. Outputs may be any of the inputs.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/backend.h"
+
+namespace cnpd::kernels {
+
+// y = value
+CNPD_KERNEL(void fill(float* y, std::int64_t count, float value))
+// y = alpha x
+CNPD_KERNEL(void scale(const float* x, std::int64_t count, float alpha, float* y))
+// z = x + y
+CNPD_KERNEL(void add(const float* x, const float* y, std::int64_t count, float* z))
+// y = max(x, 0); NaN stays NaN
+CNPD_KERNEL(void relu_forward(const float* x, std::int64_t count, float* y))
+// dx = dy where y > 0, else 0 (y: relu_forward's output or input)
+CNPD_KERNEL(void relu_backward(const float* dy, const float* y, std::int64_t count, float* dx))
+// sums [columns] = sums of x [rows,columns] over the rows
+CNPD_KERNEL(void sum_rows(const float* x, std::int64_t rows, std::int64_t columns, float* sums))
+// y [rows,columns] = x + row [columns]
+CNPD_KERNEL(void add_row(const float* x, const float* row, std::int64_t rows, std::int64_t columns,
+                         float* y))
+// *result = sum of x^2, accumulated in double
+CNPD_KERNEL(void sum_of_squares(const float* x, std::int64_t count, double* result))
+
+}  // namespace cnpd::kernels

@@ -1,0 +1,34 @@
+// One step of projected gradient descent on the pixels: the inner maximisation of the bi-level
+// problem (METHOD in docs), which builds the targeted adversarial example that stands in for the
+// trigger.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/backend.h"
+
+namespace cnpd::kernels {
+
+enum class PgdGradient { sign, raw, normalised };  // normalised: divided by the sample's L2 norm
+enum class PgdNorm { l2, linf, l1 };
+
+struct PgdSettings {
+    std::int64_t n = 0, pixels = 0, channels = 3;  // images [N,pixels,channels] in [0,1]
+    PgdGradient gradient = PgdGradient::sign;
+    PgdNorm norm = PgdNorm::l2;
+    float step = 0.1f;                   // eta
+    float radius = 3.0f;                 // rho, of the ball around x, per sample
+    const float* mean = nullptr;         // [channels], of the network's input normalisation
+    const float* inverse_std = nullptr;  // [channels]
+};
+
+// With x the clean images and g = dinput * inverse_std the gradient of the loss with respect to
+// pixels (dinput [N,pixels,channels]: with respect to the normalised input):
+//     d = (adversarial - x) - step * form(g);  d projected on the ball;  adversarial = clip(x + d,
+//     0, 1) input = (adversarial - mean) * inverse_std
+// The loss is descended (a targeted attack); a negative step ascends. `adversarial` is read and
+// overwritten; it starts as a copy of x. A zero gradient or d stays zero.
+CNPD_KERNEL(void pgd_step(const PgdSettings& settings, const float* x, const float* dinput,
+                          float* adversarial, float* input))
+
+}  // namespace cnpd::kernels

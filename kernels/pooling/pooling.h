@@ -1,0 +1,32 @@
+// Average and max pooling of [N,H,W,C] to [N,OH,OW,C].
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/backend.h"
+
+namespace cnpd::kernels {
+
+struct PoolingShape {
+    std::int64_t n = 0, h = 0, w = 0, c = 0;
+    std::int64_t window_h = 0, window_w = 0, stride = 1, pad = 0;
+
+    std::int64_t out_h() const { return (h + 2 * pad - window_h) / stride + 1; }
+    std::int64_t out_w() const { return (w + 2 * pad - window_w) / stride + 1; }
+};
+
+// The mean of each window. Padded zeros count, as in PyTorch's default (count_include_pad). A
+// window as large as the image is global average pooling and has a fast path.
+CNPD_KERNEL(void average_pool_forward(const PoolingShape& shape, const float* x, float* y))
+// Writes all of dx.
+CNPD_KERNEL(void average_pool_backward(const PoolingShape& shape, const float* dy, float* dx))
+
+// The largest element of each window, padding never chosen, and its position h * W + w in the image
+// (the first one where several are equal); NaN wins, as in PyTorch.
+CNPD_KERNEL(void max_pool_forward(const PoolingShape& shape, const float* x, float* y,
+                                  std::int32_t* argmax))
+// Writes all of dx: zeros, and each dy added at its argmax.
+CNPD_KERNEL(void max_pool_backward(const PoolingShape& shape, const float* dy,
+                                   const std::int32_t* argmax, float* dx))
+
+}  // namespace cnpd::kernels

@@ -1,0 +1,96 @@
+// Comparing buffers with a reference, and buffers that notice when they are written outside.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+namespace cnpd::tests {
+
+// An output buffer: filled with NaN (or the pattern 0xAB), with guards before and after.
+template <class T>
+class Guarded {
+  public:
+    explicit Guarded(std::int64_t count) : count_(count), storage_(count + 2 * kGuard) {
+        std::memset(static_cast<void*>(storage_.data()), 0xAB, storage_.size() * sizeof(T));
+        if constexpr (std::is_floating_point_v<T>)
+            std::fill_n(data(), count, std::numeric_limits<T>::quiet_NaN());
+    }
+    T* data() { return storage_.data() + kGuard; }
+    const T* data() const { return storage_.data() + kGuard; }
+    std::int64_t size() const { return count_; }
+    T& operator[](std::int64_t i) { return data()[i]; }
+    const T& operator[](std::int64_t i) const { return data()[i]; }
+    // False once something has been written outside.
+    bool intact() const {
+        std::vector<T> guard(kGuard);
+        std::memset(static_cast<void*>(guard.data()), 0xAB, kGuard * sizeof(T));
+        return !std::memcmp(storage_.data(), guard.data(), kGuard * sizeof(T)) &&
+               !std::memcmp(data() + count_, guard.data(), kGuard * sizeof(T));
+    }
+
+  private:
+    static constexpr std::int64_t kGuard = 64;
+    std::int64_t count_;
+    std::vector<T> storage_;
+};
+
+// Fresh normal numbers; every call continues the same sequence.
+inline std::vector<float> random_values(std::int64_t count, float scale = 1, float shift = 0) {
+    static std::mt19937 generator(20251122);
+    std::normal_distribution<float> normal(shift, scale);
+    std::vector<float> values(count);
+    for (float& value : values) value = normal(generator);
+    return values;
+}
+
+inline std::vector<std::int32_t> random_labels(std::int64_t count, std::int32_t classes) {
+    static std::mt19937 generator(77);
+    std::uniform_int_distribution<std::int32_t> uniform(0, classes - 1);
+    std::vector<std::int32_t> values(count);
+    for (auto& value : values) value = uniform(generator);
+    return values;
+}
+
+// |actual - expected| <= atol + rtol |expected| for every element; NaN never passes. Reports the
+// worst.
+template <class Actual, class Expected>
+void check_close(const Actual& actual, const Expected& expected, double rtol, double atol,
+                 const char* what = "") {
+    REQUIRE(static_cast<std::int64_t>(actual.size()) == static_cast<std::int64_t>(expected.size()));
+    double worst = 0;
+    std::int64_t where = -1;
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(expected.size()); ++i) {
+        const double a = actual[i], e = expected[i];
+        const double excess = std::fabs(a - e) / (atol + rtol * std::fabs(e));
+        if (!(excess <= 1) && (where < 0 || !(excess <= worst))) {
+            worst = excess;
+            where = i;
+        }
+    }
+    if (where >= 0)
+        FAIL_CHECK(
+            fmt::format("{}: element {} of {} is {}, expected {} ({:.3g} times the tolerance)",
+                        what, where, expected.size(), static_cast<double>(actual[where]),
+                        static_cast<double>(expected[where]), worst));
+}
+
+// |actual - expected|_2 / |expected|_2
+template <class Actual, class Expected>
+double relative_l2_error(const Actual& actual, const Expected& expected) {
+    double difference = 0, norm = 0;
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(expected.size()); ++i) {
+        const double a = actual[i], e = expected[i];
+        difference += (a - e) * (a - e);
+        norm += e * e;
+    }
+    return std::sqrt(difference / std::max(norm, 1e-300));
+}
+
+}  // namespace cnpd::tests
