@@ -16,12 +16,12 @@ namespace cnpd::kernels {
 CNPD_KERNEL(void batch_norm_statistics(const float* x, std::int64_t rows, std::int64_t channels,
                                        float* mean, float* variance))
 
-// y = relu?(x * scale + shift), [rows,C]; y may be x.
+// y = relu?(x * scale + shift), [rows,C]; y may be x. NaN stays NaN.
 CNPD_KERNEL(void batch_norm_apply(const float* x, std::int64_t rows, std::int64_t channels,
                                   const float* scale, const float* shift, bool relu, float* y))
 
 // Sums over rows, with g = dy where the ReLU was open (x * scale + shift > 0; everywhere without
-// ReLU):
+// ReLU, which leaves scale and shift unread):
 //     sum_g [C] = sum g                 the gradient of beta
 //     sum_gx [C] = sum g (x - mean)     times inv_std: the gradient of gamma
 CNPD_KERNEL(void batch_norm_backward_reduce(const float* dy, const float* x, std::int64_t rows,
@@ -32,6 +32,7 @@ CNPD_KERNEL(void batch_norm_backward_reduce(const float* dy, const float* x, std
 // dx = a g + b x + c, per channel, g as above, plus `add` [rows,C] where given (the gradient that
 // reaches the same input along a shortcut). Training passes the a, b, c that follow from the sums;
 // evaluation passes a = scale and b = c = nullptr, which skips reading x where there is no ReLU.
+// Without ReLU, scale and shift are not read.
 // dx may be dy or add.
 CNPD_KERNEL(void batch_norm_backward_input(const float* dy, const float* x, std::int64_t rows,
                                            std::int64_t channels, const float* scale,
