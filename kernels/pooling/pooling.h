@@ -7,7 +7,7 @@
 
 namespace cnpd::kernels {
 
-struct PoolingShape {
+struct PoolingShape {  // pad is at most half the window, so that no window is all padding
     std::int64_t n = 0, h = 0, w = 0, c = 0;
     std::int64_t window_h = 0, window_w = 0, stride = 1, pad = 0;
 
@@ -22,7 +22,7 @@ CNPD_KERNEL(void average_pool_forward(const PoolingShape& shape, const float* x,
 CNPD_KERNEL(void average_pool_backward(const PoolingShape& shape, const float* dy, float* dx))
 
 // The largest element of each window, padding never chosen, and its position h * W + w in the image
-// (the first one where several are equal); NaN wins, as in PyTorch.
+// (the first one where several are equal); NaN wins, the last one of several, as in PyTorch.
 CNPD_KERNEL(void max_pool_forward(const PoolingShape& shape, const float* x, float* y,
                                   std::int32_t* argmax))
 // Writes all of dx: zeros, and each dy added at its argmax.
