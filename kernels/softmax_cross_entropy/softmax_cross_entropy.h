@@ -8,7 +8,7 @@
 namespace cnpd::kernels {
 
 // probabilities [rows,classes] = softmax of logits [rows,classes], with the maximum subtracted
-// first
+// first; probabilities may be logits
 CNPD_KERNEL(void softmax(const float* logits, std::int64_t rows, std::int64_t classes,
                          float* probabilities))
 
@@ -19,12 +19,13 @@ CNPD_KERNEL(void softmax_cross_entropy_forward(const float* logits, const std::i
                                                std::int64_t rows, std::int64_t classes,
                                                float smoothing, float* losses))
 
-// dlogits = weight (softmax(logits) - target), zero in masked rows
+// dlogits = weight (softmax(logits) - target), zero in masked rows; dlogits may be logits
 CNPD_KERNEL(void softmax_cross_entropy_backward(const float* logits, const std::int32_t* labels,
                                                 std::int64_t rows, std::int64_t classes,
                                                 float smoothing, float weight, float* dlogits))
 
-// predictions [rows] = position of the largest logit, the first where several are equal
+// predictions [rows] = position of the largest logit, the first where several are equal;
+// NaN counts as the largest
 CNPD_KERNEL(void argmax(const float* logits, std::int64_t rows, std::int64_t classes,
                         std::int32_t* predictions))
 
