@@ -19,7 +19,9 @@ CNPD_KERNEL(void sgd_step(const SgdSettings& settings, const float* gradient, st
                           float* parameter, float* velocity))
 
 struct AdamSettings {
-    float learning_rate = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0;
+    float learning_rate = 0;
+    double beta1 = 0.9, beta2 = 0.999;  // 1 - beta2 would lose four digits in float
+    float eps = 1e-8f, weight_decay = 0;
     std::int64_t step = 1;  // counted from 1
 };
 
