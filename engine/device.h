@@ -1,0 +1,35 @@
+// Where tensors live and kernels run.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cnpd::engine {
+
+enum class Backend { cpu, cuda, emulated };
+
+struct Device {
+    Backend backend = Backend::cpu;
+    int index = 0;
+
+    // "cpu", "cuda", "cuda:1", "emulated"
+    std::string str() const;
+    bool operator==(const Device&) const = default;
+};
+
+// The device of a name as `--device` takes it. Throws InputError for a name that means nothing, and
+// DeviceError, which says how to get it, for a device that this build or machine does not have.
+Device device_from_name(std::string_view name);
+
+// The devices that work here: cuda first where there is one, cpu always.
+std::vector<Device> available_devices();
+inline Device default_device() {
+    return available_devices().front();
+}
+
+// The backends that this program was built with, usable here or not.
+std::vector<Backend> built_backends();
+std::string_view name_of(Backend backend);
+
+}  // namespace cnpd::engine

@@ -1,0 +1,32 @@
+// From a device to the backend's functions. The only place, with engine/storage.cpp and
+// engine/device.cpp, that knows which backends a build has.
+#pragma once
+
+#include <cstddef>
+
+#include "engine/device.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::engine {
+
+// Throws DeviceError.
+[[noreturn]] void no_such_backend(Device device, const char* kernel);
+
+// Plain copies between host and device memory, ordered with the device's kernels.
+namespace copy_memory {
+void host_to_device(void* target, const void* source, std::size_t bytes, Device device);
+void device_to_host(void* target, const void* source, std::size_t bytes, Device device);
+void device_to_device(void* target, const void* source, std::size_t bytes, Device device);
+void set_zero(void* target, std::size_t bytes, Device device);
+}  // namespace copy_memory
+
+}  // namespace cnpd::engine
+
+// Calls the kernel of this name of the device's backend: CNPD_RUN(x.device(), add, px, py, n, pz).
+#define CNPD_RUN(device, kernel, ...)                           \
+    do {                                                        \
+        if ((device).backend == ::cnpd::engine::Backend::cpu)   \
+            ::cnpd::kernels::cpu::kernel(__VA_ARGS__);          \
+        else                                                    \
+            ::cnpd::engine::no_such_backend((device), #kernel); \
+    } while (false)

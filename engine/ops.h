@@ -1,0 +1,80 @@
+// The operations of the engine: each validates its arguments, runs the backend's kernel and, where
+// a gradient may be wanted, records itself on the tape. One file each in engine/ops/.
+//
+// Activations are [N,H,W,C] and filters [K,R,S,C], float32, all on one device. Every function
+// throws ShapeError for arguments that do not fit and DeviceError where a backend lacks the kernel.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/tensor.h"
+
+namespace cnpd::engine::ops {
+
+struct ConvolutionOptions {
+    std::int64_t stride = 1, padding = 0;
+    Tensor bias{};      // [K], optional
+    Tensor residual{};  // [N,OH,OW,K], optional: added to the result
+    bool relu = false;  // after bias and residual
+};
+// x [N,H,W,C], filter [K,R,S,C] -> [N,OH,OW,K]
+Tensor convolution(const Tensor& x, const Tensor& filter, const ConvolutionOptions& options = {});
+
+// x [N,in], weight [out,in], bias [out] (may be undefined) -> x weight^T + bias, [N,out]
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+struct BatchNorm {
+    Tensor gamma, beta;                     // [C]
+    Tensor running_mean, running_variance;  // [C]; training updates them in place
+    bool training = false;
+    float momentum = 0.1f;  // of the running statistics; the variance recorded there is unbiased
+    float eps = 1e-5f;
+    bool relu = false;  // fused behind
+};
+// x [...,C] -> the same shape. Training normalises with the batch's statistics, evaluation with the
+// running ones.
+Tensor batch_norm(const Tensor& x, const BatchNorm& parameters);
+
+// relu?(x * scale + shift) with constants [C] that need no gradient.
+Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift, bool relu = false);
+
+Tensor relu(const Tensor& x);
+// x + y, of the same shape
+Tensor add(const Tensor& x, const Tensor& y);
+// alpha x
+Tensor scale(const Tensor& x, float alpha);
+// The same elements in another shape.
+Tensor reshape(const Tensor& x, const Shape& shape);
+
+struct PoolingOptions {
+    std::int64_t window = 2, stride = 2, padding = 0;
+};
+Tensor average_pool(const Tensor& x, const PoolingOptions& options);
+Tensor max_pool(const Tensor& x, const PoolingOptions& options);
+// [N,H,W,C] -> [N,C]
+Tensor global_average_pool(const Tensor& x);
+
+// The mean (or sum) over rows of -log softmax(logits)[label]; a scalar, shape []. Rows with a
+// negative label are masked: they add nothing and do not count in the mean.
+struct CrossEntropyOptions {
+    float label_smoothing = 0;
+    bool sum = false;
+};
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels,
+                     const CrossEntropyOptions& options = {});
+// [rows,classes], not recorded
+Tensor softmax(const Tensor& logits);
+// int32 [rows], not recorded
+Tensor argmax(const Tensor& logits);
+// The number of equal elements of two int32 tensors.
+std::int64_t count_equal(const Tensor& a, const Tensor& b);
+
+// a [...,A] beside b [...,B] -> [...,A+B]
+Tensor concatenate(const Tensor& a, const Tensor& b);
+// table [rows,...], indices int32 [count] -> [count,...]. Also gathers rows of any float tensor.
+Tensor embedding(const Tensor& table, const Tensor& indices);
+
+// The sum of squares of all elements, in double; not recorded.
+double sum_of_squares(const Tensor& x);
+
+}  // namespace cnpd::engine::ops

@@ -1,0 +1,41 @@
+// Argument checks that the operations share.
+#pragma once
+
+#include <initializer_list>
+
+#include <fmt/format.h>
+
+#include "engine/tensor.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::engine::ops {
+
+// Throws ShapeError unless all defined tensors are on x's device.
+inline void require_same_device(const char* operation, const Tensor& x,
+                                std::initializer_list<const Tensor*> others) {
+    for (const Tensor* other : others)
+        if (other->defined() && !(other->device() == x.device()))
+            throw ShapeError(fmt::format("{}: tensors on {} and {}", operation, x.device().str(),
+                                         other->device().str()));
+}
+
+inline void require_shape(const char* operation, const char* what, const Tensor& tensor,
+                          const Shape& expected) {
+    if (!tensor.defined() || !(tensor.shape() == expected))
+        throw ShapeError(fmt::format("{}: {} is {}, expected {}", operation, what,
+                                     tensor.defined() ? tensor.shape().str() : "undefined",
+                                     expected.str()));
+}
+
+inline void require_rank(const char* operation, const char* what, const Tensor& tensor, int rank) {
+    if (!tensor.defined() || tensor.shape().rank() != rank)
+        throw ShapeError(fmt::format("{}: {} is {}, expected {} axes", operation, what,
+                                     tensor.defined() ? tensor.shape().str() : "undefined", rank));
+}
+
+// Uninitialised and of the same shape, type and device.
+inline Tensor empty_like(const Tensor& x) {
+    return Tensor::empty(x.shape(), x.dtype(), x.device());
+}
+
+}  // namespace cnpd::engine::ops

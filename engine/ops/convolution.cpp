@@ -1,0 +1,97 @@
+#include "kernels/convolution/convolution.h"
+
+#include "engine/autograd.h"
+#include "engine/dispatch.h"
+#include "engine/ops.h"
+#include "engine/ops/check.h"
+#include "kernels/elementwise/elementwise.h"
+
+namespace cnpd::engine::ops {
+namespace {
+
+using kernels::ConvolutionEpilogue;
+using kernels::ConvolutionShape;
+
+ConvolutionShape shape_of(const Tensor& x, const Tensor& filter,
+                          const ConvolutionOptions& options) {
+    require_rank("convolution", "x", x, 4);
+    require_rank("convolution", "filter", filter, 4);
+    const Shape &xs = x.shape(), &fs = filter.shape();
+    CNPD_CHECK_SHAPE(xs[3] == fs[3],
+                     fmt::format("convolution: x {} and filter {}", xs.str(), fs.str()));
+    const ConvolutionShape shape{.n = xs[0],
+                                 .h = xs[1],
+                                 .w = xs[2],
+                                 .c = xs[3],
+                                 .k = fs[0],
+                                 .r = fs[1],
+                                 .s = fs[2],
+                                 .stride = options.stride,
+                                 .pad = options.padding};
+    CNPD_CHECK_SHAPE(options.stride >= 1 && options.padding >= 0 &&
+                         shape.h + 2 * shape.pad >= shape.r && shape.w + 2 * shape.pad >= shape.s,
+                     fmt::format("convolution: filter {} is larger than x {}", fs.str(), xs.str()));
+    return shape;
+}
+
+// Undoes the ReLU of the epilogue: the gradient in front of it.
+Tensor through_relu(const Tensor& gradient, const Tensor& y) {
+    Tensor masked = empty_like(gradient);
+    CNPD_RUN(y.device(), relu_backward, gradient.data<float>(), y.data<float>(), y.elements(),
+             masked.data<float>());
+    return masked;
+}
+
+}  // namespace
+
+Tensor convolution(const Tensor& x, const Tensor& filter, const ConvolutionOptions& options) {
+    const ConvolutionShape shape = shape_of(x, filter, options);
+    const Tensor &bias = options.bias, &residual = options.residual;
+    require_same_device("convolution", x, {&filter, &bias, &residual});
+    const Shape out{shape.n, shape.out_h(), shape.out_w(), shape.k};
+    if (bias.defined()) require_shape("convolution", "bias", bias, {shape.k});
+    if (residual.defined()) require_shape("convolution", "residual", residual, out);
+
+    Tensor y = Tensor::empty(out, DType::float32, x.device());
+    const ConvolutionEpilogue epilogue{
+        .bias = bias.defined() ? bias.data<float>() : nullptr,
+        .residual = residual.defined() ? residual.data<float>() : nullptr,
+        .relu = options.relu};
+    CNPD_RUN(x.device(), convolution_forward, shape, x.data<float>(), filter.data<float>(),
+             epilogue, y.data<float>());
+    if (!should_record({&x, &filter, &bias, &residual})) return y;
+
+    // A frozen filter does not need x, a constant x does not need the filter.
+    const Tensor saved_x = filter.requires_grad() ? x.detach() : Tensor();
+    const Tensor saved_filter = x.requires_grad() ? filter.detach() : Tensor();
+    const Tensor saved_y = options.relu ? y.detach() : Tensor();
+    record("convolution", {&x, &filter, &bias, &residual}, y,
+           [=](const Tensor& gradient, GradientSink& sink) {
+               const Device device = gradient.device();
+               const Tensor dy = saved_y.defined() ? through_relu(gradient, saved_y) : gradient;
+               if (sink.wants(3)) sink.give(3, dy);
+               if (sink.wants(2)) {
+                   Tensor dbias = Tensor::empty({shape.k}, DType::float32, device);
+                   CNPD_RUN(device, sum_rows, dy.data<float>(), dy.elements() / shape.k, shape.k,
+                            dbias.data<float>());
+                   sink.give(2, dbias);
+               }
+               if (sink.wants(1)) {
+                   Tensor dfilter =
+                       Tensor::empty({shape.k, shape.r, shape.s, shape.c}, DType::float32, device);
+                   CNPD_RUN(device, convolution_wgrad, shape, saved_x.data<float>(),
+                            dy.data<float>(), dfilter.data<float>());
+                   sink.give(1, dfilter);
+               }
+               if (sink.wants(0)) {
+                   Tensor dx =
+                       Tensor::empty({shape.n, shape.h, shape.w, shape.c}, DType::float32, device);
+                   CNPD_RUN(device, convolution_dgrad, shape, dy.data<float>(),
+                            saved_filter.data<float>(), dx.data<float>());
+                   sink.give(0, dx);
+               }
+           });
+    return y;
+}
+
+}  // namespace cnpd::engine::ops

@@ -1,0 +1,76 @@
+#include "kernels/pooling/pooling.h"
+
+#include "engine/autograd.h"
+#include "engine/dispatch.h"
+#include "engine/ops.h"
+#include "engine/ops/check.h"
+
+namespace cnpd::engine::ops {
+namespace {
+
+using kernels::PoolingShape;
+
+PoolingShape shape_of(const char* operation, const Tensor& x, const PoolingOptions& options) {
+    require_rank(operation, "x", x, 4);
+    const PoolingShape shape{.n = x.shape()[0],
+                             .h = x.shape()[1],
+                             .w = x.shape()[2],
+                             .c = x.shape()[3],
+                             .window_h = options.window,
+                             .window_w = options.window,
+                             .stride = options.stride,
+                             .pad = options.padding};
+    CNPD_CHECK_SHAPE(
+        options.stride >= 1 && options.window >= 1 && options.padding >= 0 &&
+            2 * options.padding <= options.window && shape.h + 2 * shape.pad >= shape.window_h &&
+            shape.w + 2 * shape.pad >= shape.window_w,
+        fmt::format("{}: window {} on x {}", operation, options.window, x.shape().str()));
+    return shape;
+}
+
+Tensor average_pool_of(const Tensor& x, const PoolingShape& shape, const Shape& out) {
+    Tensor y = Tensor::empty(out, DType::float32, x.device());
+    CNPD_RUN(x.device(), average_pool_forward, shape, x.data<float>(), y.data<float>());
+    if (!should_record({&x})) return y;
+    record("average_pool", {&x}, y, [shape, in = x.shape()](const Tensor& dy, GradientSink& sink) {
+        Tensor dx = Tensor::empty(in, DType::float32, dy.device());
+        CNPD_RUN(dy.device(), average_pool_backward, shape, dy.data<float>(), dx.data<float>());
+        sink.give(0, dx);
+    });
+    return y;
+}
+
+}  // namespace
+
+Tensor average_pool(const Tensor& x, const PoolingOptions& options) {
+    const PoolingShape shape = shape_of("average_pool", x, options);
+    return average_pool_of(x, shape, {shape.n, shape.out_h(), shape.out_w(), shape.c});
+}
+
+Tensor global_average_pool(const Tensor& x) {
+    require_rank("global_average_pool", "x", x, 4);
+    const Shape& in = x.shape();
+    return average_pool_of(
+        x, {.n = in[0], .h = in[1], .w = in[2], .c = in[3], .window_h = in[1], .window_w = in[2]},
+        {in[0], in[3]});
+}
+
+Tensor max_pool(const Tensor& x, const PoolingOptions& options) {
+    const PoolingShape shape = shape_of("max_pool", x, options);
+    const Shape out{shape.n, shape.out_h(), shape.out_w(), shape.c};
+    Tensor y = Tensor::empty(out, DType::float32, x.device());
+    Tensor positions = Tensor::empty(out, DType::int32, x.device());
+    CNPD_RUN(x.device(), max_pool_forward, shape, x.data<float>(), y.data<float>(),
+             positions.data<std::int32_t>());
+    if (!should_record({&x})) return y;
+    record("max_pool", {&x}, y,
+           [shape, positions, in = x.shape()](const Tensor& dy, GradientSink& sink) {
+               Tensor dx = Tensor::empty(in, DType::float32, dy.device());
+               CNPD_RUN(dy.device(), max_pool_backward, shape, dy.data<float>(),
+                        positions.data<std::int32_t>(), dx.data<float>());
+               sink.give(0, dx);
+           });
+    return y;
+}
+
+}  // namespace cnpd::engine::ops
