@@ -1,0 +1,59 @@
+// The layers that models are made of. Names of parameters and initial values are PyTorch's, except
+// that convolutions start from He et al.'s normal distribution with fan-out, as ResNets do.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/nn/module.h"
+#include "engine/ops.h"
+#include "engine/random.h"
+
+namespace cnpd::engine::nn {
+
+struct ConvolutionSettings {
+    std::int64_t in = 0, out = 0;  // channels
+    std::int64_t kernel = 3, stride = 1, padding = 1;
+};
+
+// Without bias: batch norm follows, or makes it superfluous.
+class Convolution : public Module {
+  public:
+    Convolution(const ConvolutionSettings& settings, Generator& generator, Device device);
+    // [N,H,W,in] -> [N,OH,OW,out]; with `residual` added.
+    Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
+
+    Tensor weight;  // [K,R,S,C]
+
+    std::int64_t stride() const { return settings_.stride; }
+    std::int64_t padding() const { return settings_.padding; }
+
+  private:
+    ConvolutionSettings settings_;
+};
+
+class BatchNorm : public Module {
+  public:
+    BatchNorm(std::int64_t channels, Device device);
+    // relu(batch norm(x)), the two in one pass; statistics by training().
+    Tensor with_relu(const Tensor& x) const { return apply(x, true); }
+    Tensor operator()(const Tensor& x) const { return apply(x, false); }
+
+    Tensor weight, bias;               // gamma, beta [C]
+    Tensor running_mean, running_var;  // [C]
+    Tensor num_batches_tracked;        // int64, only kept because PyTorch's state dicts have it
+    static constexpr float kEps = 1e-5f;
+
+  private:
+    Tensor apply(const Tensor& x, bool relu) const;
+};
+
+class Linear : public Module {
+  public:
+    Linear(std::int64_t in, std::int64_t out, Generator& generator, Device device);
+    // [N,in] -> [N,out]
+    Tensor operator()(const Tensor& x) const { return ops::linear(x, weight, bias); }
+
+    Tensor weight, bias;
+};
+
+}  // namespace cnpd::engine::nn

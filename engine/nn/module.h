@@ -1,0 +1,65 @@
+// Modules: trees of named parameters and buffers, with PyTorch's names.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace cnpd::engine::nn {
+
+// How a tensor's axes are ordered on disk, where PyTorch's layouts are used.
+enum class DiskLayout {
+    same,    // vectors, and [out,in] matrices
+    filter,  // [K,R,S,C] here, [K,C,R,S] on disk
+};
+
+struct NamedTensor {
+    std::string name;  // "layer1.0.bn1.weight"
+    Tensor tensor;
+    DiskLayout layout = DiskLayout::same;
+    bool trainable = true;  // a parameter; else a buffer
+};
+
+// Owns parameters and buffers and knows its children. Neither copied nor moved, since parents keep
+// pointers to their children.
+class Module {
+  public:
+    Module() = default;
+    virtual ~Module() = default;
+    Module(const Module&) = delete;
+    Module& operator=(const Module&) = delete;
+
+    // All parameters and buffers of the module and its children, in order of registration.
+    std::vector<NamedTensor> state() const;
+    // The parameters only, as handles: changing their data changes the module.
+    std::vector<Tensor> parameters() const;
+    std::int64_t parameter_count() const;
+
+    // Whether batch norm uses the batch's statistics (and dropout drops); for children too.
+    void train(bool training = true);
+    void eval() { train(false); }
+    bool training() const { return training_; }
+
+    // Whether the parameters require gradients. A frozen module costs no weight gradients.
+    void set_requires_grad(bool required);
+    void zero_grad();
+
+  protected:
+    Tensor register_parameter(std::string name, Tensor tensor,
+                              DiskLayout layout = DiskLayout::same);
+    Tensor register_buffer(std::string name, Tensor tensor);
+    void register_module(std::string name, Module& child);
+
+  private:
+    void collect(const std::string& prefix, std::vector<NamedTensor>& into) const;
+
+    std::vector<NamedTensor> own_;
+    std::vector<std::pair<std::string, Module*>> children_;
+    bool training_ = true;
+};
+
+}  // namespace cnpd::engine::nn
