@@ -15,6 +15,7 @@
 
 namespace cnpd::kernels {
 
+// Everywhere below labels [N] lie in [0, classes).
 struct PolarizerShape {
     std::int64_t n = 0, positions = 0, channels = 0;
     std::int64_t classes = 1;  // number of maps; 1: shared by all samples, labels may be null

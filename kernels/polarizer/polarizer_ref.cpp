@@ -1,0 +1,91 @@
+#include <cmath>
+
+#include "kernels/polarizer/polarizer.h"
+
+namespace cnpd::kernels::reference {
+
+void polarizer_fold(std::int64_t classes, std::int64_t channels,
+                    const PolarizerParameters& parameters, float* a, float* b) {
+    for (std::int64_t row = 0; row < classes * channels; ++row) {
+        const double scale =
+            parameters.gamma[row] / std::sqrt(double{parameters.variance[row]} + parameters.eps);
+        for (std::int64_t j = 0; j < channels; ++j)
+            a[row * channels + j] =
+                static_cast<float>(scale * parameters.weight[row * channels + j]);
+        b[row] = static_cast<float>(parameters.beta[row] - parameters.mean[row] * scale);
+    }
+}
+
+void polarizer_fold_backward(std::int64_t classes, std::int64_t channels,
+                             const PolarizerParameters& parameters, const float* da,
+                             const float* db, float* dweight, float* dgamma, float* dbeta) {
+    for (std::int64_t row = 0; row < classes * channels; ++row) {
+        const double inverse_std = 1 / std::sqrt(double{parameters.variance[row]} + parameters.eps);
+        const double scale = parameters.gamma[row] * inverse_std;
+        double dscale = -double{parameters.mean[row]} * db[row];
+        for (std::int64_t i = row * channels; i < (row + 1) * channels; ++i) {
+            dscale += double{da[i]} * parameters.weight[i];
+            dweight[i] = static_cast<float>(scale * da[i]);
+        }
+        dgamma[row] = static_cast<float>(dscale * inverse_std);
+        dbeta[row] = db[row];
+    }
+}
+
+void polarizer_forward(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+                       const float* weights, bool accumulate, const float* a, const float* b,
+                       float* out) {
+    const std::int64_t channels = shape.channels;
+    for (std::int64_t n = 0; n < shape.n; ++n) {
+        const std::int64_t label = labels ? labels[n] : 0;
+        const double weight = weights ? weights[n] : 1.0;
+        for (std::int64_t p = 0; p < shape.positions; ++p) {
+            const std::int64_t at = (n * shape.positions + p) * channels;
+            for (std::int64_t i = 0; i < channels; ++i) {
+                const float* row = a + (label * channels + i) * channels;
+                double sum = b[label * channels + i];
+                for (std::int64_t j = 0; j < channels; ++j) sum += double{row[j]} * z[at + j];
+                out[at + i] = static_cast<float>(weight * sum + (accumulate ? out[at + i] : 0.0));
+            }
+        }
+    }
+}
+
+void polarizer_dgrad(const PolarizerShape& shape, const float* dout, const std::int32_t* labels,
+                     const float* a, float* dz) {
+    const std::int64_t channels = shape.channels;
+    for (std::int64_t n = 0; n < shape.n; ++n) {
+        const float* map = a + (labels ? labels[n] : 0) * channels * channels;
+        for (std::int64_t p = 0; p < shape.positions; ++p) {
+            const std::int64_t at = (n * shape.positions + p) * channels;
+            for (std::int64_t j = 0; j < channels; ++j) {
+                double sum = 0;
+                for (std::int64_t i = 0; i < channels; ++i)
+                    sum += double{map[i * channels + j]} * dout[at + i];
+                dz[at + j] = static_cast<float>(sum);
+            }
+        }
+    }
+}
+
+void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
+                     const std::int32_t* labels, float* da, float* db) {
+    const std::int64_t channels = shape.channels;
+    for (std::int64_t label = 0; label < shape.classes; ++label)
+        for (std::int64_t i = 0; i < channels; ++i)
+            // j == channels stands for the bias, whose input is 1 everywhere.
+            for (std::int64_t j = 0; j <= channels; ++j) {
+                double sum = 0;
+                for (std::int64_t n = 0; n < shape.n; ++n) {
+                    if (labels && labels[n] != label) continue;
+                    for (std::int64_t p = 0; p < shape.positions; ++p) {
+                        const std::int64_t at = (n * shape.positions + p) * channels;
+                        sum += double{dout[at + i]} * (j < channels ? z[at + j] : 1.0);
+                    }
+                }
+                const std::int64_t row = label * channels + i;
+                (j < channels ? da[row * channels + j] : db[row]) = static_cast<float>(sum);
+            }
+}
+
+}  // namespace cnpd::kernels::reference
