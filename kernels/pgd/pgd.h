@@ -18,16 +18,18 @@ struct PgdSettings {
     PgdNorm norm = PgdNorm::l2;
     float step = 0.1f;                   // eta
     float radius = 3.0f;                 // rho, of the ball around x, per sample
-    const float* mean = nullptr;         // [channels], of the network's input normalisation
-    const float* inverse_std = nullptr;  // [channels]
+    const float* mean = nullptr;         // [channels], of the network's input normalisation; needed
+    const float* inverse_std = nullptr;  // [channels], needed
 };
 
 // With x the clean images and g = dinput * inverse_std the gradient of the loss with respect to
 // pixels (dinput [N,pixels,channels]: with respect to the normalised input):
-//     d = (adversarial - x) - step * form(g);  d projected on the ball;  adversarial = clip(x + d,
-//     0, 1) input = (adversarial - mean) * inverse_std
+//     d = (adversarial - x) - step * form(g)
+//     d = the point of the ball nearest to d
+//     adversarial = clip(x + d, 0, 1)                 which leaves adversarial - x inside the ball
+//     input = (adversarial - mean) * inverse_std
 // The loss is descended (a targeted attack); a negative step ascends. `adversarial` is read and
-// overwritten; it starts as a copy of x. A zero gradient or d stays zero.
+// overwritten; it starts as a copy of x. A zero gradient or d stays zero, in every form and norm.
 CNPD_KERNEL(void pgd_step(const PgdSettings& settings, const float* x, const float* dinput,
                           float* adversarial, float* input))
 

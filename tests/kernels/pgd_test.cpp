@@ -1,0 +1,206 @@
+#include "kernels/pgd/pgd.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/compare.h"
+
+using namespace cnpd::kernels;
+using namespace cnpd::tests;
+
+namespace {
+
+const std::vector<float> kMean{0.49f, 0.48f, 0.45f}, kInverseStd{4.05f, 4.1f, 3.8f};
+
+struct Case {
+    PgdSettings settings;
+    std::vector<float> x, adversarial, dinput;
+
+    explicit Case(const PgdSettings& s) : settings(s) {
+        settings.mean = kMean.data();
+        settings.inverse_std = kInverseStd.data();
+        const std::int64_t count = s.n * s.pixels * s.channels;
+        x = random_values(count, 0.4f, 0.5f);
+        adversarial = random_values(count, 0.4f, 0.5f);
+        for (auto* image : {&x, &adversarial})
+            for (float& pixel : *image) pixel = std::clamp(pixel, 0.0f, 1.0f);
+        dinput = random_values(count, 1e-3f);
+    }
+    std::int64_t sample_size() const { return settings.pixels * settings.channels; }
+};
+
+struct Result {
+    Guarded<float> adversarial, input;
+    explicit Result(const Case& c)
+        : adversarial(static_cast<std::int64_t>(c.x.size())), input(adversarial.size()) {
+        std::copy(c.adversarial.begin(), c.adversarial.end(), adversarial.data());
+    }
+};
+
+template <class Function>
+Result run(const Function& function, const Case& c) {
+    Result result(c);
+    function(c.settings, c.x.data(), c.dinput.data(), result.adversarial.data(),
+             result.input.data());
+    CHECK(result.adversarial.intact());
+    CHECK(result.input.intact());
+    return result;
+}
+
+double norm_of_difference(const Case& c, const Result& result, std::int64_t sample) {
+    double sum = 0, largest = 0;
+    for (std::int64_t i = 0; i < c.sample_size(); ++i) {
+        const std::int64_t at = sample * c.sample_size() + i;
+        const double d = std::fabs(double{result.adversarial[at]} - c.x[at]);
+        sum += c.settings.norm == PgdNorm::l2 ? d * d : d;
+        largest = std::max(largest, d);
+    }
+    if (c.settings.norm == PgdNorm::l2) return std::sqrt(sum);
+    return c.settings.norm == PgdNorm::l1 ? sum : largest;
+}
+
+constexpr PgdGradient kForms[] = {PgdGradient::sign, PgdGradient::raw, PgdGradient::normalised};
+constexpr PgdNorm kNorms[] = {PgdNorm::l2, PgdNorm::linf, PgdNorm::l1};
+
+// A radius that bites for the random images above, whose differences are about 0.45 a pixel.
+float biting_radius(PgdNorm norm, std::int64_t count) {
+    if (norm == PgdNorm::linf) return 0.1f;
+    const auto pixels = static_cast<float>(count);
+    return norm == PgdNorm::l2 ? 0.2f * std::sqrt(pixels) : 0.1f * pixels;
+}
+
+}  // namespace
+
+TEST_CASE("pgd: cpu agrees with the reference, and the result is inside the ball and the box") {
+    for (PgdGradient form : kForms)
+        for (PgdNorm norm : kNorms)
+            for (std::int64_t pixels : {1, 7, 64, 1024})
+                for (bool inside : {false, true}) {
+                    CAPTURE(static_cast<int>(form));
+                    CAPTURE(static_cast<int>(norm));
+                    CAPTURE(pixels);
+                    const std::int64_t channels = pixels == 7 ? 1 : 3;
+                    const float radius = inside ? 1e6f : biting_radius(norm, pixels * channels);
+                    const Case c({.n = 5,
+                                  .pixels = pixels,
+                                  .channels = channels,
+                                  .gradient = form,
+                                  .norm = norm,
+                                  .step = 0.1f,
+                                  .radius = radius});
+                    const Result expected = run(reference::pgd_step, c);
+                    const Result actual = run(cpu::pgd_step, c);
+                    check_close(actual.adversarial, expected.adversarial, 0, 2e-6, "adversarial");
+                    check_close(actual.input, expected.input, 0, 1e-5, "input");
+                    for (std::int64_t n = 0; n < c.settings.n; ++n)
+                        CHECK(norm_of_difference(c, actual, n) <=
+                              radius + 1e-6 * static_cast<double>(c.sample_size()));
+                    for (std::int64_t i = 0; i < actual.adversarial.size(); ++i) {
+                        CHECK(actual.adversarial[i] >= 0);
+                        CHECK(actual.adversarial[i] <= 1);
+                    }
+                }
+}
+
+TEST_CASE("pgd: the first sign step moves every pixel by eta against the gradient") {
+    Case c({.n = 3, .pixels = 10, .step = 0.1f, .radius = 100});
+    c.adversarial = c.x;
+    for (const auto& function : {reference::pgd_step, cpu::pgd_step}) {
+        const Result result = run(function, c);
+        for (std::int64_t i = 0; i < result.adversarial.size(); ++i) {
+            const float step = c.dinput[i] > 0 ? -0.1f : 0.1f;
+            const float expected = std::clamp(c.x[i] + step, 0.0f, 1.0f);
+            CHECK(result.adversarial[i] == doctest::Approx(expected).epsilon(1e-6));
+            CHECK(result.input[i] ==
+                  doctest::Approx((expected - kMean[i % 3]) * kInverseStd[i % 3]).epsilon(1e-5));
+        }
+    }
+}
+
+TEST_CASE("pgd: the projection comes before the clip") {
+    // d = (0.6, 0.8) has norm 1 and is halved to (0.3, 0.4), of which the box takes all but
+    // (0.1, 0.4). Clipped first it would be (0.1, 0.8) and then (0.062, 0.496).
+    const float mean = 0, inverse_std = 1;
+    const PgdSettings settings{.n = 1,
+                               .pixels = 2,
+                               .channels = 1,
+                               .gradient = PgdGradient::raw,
+                               .norm = PgdNorm::l2,
+                               .step = 1,
+                               .radius = 0.5f,
+                               .mean = &mean,
+                               .inverse_std = &inverse_std};
+    const std::vector<float> x{0.9f, 0.0f}, dinput{-0.6f, -0.8f};
+    for (const auto& function : {reference::pgd_step, cpu::pgd_step}) {
+        std::vector<float> adversarial = x;
+        Guarded<float> input(2);
+        function(settings, x.data(), dinput.data(), adversarial.data(), input.data());
+        CHECK(adversarial[0] == doctest::Approx(1.0));
+        CHECK(adversarial[1] == doctest::Approx(0.4));
+        CHECK(input[0] == adversarial[0]);
+    }
+}
+
+TEST_CASE("pgd: the normalised step has the length eta, whatever the gradient's size") {
+    for (float size : {1e-30f, 1e-3f, 1e10f}) {
+        Case c({.n = 2,
+                .pixels = 50,
+                .gradient = PgdGradient::normalised,
+                .step = 0.2f,
+                .radius = 100});
+        for (float& pixel : c.x) pixel = 0.5f;
+        c.adversarial = c.x;
+        for (float& value : c.dinput) value *= size;
+        const Result result = run(cpu::pgd_step, c);
+        for (std::int64_t n = 0; n < 2; ++n)
+            CHECK(norm_of_difference(c, result, n) == doctest::Approx(0.2).epsilon(1e-5));
+    }
+}
+
+TEST_CASE("pgd: a zero gradient moves nothing") {
+    for (PgdGradient form : kForms)
+        for (PgdNorm norm : kNorms) {
+            Case c({.n = 2, .pixels = 6, .gradient = form, .norm = norm, .radius = 0.5f});
+            c.adversarial = c.x;
+            std::fill(c.dinput.begin(), c.dinput.end(), 0.0f);
+            for (const auto& function : {reference::pgd_step, cpu::pgd_step})
+                check_close(run(function, c).adversarial, c.x, 0, 1e-30, "adversarial");
+        }
+}
+
+TEST_CASE("pgd: a negative step ascends") {
+    Case c({.n = 1, .pixels = 4, .step = -0.1f});
+    c.adversarial = c.x = std::vector<float>(12, 0.5f);
+    const Result result = run(cpu::pgd_step, c);
+    for (int i = 0; i < 12; ++i) CHECK((result.adversarial[i] > 0.5f) == (c.dinput[i] > 0));
+}
+
+TEST_CASE("pgd: the L1 projection is the nearest point of the ball") {
+    // The threshold is the root of sum max(|d| - t, 0) = radius, found here by bisection.
+    Case c({.n = 6, .pixels = 21, .norm = PgdNorm::l1, .step = 0, .radius = 2});
+    for (float& pixel : c.x) pixel = 0.5f;
+    for (const auto& function : {reference::pgd_step, cpu::pgd_step}) {
+        const Result result = run(function, c);
+        for (std::int64_t n = 0; n < c.settings.n; ++n) {
+            const std::int64_t start = n * c.sample_size();
+            double low = 0, high = 1;
+            for (int i = 0; i < 60; ++i) {
+                const double middle = (low + high) / 2;
+                double sum = 0;
+                for (std::int64_t k = 0; k < c.sample_size(); ++k)
+                    sum += std::max(
+                        std::fabs(double{c.adversarial[start + k]} - c.x[start + k]) - middle, 0.0);
+                (sum > 2 ? low : high) = middle;
+            }
+            for (std::int64_t k = start; k < start + c.sample_size(); ++k) {
+                const double d = double{c.adversarial[k]} - c.x[k];
+                const double nearest = std::copysign(std::max(std::fabs(d) - low, 0.0), d);
+                CHECK(result.adversarial[k] - c.x[k] == doctest::Approx(nearest).epsilon(1e-5));
+            }
+            CHECK(norm_of_difference(c, result, n) == doctest::Approx(2).epsilon(1e-5));
+        }
+    }
+}
