@@ -3,13 +3,14 @@
 //
 //     L =  w.clean      mean_n      CE(clean[n], label_n)                 keep clean accuracy
 //        + w.undo       mean_masked CE(adversarial[n], restored_n)        undo the push
-//        + w.strongest  mean_masked -log(1.0001 - p[n, s_n])              s: strongest class but
-//        label_n
+//        + w.strongest  mean_masked -log(1.0001 - p[n, s_n])              s: strongest wrong class
 //        + w.target     mean_masked -log(1.0001 - p[n, target_n])
 //
 // p = softmax(adversarial); a sample is masked out of the adversarial terms where target_n < 0, and
-// their means run over the others. s_n is found from the logits and is not differentiated through;
-// it may be the target, which then counts twice. Source: NPD, arXiv 2306.16697, eq. 5-8.
+// their means run over the others; with all samples masked these terms are 0. s_n is the class with
+// the largest adversarial logit except label_n, the first of equals; it is not differentiated
+// through; it may be the target, which then counts twice. There are at least 2 classes. Source:
+// NPD, arXiv 2306.16697, eq. 5-8.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ struct DefenseLossWeights {
 struct DefenseLossLabels {
     const std::int32_t* label;     // [N] ground truth
     const std::int32_t* restored;  // [N] the class that the adversarial example is led back to
-    const std::int32_t* target;    // [N] the class it was pushed to; negative: masked
+    const std::int32_t* target;    // [N] the class it was pushed to; negative: masked, and
+                                   // restored is not read
 };
 
 // Writes terms [4] (the four means, before their weights), dclean and dadversarial [N,classes].
