@@ -1,0 +1,122 @@
+#include "cnpd/ops/polarizer.h"
+
+#include "engine/autograd.h"
+#include "engine/dispatch.h"
+#include "engine/ops/check.h"
+#include "kernels/polarizer/polarizer.h"
+
+namespace cnpd::ops {
+
+using engine::Device;
+using engine::DType;
+using engine::GradientSink;
+using engine::Shape;
+
+namespace {
+
+kernels::PolarizerParameters pointers(const PolarizerParameters& p) {
+    return {.weight = p.weight.data<float>(),
+            .gamma = p.gamma.data<float>(),
+            .beta = p.beta.data<float>(),
+            .mean = p.mean.data<float>(),
+            .variance = p.variance.data<float>(),
+            .eps = p.eps};
+}
+
+PolarizerParameters detached(const PolarizerParameters& p) {
+    return {.weight = p.weight.detach(),
+            .gamma = p.gamma.detach(),
+            .beta = p.beta.detach(),
+            .mean = p.mean.detach(),
+            .variance = p.variance.detach(),
+            .eps = p.eps};
+}
+
+kernels::PolarizerShape shape_of(const Tensor& z, const AffineMaps& maps) {
+    engine::ops::require_rank("polarizer", "z", z, 4);
+    const std::int64_t n = z.shape()[0], channels = z.shape()[3];
+    engine::ops::require_shape("polarizer", "maps.b", maps.b, {maps.b.shape()[0], channels});
+    engine::ops::require_same_device("polarizer", z, {&maps.a, &maps.b});
+    return {.n = n,
+            .positions = z.shape()[1] * z.shape()[2],
+            .channels = channels,
+            .classes = maps.b.shape()[0]};
+}
+
+const std::int32_t* label_pointer(const Tensor& labels) {
+    return labels.defined() ? labels.data<std::int32_t>() : nullptr;
+}
+
+}  // namespace
+
+AffineMaps fold_polarizer(const PolarizerParameters& p) {
+    engine::ops::require_rank("polarizer", "weight", p.weight, 3);
+    const std::int64_t maps = p.weight.shape()[0], channels = p.weight.shape()[1];
+    engine::ops::require_shape("polarizer", "weight", p.weight, {maps, channels, channels});
+    for (const Tensor* vector : {&p.gamma, &p.beta, &p.mean, &p.variance})
+        engine::ops::require_shape("polarizer", "a parameter", *vector, {maps, channels});
+    const Device device = p.weight.device();
+    AffineMaps folded{.a = Tensor::empty({maps, channels, channels}, DType::float32, device),
+                      .b = Tensor::empty({maps, channels}, DType::float32, device)};
+    CNPD_RUN(device, polarizer_fold, maps, channels, pointers(p), folded.a.data<float>(),
+             folded.b.data<float>());
+    return folded;
+}
+
+Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters& p,
+                const AffineMaps& maps) {
+    const kernels::PolarizerShape shape = shape_of(z, maps);
+    CNPD_CHECK_SHAPE(labels.defined() ? labels.elements() == shape.n : shape.classes == 1,
+                     "polarizer: one label for each sample");
+    const Device device = z.device();
+    Tensor out = Tensor::empty(z.shape(), DType::float32, device);
+    CNPD_RUN(device, polarizer_forward, shape, z.data<float>(), label_pointer(labels), nullptr,
+             false, maps.a.data<float>(), maps.b.data<float>(), out.data<float>());
+    if (!engine::should_record({&z, &p.weight, &p.gamma, &p.beta})) return out;
+
+    const bool trains = engine::should_record({&p.weight, &p.gamma, &p.beta});
+    engine::record("polarize", {&z, &p.weight, &p.gamma, &p.beta}, out,
+                   [=, z = trains ? z.detach() : Tensor(), parameters = detached(p)](
+                       const Tensor& dout, GradientSink& sink) {
+                       if (sink.wants(0)) {
+                           Tensor dz = Tensor::empty(dout.shape(), DType::float32, device);
+                           CNPD_RUN(device, polarizer_dgrad, shape, dout.data<float>(),
+                                    label_pointer(labels), maps.a.data<float>(), dz.data<float>());
+                           sink.give(0, dz);
+                       }
+                       if (!sink.wants(1) && !sink.wants(2) && !sink.wants(3)) return;
+                       Tensor da = Tensor::empty(maps.a.shape(), DType::float32, device);
+                       Tensor db = Tensor::empty(maps.b.shape(), DType::float32, device);
+                       CNPD_RUN(device, polarizer_wgrad, shape, z.data<float>(), dout.data<float>(),
+                                label_pointer(labels), da.data<float>(), db.data<float>());
+                       Tensor dweight = Tensor::empty(da.shape(), DType::float32, device);
+                       Tensor dgamma = Tensor::empty(db.shape(), DType::float32, device);
+                       Tensor dbeta = Tensor::empty(db.shape(), DType::float32, device);
+                       CNPD_RUN(device, polarizer_fold_backward, shape.classes, shape.channels,
+                                pointers(parameters), da.data<float>(), db.data<float>(),
+                                dweight.data<float>(), dgamma.data<float>(), dbeta.data<float>());
+                       sink.give(1, dweight);
+                       sink.give(2, dgamma);
+                       sink.give(3, dbeta);
+                   });
+    return out;
+}
+
+Tensor polarize_mixture(const Tensor& z, const Tensor& labels, const Tensor& weights,
+                        const AffineMaps& maps) {
+    const kernels::PolarizerShape shape = shape_of(z, maps);
+    engine::ops::require_rank("polarizer", "labels", labels, 2);
+    const std::int64_t terms = labels.shape()[0];
+    engine::ops::require_shape("polarizer", "labels", labels, {terms, shape.n});
+    engine::ops::require_shape("polarizer", "weights", weights, {terms, shape.n});
+    Tensor out = Tensor::empty(z.shape(), DType::float32, z.device());
+    for (std::int64_t term = 0; term < terms; ++term) {
+        const Tensor label = labels.rows(term, 1), weight = weights.rows(term, 1);
+        CNPD_RUN(z.device(), polarizer_forward, shape, z.data<float>(), label.data<std::int32_t>(),
+                 weight.data<float>(), term > 0, maps.a.data<float>(), maps.b.data<float>(),
+                 out.data<float>());
+    }
+    return out;
+}
+
+}  // namespace cnpd::ops

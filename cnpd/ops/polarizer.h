@@ -1,0 +1,38 @@
+// The polarizer as an operation of the engine; kernels/polarizer has the formulas.
+#pragma once
+
+#include "engine/tensor.h"
+
+namespace cnpd::ops {
+
+using engine::Tensor;
+
+// Parameters of `maps` polarizers over C channels.
+struct PolarizerParameters {
+    Tensor weight;          // [maps,C,C], output channel first
+    Tensor gamma, beta;     // [maps,C]
+    Tensor mean, variance;  // [maps,C], frozen statistics
+    float eps = 1e-5f;
+};
+
+// What the parameters come to: out = a z + b at every position.
+struct AffineMaps {
+    Tensor a;  // [maps,C,C]
+    Tensor b;  // [maps,C]
+};
+
+// Folds batch norm into the convolution. Not recorded: polarize() differentiates through it.
+AffineMaps fold_polarizer(const PolarizerParameters& parameters);
+
+// z [N,H,W,C] -> [N,H,W,C], each sample through the map that `labels` (int32 [N], undefined for a
+// single map) names. `maps` must be fold_polarizer(parameters). Gradients flow to z, weight, gamma
+// and beta.
+Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters& parameters,
+                const AffineMaps& maps);
+
+// Inference only: the mixture sum_j weights[:,j] (a[labels[:,j]] z + b[labels[:,j]]).
+// labels int32 [k,N] and weights [k,N]: one row for each of the k terms.
+Tensor polarize_mixture(const Tensor& z, const Tensor& labels, const Tensor& weights,
+                        const AffineMaps& maps);
+
+}  // namespace cnpd::ops

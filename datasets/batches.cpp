@@ -1,0 +1,92 @@
+#include "datasets/batches.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "engine/dispatch.h"
+#include "engine/random.h"
+#include "kernels/augmentation/augmentation.h"
+
+namespace cnpd::datasets {
+
+using engine::DType;
+using engine::Tensor;
+
+namespace {
+// The stream of Philox that orders an epoch; augmentation uses the epoch itself.
+constexpr std::uint64_t kOrderStream = std::uint64_t{1} << 32;
+}  // namespace
+
+BatchSource::BatchSource(const Images& images, const std::vector<float>& mean,
+                         const std::vector<float>& std, engine::Device device)
+    : host_labels_(images.labels) {
+    CNPD_CHECK_SHAPE(static_cast<std::int64_t>(images.labels.size()) == images.n &&
+                         static_cast<std::int64_t>(mean.size()) == images.c &&
+                         mean.size() == std.size(),
+                     "images, labels and normalisation do not fit");
+    images_ = Tensor::from(images.pixels, {images.n, images.h, images.w, images.c}, device);
+    std::vector<float> inverse(std.size());
+    std::transform(std.begin(), std.end(), inverse.begin(), [](float s) { return 1 / s; });
+    mean_ = Tensor::from(mean, {images.c}, device);
+    inverse_std_ = Tensor::from(inverse, {images.c}, device);
+}
+
+Tensor BatchSource::input(std::span<const std::int32_t> indices,
+                          const std::optional<Augmentation>& augmentation) const {
+    return gather(indices, augmentation, true);
+}
+
+Tensor BatchSource::pixels(std::span<const std::int32_t> indices,
+                           const std::optional<Augmentation>& augmentation) const {
+    return gather(indices, augmentation, false);
+}
+
+Tensor BatchSource::gather(std::span<const std::int32_t> indices,
+                           const std::optional<Augmentation>& augmentation, bool normalise) const {
+    for (const std::int32_t index : indices)
+        CNPD_CHECK(index >= 0 && index < size(), fmt::format("image {} of {}", index, size()));
+    const engine::Shape& shape = images_.shape();
+    const auto count = static_cast<std::int64_t>(indices.size());
+    const Augmentation draw = augmentation.value_or(Augmentation{});
+    const kernels::Augmentation settings{
+        .h = shape[1],
+        .w = shape[2],
+        .c = shape[3],
+        .crop_padding = draw.crop_padding,
+        .flip = draw.flip,
+        .seed = draw.seed,
+        .epoch = draw.epoch,
+        .mean = normalise ? mean_.data<float>() : nullptr,
+        .inverse_std = normalise ? inverse_std_.data<float>() : nullptr};
+    const Tensor on_device = Tensor::from(indices, {count}, device());
+    Tensor batch = Tensor::empty({count, shape[1], shape[2], shape[3]}, DType::float32, device());
+    CNPD_RUN(device(), augment, settings, images_.data<std::uint8_t>(),
+             on_device.data<std::int32_t>(), count, batch.data<float>());
+    return batch;
+}
+
+Tensor BatchSource::labels(std::span<const std::int32_t> indices) const {
+    std::vector<std::int32_t> labels;
+    labels.reserve(indices.size());
+    for (const std::int32_t index : indices) labels.push_back(host_labels_.at(index));
+    return Tensor::from(labels, {static_cast<std::int64_t>(labels.size())}, device());
+}
+
+std::int64_t EpochOrder::batches_of(std::int64_t count, std::int64_t batch_size) {
+    return std::max<std::int64_t>(count / batch_size, count > 0 ? 1 : 0);
+}
+
+EpochOrder::EpochOrder(std::int64_t count, std::int64_t batch_size, std::uint64_t seed,
+                       std::uint64_t epoch)
+    : order_(engine::Generator(seed, kOrderStream + epoch).permutation(count)),
+      batch_size_(batch_size),
+      batches_(batches_of(count, batch_size)) {}
+
+std::span<const std::int32_t> EpochOrder::batch(std::int64_t index) const {
+    const auto first = static_cast<std::size_t>(index * batch_size_);
+    return std::span(order_).subspan(
+        first, std::min(order_.size() - first, static_cast<std::size_t>(batch_size_)));
+}
+
+}  // namespace cnpd::datasets
