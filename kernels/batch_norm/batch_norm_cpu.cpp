@@ -22,6 +22,19 @@ struct Moments {
     }
 };
 
+// Around what the first chunk is summed: the mean of a few rows, since a single one might be an
+// outlier.
+std::vector<double> first_center(const float* x, const WideRows& rows, std::int64_t first,
+                                 std::int64_t last) {
+    const std::int64_t begin = first * rows.columns();
+    const std::int64_t end = std::min(std::min(first + 16, last) * rows.columns(), rows.elements());
+    const double weight = static_cast<double>(rows.channels()) / static_cast<double>(end - begin);
+    std::vector<double> center(rows.channels(), 0.0);
+    for (std::int64_t i = begin; i < end; i += rows.channels())
+        for (std::int64_t c = 0; c < rows.channels(); ++c) center[c] += weight * x[i + c];
+    return center;
+}
+
 // Moments of the wide rows [first, last). Each chunk sums deviations from the mean so far, so that
 // they are small against the data whatever the mean is, and float is enough.
 void add_moments(const float* x, const WideRows& rows, std::int64_t first, std::int64_t last,
@@ -29,8 +42,7 @@ void add_moments(const float* x, const WideRows& rows, std::int64_t first, std::
     const std::int64_t columns = rows.columns(), channels = rows.channels();
     std::vector<float> center(columns), sums(2 * columns);
     std::vector<double> sum(channels), squares(channels);
-    for (std::int64_t c = 0; c < channels; ++c)
-        moments.mean[c] = x[first * columns + c];  // counts for nothing while rows is 0
+    moments.mean = first_center(x, rows, first, last);  // counts for nothing while rows is 0
     for (std::int64_t row = first; row < last; row += kChunk) {
         const std::int64_t end = std::min(row + kChunk, last);
         for (std::int64_t c = 0; c < columns; ++c)
