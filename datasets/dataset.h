@@ -11,8 +11,8 @@ namespace cnpd::datasets {
 
 struct Images {
     std::int64_t n = 0, h = 0, w = 0, c = 0;
-    std::vector<std::uint8_t> pixels;  // [N,H,W,C]
-    std::vector<std::int32_t> labels;  // [N], each in [0, classes)
+    std::vector<std::uint8_t> pixels = {};  // [N,H,W,C]
+    std::vector<std::int32_t> labels = {};  // [N], each in [0, classes)
 };
 
 struct Dataset {
@@ -28,7 +28,7 @@ struct Dataset {
 };
 
 struct LoadOptions {
-    std::string data;        // directory; the synthetic set needs none
+    std::string data = {};   // directory; the synthetic set needs none
     std::uint64_t seed = 0;  // of the synthetic images and of the subsets below
     // Keep at most so many images, drawn at random without replacement; those kept stay in the
     // order they have in the whole set. 0 keeps all.
