@@ -9,12 +9,14 @@
 #include "kernels/common/parallel.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/polarizer/polarizer.h"
+#include "kernels/vendor/onednn.h"
 
 namespace cnpd::kernels::cpu {
 namespace {
 
-// Positions that are multiplied at once: their rows and the product then stay in a core's L2.
-constexpr std::int64_t kBlockRows = 128;
+// Positions that are multiplied at once. A map is packed for every product, which takes about as
+// long as 20 positions; far more than this do not fit a core's L2 beside the map.
+constexpr std::int64_t kBlockRows = 256;
 
 // The samples in the order of their labels, and of their index within a label.
 struct Groups {
@@ -52,7 +54,8 @@ std::int64_t consecutive_end(const std::int64_t* order, std::int64_t first, std:
 template <class Block>
 void for_each_block(const PolarizerShape& shape, const Groups& groups, std::int64_t first,
                     std::int64_t last, const Block& block) {
-    const std::int64_t samples = std::max<std::int64_t>(1, kBlockRows / shape.positions);
+    const std::int64_t samples =
+        std::max<std::int64_t>(1, kBlockRows / std::max<std::int64_t>(1, shape.positions));
     for (std::int64_t label = 0; label < shape.classes; ++label) {
         const std::int64_t end = std::min(last, groups.starts[label + 1]);
         for (std::int64_t at = std::max(first, groups.starts[label]); at < end; at += samples)
@@ -195,31 +198,42 @@ void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* d
     parallel_for(channels, 16, [&](std::int64_t first, std::int64_t last) {
         const std::int64_t width = last - first;
         const auto rows_z = scratch(block_size), rows_dout = scratch(block_size);
-        std::vector<float> bias(width);
-        for (std::int64_t label = 0; label < shape.classes; ++label) {
-            if (groups.starts[label] == groups.starts[label + 1])
+        for (std::int64_t label = 0; label < shape.classes; ++label)
+            if (groups.starts[label] == groups.starts[label + 1]) {
                 std::fill_n(da + (label * channels + first) * channels, width * channels, 0.0f);
-            std::fill_n(db + label * channels + first, width, 0.0f);
-        }
+                std::fill_n(db + label * channels + first, width, 0.0f);
+            }
         for_each_block(
             shape, groups, 0, shape.n, [&](std::int64_t label, std::int64_t at, std::int64_t end) {
                 const std::int64_t* order = groups.order.data();
                 const std::int64_t rows = (end - at) * shape.positions;
                 const float* block_z = z + order[at] * shape.positions * channels;
+                const float* block_dout = dout + order[at] * shape.positions * channels + first;
+                std::int64_t dout_stride = channels;
                 if (consecutive_end(order, at, end) != end) {
                     gather(shape, z, order, at, end, 0, channels, rows_z.get());
+                    gather(shape, dout, order, at, end, first, width, rows_dout.get());
                     block_z = rows_z.get();
+                    block_dout = rows_dout.get();
+                    dout_stride = width;
                 }
-                gather(shape, dout, order, at, end, first, width, rows_dout.get());
-                gemm({.m = width,
-                      .n = channels,
-                      .k = rows,
-                      .transpose_a = true,
-                      .beta = at == groups.starts[label] ? 0.0f : 1.0f},
-                     rows_dout.get(), block_z, da + (label * channels + first) * channels);
+                const bool start = at == groups.starts[label];
+                onednn::sgemm({.transpose_a = true,
+                               .m = width,
+                               .n = channels,
+                               .k = rows,
+                               .a = block_dout,
+                               .lda = dout_stride,
+                               .b = block_z,
+                               .ldb = channels,
+                               .beta = start ? 0.0f : 1.0f,
+                               .c = da + (label * channels + first) * channels,
+                               .ldc = channels});
                 float* sums = db + label * channels + first;
+                if (start) std::fill_n(sums, width, 0.0f);
                 for (std::int64_t row = 0; row < rows; ++row)
-                    for (std::int64_t i = 0; i < width; ++i) sums[i] += rows_dout[row * width + i];
+                    for (std::int64_t i = 0; i < width; ++i)
+                        sums[i] += block_dout[row * dout_stride + i];
             });
     });
 }
