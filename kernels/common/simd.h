@@ -35,15 +35,17 @@ inline Vector broadcast(float value) {
     return value - Vector{};
 }
 
-// The first `count` elements, 0 behind them; a full vector when count >= kWidth.
+// The first `count` elements, 0 behind them: all when count >= kWidth, none when count <= 0.
 inline Vector load_first(const float* from, std::int64_t count) {
     if (count >= kWidth) return load(from);
+    if (count <= 0) return Vector{};
     Vector v = {};
     std::memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(float));
     return v;
 }
 inline void store_first(float* to, Vector v, std::int64_t count) {
     if (count >= kWidth) return store(to, v);
+    if (count <= 0) return;
     std::memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(float));
 }
 

@@ -44,7 +44,6 @@ void transform_filter_forward(const Problem& problem, const float* filter, std::
     const std::int64_t first = panel * kPanel,
                        lanes = std::min<std::int64_t>(kPanel, problem.k - first);
     alignas(64) float taps[kPanel][9][kPanel] = {};  // [c][tap][k]
-    Vector g[9], u[kPositions];
     for (std::int64_t c0 = 0; c0 < problem.c; c0 += kPanel) {
         const std::int64_t channels = std::min<std::int64_t>(kPanel, problem.c - c0);
         for (std::int64_t k = 0; k < lanes; ++k)
@@ -53,11 +52,10 @@ void transform_filter_forward(const Problem& problem, const float* filter, std::
                     taps[c][tap][k] = filter[((first + k) * 9 + tap) * problem.c + c0 + c];
         for (std::int64_t c = 0; c < channels; ++c)
             for (int v = 0; v < kPanel; v += simd::kWidth) {
-                for (int tap = 0; tap < 9; ++tap) g[tap] = simd::load(&taps[c][tap][v]);
-                both_dimensions<3, kInput, filter_1d>(g, u);
                 float* out = to.panel(0, panel) + (c0 + c) * kPanel + v;
-                for (int p = 0; p < kPositions; ++p)
-                    simd::store(out + p * to.position_stride, u[p]);
+                both_dimensions<3, kInput, filter_1d>(
+                    [&](int tap) { return simd::load(&taps[c][tap][v]); },
+                    [&](int p, Vector u) { simd::store(out + p * to.position_stride, u); });
             }
     }
 }
@@ -66,18 +64,16 @@ void transform_filter_forward(const Problem& problem, const float* filter, std::
 // the taps are rotated by 180 degrees.
 void transform_filter_dgrad(const Problem& problem, const float* filter, std::int64_t panel,
                             const Panels& to) {
-    Vector g[9], u[kPositions];
     for (std::int64_t c = 0; c < problem.c; ++c)
         for (int v = 0; v < kPanel; v += simd::kWidth) {
             const std::int64_t first = panel * kPanel + v;
-            for (int tap = 0; tap < 9; ++tap)
-                g[8 - tap] = first < problem.k
-                                 ? simd::load_first(filter + (c * 9 + tap) * problem.k + first,
-                                                    problem.k - first)
-                                 : Vector{};
-            both_dimensions<3, kInput, filter_1d>(g, u);
+            const float* from = filter + c * 9 * problem.k + first;
             float* out = to.panel(0, panel) + c * kPanel + v;
-            for (int p = 0; p < kPositions; ++p) simd::store(out + p * to.position_stride, u[p]);
+            both_dimensions<3, kInput, filter_1d>(
+                [&](int tap) {
+                    return simd::load_first(from + (8 - tap) * problem.k, problem.k - first);
+                },
+                [&](int p, Vector u) { simd::store(out + p * to.position_stride, u); });
         }
 }
 
@@ -91,11 +87,12 @@ void transform_output(const Problem& problem, const Tiles& tiles, std::int64_t t
     const std::int64_t width = std::min<std::int64_t>(kOutput, tiles.w - place.left);
     const std::int64_t corner =
         ((place.image * tiles.h + place.top) * tiles.w + place.left) * problem.k;
-    Vector m[kPositions], out[kOutput * kOutput];
+    Vector out[kOutput * kOutput];
     for (std::int64_t k = first; k < last; k += simd::kWidth) {
         const float* in = products.panel(0, (k - first) / kPanel) + row * kPanel + k % kPanel;
-        for (int p = 0; p < kPositions; ++p) m[p] = simd::load(in + p * products.position_stride);
-        both_dimensions<kInput, kOutput, output_1d>(m, out);
+        both_dimensions<kInput, kOutput, output_1d>(
+            [&](int p) { return simd::load(in + p * products.position_stride); },
+            [&](int i, Vector value) { out[i] = value; });
         const std::int64_t lanes = problem.k - k;
         const Vector bias = epilogue.bias ? simd::load_first(epilogue.bias + k, lanes) : Vector{};
         for (std::int64_t i = 0; i < height; ++i)

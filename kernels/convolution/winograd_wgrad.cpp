@@ -38,23 +38,22 @@ void accumulate(const Panels& inputs, const Panels& gradients, std::int64_t coun
 // dfilter = G^T (sum over threads) G for one panel of output and one of input channels.
 void transform_sums(const ConvolutionShape& shape, const Sums& sums, int threads,
                     std::int64_t k_panel, std::int64_t c_panel, float* dfilter) {
-    Vector u[kPositions], g[9];
     const std::int64_t k_first = k_panel * kPanel;
     const std::int64_t k_count = std::min<std::int64_t>(kPanel, shape.k - k_first);
     for (std::int64_t k = 0; k < k_count; ++k)
         for (int v = 0; v < kPanel; v += simd::kWidth) {
             const std::int64_t c = c_panel * kPanel + v;
             if (c >= shape.c) break;
-            for (int p = 0; p < kPositions; ++p) {
-                const float* from = sums.block(p, k_panel, c_panel) + k * kPanel + v;
-                u[p] = simd::load(from);
-                for (int thread = 1; thread < threads; ++thread)
-                    u[p] += simd::load(from + thread * sums.size());
-            }
-            both_dimensions<kInput, 3, filter_adjoint_1d>(u, g);
-            for (int tap = 0; tap < 9; ++tap)
-                simd::store_first(dfilter + ((k_first + k) * 9 + tap) * shape.c + c, g[tap],
-                                  shape.c - c);
+            const float* from = sums.block(0, k_panel, c_panel) + k * kPanel + v;
+            float* to = dfilter + (k_first + k) * 9 * shape.c + c;
+            both_dimensions<kInput, 3, filter_adjoint_1d>(
+                [&](int p) {
+                    Vector sum = simd::load(from + p * sums.position_stride());
+                    for (int thread = 1; thread < threads; ++thread)
+                        sum += simd::load(from + p * sums.position_stride() + thread * sums.size());
+                    return sum;
+                },
+                [&](int tap, Vector g) { simd::store_first(to + tap * shape.c, g, shape.c - c); });
         }
 }
 
