@@ -1,0 +1,237 @@
+#include "cnpd/report/chart.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace cnpd::report {
+namespace {
+
+// One unit is about one CSS pixel: three charts fit a row on a desk, one fits a phone.
+constexpr double width = 344, height = 220;
+constexpr double left = 46, right = width - 58, top = 34, bottom = height - 36;
+constexpr double label_height = 14;
+constexpr double smallest_span = 1e-90;    // of a range; keeps divisions by it finite
+constexpr std::size_t most_points = 400;   // of a polyline: more than a screen can show
+constexpr std::size_t most_tooltips = 60;  // of a line
+
+struct Axis {
+    Range range;
+    double from = 0, to = 1;  // in the drawing
+
+    // Far outside the range still is a coordinate that every viewer can read.
+    double position(double value) const {
+        const double share = (value - range.low) / (range.high - range.low);
+        return from + (to - from) * std::clamp(share, -10.0, 10.0);
+    }
+};
+
+bool has_point(const Line& line, std::size_t i) {
+    return is_drawable(line.x[i]) && is_drawable(line.y[i]);
+}
+
+std::size_t length(const Line& line) {
+    return std::min(line.x.size(), line.y.size());
+}
+
+Range widened(Range range) {
+    if (range.high - range.low > smallest_span) return range;
+    const double margin = std::abs(range.low) > smallest_span ? std::abs(range.low) * 0.1 : 1;
+    return {range.low - margin, range.high + margin};
+}
+
+std::optional<Range> extent(const Chart& chart, std::vector<double> Line::*values) {
+    std::optional<Range> range;
+    for (const Line& line : chart.lines)
+        for (std::size_t i = 0; i < length(line); ++i) {
+            if (!has_point(line, i)) continue;
+            const double value = (line.*values)[i];
+            if (!range) range = Range{value, value};
+            range = Range{std::min(range->low, value), std::max(range->high, value)};
+        }
+    return range;
+}
+
+// A range found from values starts at 0 where it nearly does, and leaves some air above.
+Range y_range_of(const Chart& chart) {
+    if (chart.y_range) return *chart.y_range;
+    Range range = *extent(chart, &Line::y);
+    if (range.low >= 0 && range.low < range.high / 2) range.low = 0;
+    range = widened(range);
+    range.high += 0.06 * (range.high - range.low);
+    return range;
+}
+
+std::string tick_text(double value, bool as_percent) {
+    if (as_percent) return fmt::format("{:.3g}\xC2\xA0%", 100 * value);
+    return number(value);
+}
+
+std::string point_text(const Chart& chart, const Line& line, std::size_t i) {
+    return fmt::format("{}, {} {}: {}", line.label, chart.x_name,
+                       chart.x_percent ? percent(line.x[i]) : number(line.x[i]),
+                       chart.y_percent ? percent(line.y[i]) : number(line.y[i]));
+}
+
+Markup axes(const Chart& chart, const Axis& x, const Axis& y) {
+    Markup out;
+    for (double value : ticks(y.range, 4)) {
+        const double at = y.position(value);
+        out +=
+            markup("<line class=\"grid\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
+                   left, at, right, at);
+        out +=
+            markup("<text class=\"tick\" text-anchor=\"end\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
+                   left - 7, at + 3.5, tick_text(value, chart.y_percent));
+    }
+    out += markup("<line class=\"axis\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
+                  left, bottom, right, bottom);
+    for (double value : ticks(x.range, 5)) {
+        const double at = x.position(value);
+        out +=
+            markup("<line class=\"axis\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
+                   at, bottom, at, bottom + 4);
+        out += markup(
+            "<text class=\"tick\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>", at,
+            bottom + 16, tick_text(value, chart.x_percent));
+    }
+    out += markup("<text class=\"tick\" text-anchor=\"end\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
+                  right, bottom + 31, chart.x_name);
+    return out;
+}
+
+// Runs of points that can be drawn; a run of one point is a dot.
+Markup path(const Line& line, const Axis& x, const Axis& y) {
+    Markup out;
+    std::string points;
+    int run = 0;
+    const std::size_t step = length(line) / most_points + 1;
+    const auto finish = [&] {
+        if (run > 1) {
+            out += markup("<polyline class=\"line {}\" points=\"{}\"/>", line.colour, points);
+        } else if (run == 1) {
+            const auto comma = points.find(',');
+            out += markup("<circle class=\"dot {}\" cx=\"{}\" cy=\"{}\" r=\"3\"/>", line.colour,
+                          points.substr(0, comma), points.substr(comma + 1));
+        }
+        points.clear();
+        run = 0;
+    };
+    for (std::size_t i = 0; i < length(line); ++i) {
+        if (i % step != 0 && i + 1 != length(line)) continue;
+        if (!has_point(line, i)) {
+            finish();
+            continue;
+        }
+        points += fmt::format("{}{:.1f},{:.1f}", run++ ? " " : "", x.position(line.x[i]),
+                              y.position(line.y[i]));
+    }
+    finish();
+    return out;
+}
+
+// Invisible targets for the pointer, and a dash on the axis where a value is missing.
+Markup tooltips(const Chart& chart, const Line& line, const Axis& x, const Axis& y) {
+    Markup out;
+    const std::size_t step = length(line) / most_tooltips + 1;
+    for (std::size_t i = 0; i < length(line); i += step) {
+        if (has_point(line, i)) {
+            out += markup(
+                "<circle class=\"target {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"><title>{}</title>"
+                "</circle>",
+                line.colour, x.position(line.x[i]), y.position(line.y[i]),
+                point_text(chart, line, i));
+        } else if (is_drawable(line.x[i])) {
+            out += markup(
+                "<text class=\"missing {}\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{:.1f}\">"
+                "\xE2\x80\x93<title>{}</title></text>",
+                line.colour, x.position(line.x[i]), bottom - 3, point_text(chart, line, i));
+        }
+    }
+    return out;
+}
+
+struct Label {
+    const Line* line;
+    double at;  // y
+};
+
+// A lone point carries its label itself, on the side where there is room.
+Markup point_label(const Line& line, std::size_t i, const Axis& x, const Axis& y) {
+    const bool on_the_right = x.position(line.x[i]) < (left + right) / 2;
+    return markup("<text class=\"label {}\" text-anchor=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
+                  line.colour, on_the_right ? "start" : "end",
+                  x.position(line.x[i]) + (on_the_right ? 8 : -8), y.position(line.y[i]) + 15,
+                  shortened(line.label, 16));
+}
+
+void push_apart(std::vector<Label>& labels) {
+    std::stable_sort(labels.begin(), labels.end(),
+                     [](const Label& a, const Label& b) { return a.at < b.at; });
+    for (std::size_t i = 1; i < labels.size(); ++i)
+        labels[i].at = std::max(labels[i].at, labels[i - 1].at + label_height);
+    double limit = bottom;
+    for (std::size_t i = labels.size(); i-- > 0; limit = labels[i].at - label_height)
+        labels[i].at = std::min(labels[i].at, limit);
+}
+
+// Labels stand at the height of their line's last point. A single line needs none.
+Markup labels(const Chart& chart, const Axis& x, const Axis& y) {
+    Markup out;
+    if (chart.lines.size() < 2) return out;
+    std::vector<Label> placed;
+    for (const Line& line : chart.lines) {
+        std::size_t last = length(line);
+        while (last > 0 && !has_point(line, last - 1)) --last;
+        if (last == 0 || line.label.empty()) continue;
+        if (length(line) == 1 && chart.x_range)
+            out += point_label(line, 0, x, y);
+        else
+            placed.push_back({&line, std::clamp(y.position(line.y[last - 1]), top, bottom)});
+    }
+    push_apart(placed);
+    for (const Label& label : placed)
+        out += markup("<text class=\"label {}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
+                      label.line->colour, right + 8, label.at + 4, shortened(label.line->label, 8));
+    return out;
+}
+
+}  // namespace
+
+std::vector<double> ticks(Range range, int wanted) {
+    const double span = range.high - range.low;
+    if (!is_drawable(span) || span < smallest_span || wanted < 1) return {};
+    const double rough = span / wanted;
+    const double magnitude = std::pow(10, std::floor(std::log10(rough)));
+    const double multiple = rough / magnitude;
+    const double step = magnitude * (multiple < 1.5   ? 1
+                                     : multiple < 3.5 ? 2
+                                     : multiple < 7.5 ? 5
+                                                      : 10);
+    std::vector<double> result;
+    const double first = std::ceil(range.low / step - 1e-9);
+    for (int i = 0; i <= 4 * wanted; ++i) {  // bounded whatever rounding does
+        const double value = (first + i) * step;
+        if (value > range.high + 1e-9 * span) break;
+        result.push_back(value == 0 ? 0 : value);
+    }
+    return result;
+}
+
+Markup line_chart(const Chart& chart) {
+    const std::optional<Range> found = extent(chart, &Line::x);
+    if (!found) return {};
+    const Axis x{widened(chart.x_range.value_or(*found)), left, right};
+    const Axis y{y_range_of(chart), bottom, top};
+    Markup out = markup(
+        "<svg class=\"chart\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\">"
+        "<text class=\"heading\" x=\"0\" y=\"14\">{}</text>",
+        width, height, chart.title, chart.title);
+    out += axes(chart, x, y);
+    for (const Line& line : chart.lines) out += path(line, x, y);
+    for (const Line& line : chart.lines) out += tooltips(chart, line, x, y);
+    out += labels(chart, x, y);
+    out.html += "</svg>\n";
+    return out;
+}
+
+}  // namespace cnpd::report

@@ -1,0 +1,41 @@
+// Line charts as inline SVG: axes, ticks, labels at the lines' ends, values on hovering.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cnpd/report/markup.h"
+
+namespace cnpd::report {
+
+struct Line {
+    std::string label;
+    std::string colour;  // a class of the style sheet: "attack", "defense", "plain", "faint"
+    std::vector<double> x;
+    std::vector<double> y;  // as long as x; gaps where a value is not finite
+};
+
+struct Range {
+    double low = 0;
+    double high = 1;
+};
+
+struct Chart {
+    std::string title;
+    std::string x_name;      // below the axis, and before x in the tooltips
+    bool x_percent = false;  // values are fractions, written as percentages
+    bool y_percent = false;
+    std::optional<Range> x_range;  // from the values where absent; if given, a line of one point is
+                                   // labelled beside it
+    std::optional<Range> y_range;
+    std::vector<Line> lines;
+};
+
+// Empty where no line has a point that can be drawn.
+Markup line_chart(const Chart& chart);
+
+// Steps of 1, 2 or 5 times a power of ten inside the range, about `wanted` of them.
+std::vector<double> ticks(Range range, int wanted);
+
+}  // namespace cnpd::report

@@ -1,0 +1,215 @@
+#include "cnpd/report/sections.h"
+
+namespace cnpd::report {
+
+// Valid inside XML as well: no "<" and no "&".
+const char* const style_sheet = R"css(
+:root {
+  color-scheme: light dark;
+  --paper: #fdfcfa; --ink: #1b1d21; --soft: #646870; --line: #e5e1da; --wash: #f4f1ec;
+  --track: #ece8e1; --faint: #a3a5a8;
+  --attack: #c8432b; --attack-wash: #fbe9e4; --defense: #17708f; --defense-wash: #e2f0f4;
+}
+@media screen and (prefers-color-scheme: dark) {
+  :root {
+    --paper: #14161a; --ink: #e9e7e2; --soft: #9fa3ab; --line: #2c3037; --wash: #1c1f25;
+    --track: #292d34; --faint: #747982;
+    --attack: #ff7d60; --attack-wash: #3a211c; --defense: #5fbfdc; --defense-wash: #16303a;
+  }
+}
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body {
+  margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
+  font-variant-numeric: tabular-nums; overflow-wrap: anywhere;
+}
+main { max-width: 1128px; margin: 0 auto; padding: 72px 24px 96px; }
+h1 { font-size: 15px; font-weight: 650; margin: 0; }
+h2 { font-size: 24px; line-height: 1.25; font-weight: 650; letter-spacing: -0.015em; margin: 0 0 6px; }
+h3 { font-size: 14px; font-weight: 650; margin: 0 0 12px; }
+h4 { font-size: 13px; font-weight: 500; color: var(--soft); margin: 0 0 6px; }
+p { margin: 0; }
+section { margin-top: 88px; }
+.seen b { color: var(--ink); font-weight: 600; }
+.seen { max-width: 70ch; color: var(--soft); margin-bottom: 28px; }
+.subtitle { color: var(--soft); font-size: 15px; }
+.verdict {
+  font-size: clamp(25px, 3.6vw, 38px); line-height: 1.28; letter-spacing: -0.022em; font-weight: 350;
+  max-width: 30em; margin: 44px 0 56px; text-wrap: balance; overflow-wrap: break-word;
+  font-variant-numeric: normal;
+}
+.verdict b { font-weight: 650; white-space: nowrap; }
+.attack { color: var(--attack); }
+.defense { color: var(--defense); }
+
+.track {
+  display: block; background: var(--track); height: 6px; border-radius: 3px; overflow: hidden;
+  min-width: 24px;
+}
+.bar { display: block; height: 100%; border-radius: 3px; background: var(--faint); }
+.bar.attack { background: var(--attack); }
+.bar.defense { background: var(--defense); }
+.number { font-size: 13px; text-align: right; white-space: nowrap; }
+
+.tiles { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0 48px; }
+.tile { border-top: 1px solid var(--ink); padding-top: 14px; }
+.tile h3 { margin: 0; letter-spacing: 0.02em; }
+.big { font-size: 52px; line-height: 1.15; letter-spacing: -0.035em; font-weight: 300;
+  margin-top: 6px; font-variant-numeric: normal;
+}
+.meaning { color: var(--soft); font-size: 14px; margin-bottom: 16px; }
+.bar-row {
+  display: grid; grid-template-columns: 46px 1fr 60px; gap: 10px; align-items: center;
+  margin-top: 4px; font-size: 13px;
+}
+.who { color: var(--soft); }
+
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; }
+.results { width: 100%; min-width: 560px; }
+.results th, .results td { padding: 11px 0 11px 24px; text-align: right; white-space: nowrap; }
+.results th:first-child { text-align: left; padding-left: 12px; font-weight: 500; white-space: normal; }
+.results td:last-child, .results th:last-child { padding-right: 12px; }
+.results thead th { font-size: 13px; font-weight: 500; color: var(--soft); padding-bottom: 8px; }
+.results tbody tr { border-top: 1px solid var(--line); }
+.results tbody tr:last-child { border-bottom: 1px solid var(--line); }
+.results .victim { color: var(--soft); }
+.results .highlight { background: var(--defense-wash); }
+.results .highlight th, .results .highlight td { font-weight: 650; }
+.results .track { display: inline-block; vertical-align: middle; width: 110px; margin-right: 4px; }
+.results .value { display: inline-block; min-width: 66px; }
+
+.pixels { image-rendering: pixelated; display: block; height: auto; background: var(--wash); }
+.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 52px 64px; }
+.example { break-inside: avoid; min-width: 0; }
+.example h3 { display: flex; gap: 8px; align-items: baseline; font-size: 16px; flex-wrap: wrap; }
+.arrow { color: var(--soft); }
+.badges { margin-left: auto; }
+.badge {
+  font-size: 12px; font-weight: 500; padding: 2px 8px; border-radius: 10px; background: var(--wash);
+  color: var(--soft); white-space: nowrap;
+}
+.badge.attack { background: var(--attack-wash); color: var(--attack); }
+.badge.defense { background: var(--defense-wash); color: var(--defense); }
+.strip { display: grid; grid-template-columns: repeat(3, 1fr); gap: 12px; }
+figure { margin: 0; }
+figure .pixels { width: 100%; border-radius: 3px; }
+figcaption { font-size: 13px; color: var(--soft); margin-top: 5px; }
+.said { display: grid; grid-template-columns: 1fr 1fr; gap: 24px; margin-top: 14px; }
+.guesses { min-width: 0; }
+.guess {
+  display: grid; grid-template-columns: 78px 1fr 50px; gap: 8px; align-items: center;
+  font-size: 13px; line-height: 1.7; color: var(--soft);
+}
+.guess.attack { color: var(--attack); }
+.guess.defense { color: var(--defense); }
+.name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+
+.columns { display: grid; grid-template-columns: 1.7fr 1fr; gap: 48px 72px; align-items: start; }
+.columns > :only-child { grid-column: 1 / -1; max-width: 720px; }
+.pair { display: grid; grid-template-columns: 104px 1fr 1fr; gap: 20px; font-size: 14px; line-height: 1.85; }
+.pair.head { font-size: 13px; color: var(--soft); }
+.cell { display: grid; grid-template-columns: 1fr 54px; gap: 8px; align-items: center; }
+.rate { display: grid; grid-template-columns: 1fr 60px; gap: 0 10px; align-items: center; font-size: 14px; margin-bottom: 12px; }
+.rate .name { grid-column: 1 / -1; white-space: normal; }
+.detection .chart { margin-top: 28px; max-width: 400px; }
+
+.pipeline { display: flex; gap: 30px; margin-bottom: 44px; }
+.box {
+  flex: 1; position: relative; border: 1px solid var(--line); border-radius: 6px; padding: 10px 14px;
+  min-width: 0; line-height: 1.35;
+}
+.box b { display: block; font-size: 14px; font-weight: 600; }
+.box small { color: var(--soft); font-size: 12.5px; }
+.box + .box::before {
+  content: "\2192"; position: absolute; left: -24px; top: 50%; transform: translateY(-50%);
+  color: var(--soft);
+}
+.box.polarizer { border-color: var(--defense); background: var(--defense-wash); flex: 1.35; }
+.box.polarizer b { color: var(--defense); }
+.maps { width: 100%; table-layout: fixed; }
+.maps th { font-size: 13px; font-weight: 400; color: var(--soft); text-align: left; padding: 0; width: 74px; }
+.maps thead th + th { width: auto; text-align: center; }
+.maps td { padding: 3px; }
+.maps th { overflow-wrap: normal; }
+.maps td .pixels { width: 100%; border-radius: 2px; }
+.group th > span { vertical-align: middle; font-size: 14px; font-weight: 500; color: var(--ink); }
+.group th { padding: 20px 0 8px; }
+.group .pixels { display: inline-block; vertical-align: middle; width: 40px; border-radius: 2px; margin-right: 12px; }
+.legends { display: flex; flex-wrap: wrap; gap: 10px 40px; margin-top: 22px; }
+.legend { display: inline-flex; align-items: center; gap: 8px; font-size: 13px; color: var(--soft); }
+.legend .pixels { width: 140px; height: 10px; border-radius: 2px; image-rendering: auto; }
+.fact { margin-top: 22px; max-width: 70ch; }
+
+.charts { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 28px 36px; margin-bottom: 44px; }
+.chart { display: block; width: 100%; height: auto; font-size: 11.5px; overflow: visible; break-inside: avoid; }
+.chart text { fill: var(--soft); }
+.missing { font-weight: 700; font-size: 14px; }
+.chart .missing.attack { fill: var(--attack); } .chart .missing.defense { fill: var(--defense); }
+.chart .heading { fill: var(--ink); font-size: 13px; }
+.grid { stroke: var(--line); }
+.axis { stroke: var(--soft); }
+.line { fill: none; stroke: var(--faint); stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+.dot { fill: var(--faint); }
+.line.attack { stroke: var(--attack); } .line.defense { stroke: var(--defense); } .line.plain { stroke: var(--ink); }
+.dot.attack { fill: var(--attack); } .dot.defense { fill: var(--defense); } .dot.plain { fill: var(--ink); }
+.chart .label { font-weight: 600; font-size: 12px; }
+.chart .label.attack { fill: var(--attack); } .chart .label.defense { fill: var(--defense); } .chart .label.plain { fill: var(--ink); }
+.target { fill: transparent; }
+.target:hover { fill: var(--ink); fill-opacity: 0.35; }
+
+dl { margin: 0; }
+dt { color: var(--soft); font-size: 13px; }
+dd { margin: 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 20px 32px; margin-bottom: 36px; }
+pre {
+  background: var(--wash); border-radius: 6px; padding: 16px 18px; margin: 0; overflow-x: auto;
+  font: 13.5px/1.65 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+}
+.glossary { columns: 2; column-gap: 64px; font-size: 14px; }
+.glossary div { break-inside: avoid; padding-bottom: 12px; }
+.glossary dt { color: var(--ink); font-weight: 600; font-size: 14px; }
+.glossary dd { color: var(--soft); }
+
+@media (max-width: 760px) {
+  main { padding: 36px 18px 64px; }
+  section { margin-top: 64px; }
+  .verdict { margin: 28px 0 36px; }
+  .tiles, .columns, .charts { grid-template-columns: minmax(0, 1fr); gap: 36px; }
+  .examples { gap: 48px; }
+  .said { gap: 18px; }
+  .guess { grid-template-columns: 1fr 48px; gap: 0 6px; line-height: 1.5; margin-bottom: 4px; }
+  .guess .name { grid-column: 1 / -1; }
+  .pair { grid-template-columns: 76px 1fr 1fr; gap: 10px; font-size: 13px; }
+  .cell { grid-template-columns: 1fr 48px; gap: 6px; }
+  .pipeline { flex-direction: column; gap: 26px; }
+  .box + .box::before { content: "\2193"; left: 50%; top: -25px; transform: none; }
+  .maps, .maps thead, .maps tbody { display: block; }
+  .maps tr { display: grid; grid-template-columns: 50px repeat(6, minmax(0, 1fr)); align-items: center; }
+  .maps th, .maps thead th + th { width: auto; }
+  .maps .group th { grid-column: 1 / -1; }
+  .maps tr > :nth-child(n + 8) { display: none; }
+  .results { min-width: 0; display: block; }
+  .results thead { display: none; }
+  .results tbody { display: block; }
+  .results tbody tr { display: grid; grid-template-columns: 2fr 3fr 2fr; gap: 6px 16px; padding: 12px; }
+  .results th:first-child { grid-column: 1 / -1; padding: 0; font-weight: 650; }
+  .results td, .results td:last-child { padding: 0; text-align: left; white-space: nowrap; }
+  .results td::before { content: attr(data-name); display: block; font-size: 12px; font-weight: 400; color: var(--soft); }
+  .results .value { min-width: 0; }
+  .results .track { width: 50px; }
+  .glossary { columns: 1; }
+}
+@media print {
+  body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  main { max-width: none; padding: 0; }
+  section { margin-top: 40px; }
+  h2, .seen b { color: var(--ink); font-weight: 600; }
+.seen { break-after: avoid; }
+  .tile, tr, .charts, .distribution, .detection { break-inside: avoid; }
+  pre { white-space: pre-wrap; }
+}
+)css";
+
+}  // namespace cnpd::report
