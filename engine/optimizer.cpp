@@ -6,29 +6,34 @@
 #include "kernels/optimizer/optimizer.h"
 
 namespace cnpd::engine {
-namespace {
 
-// A buffer of zeros beside every parameter.
-std::vector<Tensor> zeros_beside(const std::vector<ParameterGroup>& groups) {
+Optimizer::Optimizer(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {
+    std::int64_t count = 0;
+    for (const ParameterGroup& group : groups_)
+        count += static_cast<std::int64_t>(group.parameters.size());
+    updates_ = Tensor::zeros({count}, DType::int64);
+}
+
+std::vector<Tensor> Optimizer::make_buffers(const std::string& name) {
     std::vector<Tensor> buffers;
-    for (const ParameterGroup& group : groups)
-        for (const Tensor& parameter : group.parameters)
-            buffers.push_back(Tensor::zeros(parameter.shape(), DType::float32, parameter.device()));
+    for (const ParameterGroup& group : groups_)
+        for (const Tensor& parameter : group.parameters) {
+            state_.push_back(
+                {.name = fmt::format("{}.{:04}", name, buffers.size()),
+                 .tensor = Tensor::zeros(parameter.shape(), DType::float32, parameter.device())});
+            buffers.push_back(state_.back().tensor);
+        }
     return buffers;
 }
 
-void append_named(std::vector<Optimizer::NamedState>& into, const char* name,
-                  const std::vector<Tensor>& buffers) {
-    for (std::size_t i = 0; i < buffers.size(); ++i)
-        into.push_back({fmt::format("{}.{:04}", name, i), buffers[i]});
+std::vector<nn::NamedTensor> Optimizer::state() const {
+    std::vector<nn::NamedTensor> all = state_;
+    all.push_back({.name = "updates", .tensor = updates_});
+    return all;
 }
 
-}  // namespace
-
-std::size_t Optimizer::parameter_count() const {
-    std::size_t count = 0;
-    for (const ParameterGroup& group : groups_) count += group.parameters.size();
-    return count;
+std::int64_t Optimizer::updates(std::size_t index) const {
+    return updates_.data<std::int64_t>()[index];
 }
 
 void Optimizer::step() {
@@ -37,7 +42,7 @@ void Optimizer::step() {
         for (Tensor& parameter : group.parameters) {
             const Tensor gradient = parameter.grad();
             if (gradient.defined()) {
-                ++updates_[index];
+                ++updates_.data<std::int64_t>()[index];
                 update(index, group, parameter, gradient);
             }
             ++index;
@@ -50,9 +55,7 @@ void Optimizer::zero_grad() {
 }
 
 Sgd::Sgd(std::vector<ParameterGroup> groups, const SgdOptions& options)
-    : Optimizer(std::move(groups)), options_(options), velocity_(zeros_beside(groups_)) {
-    updates_.resize(parameter_count());
-}
+    : Optimizer(std::move(groups)), options_(options), velocity_(make_buffers("velocity")) {}
 
 void Sgd::update(std::size_t index, const ParameterGroup& group, Tensor& parameter,
                  const Tensor& gradient) {
@@ -60,24 +63,16 @@ void Sgd::update(std::size_t index, const ParameterGroup& group, Tensor& paramet
                                         .momentum = static_cast<float>(options_.momentum),
                                         .weight_decay = static_cast<float>(group.weight_decay),
                                         .nesterov = options_.nesterov,
-                                        .first_step = updates_[index] == 1};
+                                        .first_step = updates(index) == 1};
     CNPD_RUN(parameter.device(), sgd_step, settings, gradient.data<float>(), parameter.elements(),
              parameter.data<float>(), velocity_[index].data<float>());
-}
-
-std::vector<Optimizer::NamedState> Sgd::state() {
-    std::vector<NamedState> all;
-    append_named(all, "velocity", velocity_);
-    return all;
 }
 
 Adam::Adam(std::vector<ParameterGroup> groups, const AdamOptions& options)
     : Optimizer(std::move(groups)),
       options_(options),
-      first_(zeros_beside(groups_)),
-      second_(zeros_beside(groups_)) {
-    updates_.resize(parameter_count());
-}
+      first_(make_buffers("first_moment")),
+      second_(make_buffers("second_moment")) {}
 
 void Adam::update(std::size_t index, const ParameterGroup& group, Tensor& parameter,
                   const Tensor& gradient) {
@@ -86,16 +81,9 @@ void Adam::update(std::size_t index, const ParameterGroup& group, Tensor& parame
                                          .beta2 = static_cast<float>(options_.beta2),
                                          .eps = static_cast<float>(options_.eps),
                                          .weight_decay = static_cast<float>(group.weight_decay),
-                                         .step = updates_[index]};
+                                         .step = updates(index)};
     CNPD_RUN(parameter.device(), adam_step, settings, gradient.data<float>(), parameter.elements(),
              parameter.data<float>(), first_[index].data<float>(), second_[index].data<float>());
-}
-
-std::vector<Optimizer::NamedState> Adam::state() {
-    std::vector<NamedState> all;
-    append_named(all, "first_moment", first_);
-    append_named(all, "second_moment", second_);
-    return all;
 }
 
 }  // namespace cnpd::engine

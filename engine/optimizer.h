@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/nn/module.h"
 #include "engine/tensor.h"
 
 namespace cnpd::engine {
@@ -19,7 +20,7 @@ struct ParameterGroup {
 
 class Optimizer {
   public:
-    explicit Optimizer(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {}
+    explicit Optimizer(std::vector<ParameterGroup> groups);
     virtual ~Optimizer() = default;
     Optimizer(const Optimizer&) = delete;
     Optimizer& operator=(const Optimizer&) = delete;
@@ -32,25 +33,26 @@ class Optimizer {
     void set_learning_rate(double rate) { learning_rate_ = rate; }
     double learning_rate() const { return learning_rate_; }
 
-    // Everything that a resumed run needs, under stable names; the tensors are handles.
-    struct NamedState {
-        std::string name;
-        Tensor tensor;
-    };
-    virtual std::vector<NamedState> state() = 0;
-    // How often each parameter has been updated, in the order of the groups; part of the state.
-    std::vector<std::int64_t>& updates() { return updates_; }
+    // Everything that a resumed run needs, under stable names. The tensors are handles: filling
+    // them restores the optimizer.
+    std::vector<nn::NamedTensor> state() const;
 
   protected:
     virtual void update(std::size_t index, const ParameterGroup& group, Tensor& parameter,
                         const Tensor& gradient) = 0;
-    std::size_t parameter_count() const;
+    // Zeros beside every parameter, in the order of the groups; part of the state under this name.
+    std::vector<Tensor> make_buffers(const std::string& name);
     double rate_of(const ParameterGroup& group) const {
         return learning_rate_ * group.learning_rate_factor;
     }
 
+    // How often a parameter has been updated, the current time included.
+    std::int64_t updates(std::size_t index) const;
+
+  private:
     std::vector<ParameterGroup> groups_;
-    std::vector<std::int64_t> updates_;
+    std::vector<nn::NamedTensor> state_;
+    Tensor updates_;  // int64, on the host
     double learning_rate_ = 0;
 };
 
@@ -62,7 +64,6 @@ struct SgdOptions {
 class Sgd : public Optimizer {
   public:
     Sgd(std::vector<ParameterGroup> groups, const SgdOptions& options);
-    std::vector<NamedState> state() override;
 
   private:
     void update(std::size_t index, const ParameterGroup& group, Tensor& parameter,
@@ -78,7 +79,6 @@ struct AdamOptions {
 class Adam : public Optimizer {
   public:
     Adam(std::vector<ParameterGroup> groups, const AdamOptions& options);
-    std::vector<NamedState> state() override;
 
   private:
     void update(std::size_t index, const ParameterGroup& group, Tensor& parameter,

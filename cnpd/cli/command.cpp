@@ -1,0 +1,99 @@
+#include "cnpd/cli/command.h"
+
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <omp.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/config/config.h"
+#include "cnpd/report/table.h"
+#include "cnpd/training/log.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::cli {
+
+using nlohmann::ordered_json;
+
+void CommonOptions::add_to(CLI::App& app) {
+    app.add_option("--device", device, "cpu, cuda or emulated (default: the fastest that works)");
+    app.add_option("--threads", threads, "CPU threads (default: all cores)")
+        ->check(CLI::Range(0, 4096));
+    app.add_option("--config", config,
+                   "TOML or JSON file with the same names as these options; options win");
+    app.add_flag("--json", json, "print the result as JSON");
+    app.add_flag("--quiet", quiet, "no progress, warnings only");
+}
+
+engine::Device CommonOptions::apply() const {
+    if (quiet) set_verbosity(Verbosity::quiet);
+    if (threads > 0) omp_set_num_threads(threads);
+    return device.empty() ? engine::default_device() : engine::device_from_name(device);
+}
+
+void OutputOptions::add_to(CLI::App& app, const std::string& default_out) {
+    out = default_out;
+    app.add_option("--out", out, "run directory to write")->capture_default_str();
+    app.add_flag("--resume", resume, "go on where an interrupted run stopped");
+    app.add_flag("--overwrite", overwrite, "replace a run that is already there");
+}
+
+training::RunOptions OutputOptions::run_options(engine::Device device) const {
+    if (out.empty()) throw InputError("--out is empty; give a directory for the run");
+    return {.out = out, .device = device, .resume = resume, .overwrite = overwrite};
+}
+
+void apply_config(CLI::App& subcommand, const std::string& path) {
+    if (path.empty()) return;
+    for (const ConfigEntry& entry : read_config(path).entries_for(subcommand.get_name())) {
+        const auto complain = [&](const std::string& what) {
+            throw FileError(path, fmt::format("line {}: {}", entry.line, what),
+                            fmt::format("an option of cnpd {}", subcommand.get_name()));
+        };
+        CLI::Option* option = subcommand.get_option_no_throw("--" + entry.key);
+        if (!option || entry.key == "config" || entry.key == "help")
+            complain(fmt::format("unknown option '{}'", entry.key));
+        if (option->count() > 0) continue;
+        try {
+            for (const std::string& value : entry.values) option->add_result(value);
+            option->run_callback();
+        } catch (const CLI::Error& error) {
+            complain(error.what());
+        }
+    }
+}
+
+namespace {
+
+std::string percent_cell(const ordered_json& result, const char* key) {
+    const auto found = result.find(key);
+    return found == result.end() || !found->is_number()
+               ? "-"
+               : fmt::format("{:.2f}", found->get<double>());
+}
+
+}  // namespace
+
+void print_results(const std::vector<ResultLine>& lines, bool json) {
+    if (json) {
+        ordered_json all;
+        for (const ResultLine& line : lines) all[line.name] = line.result;
+        const ordered_json& shown = lines.size() == 1 ? lines.front().result : all;
+        fmt::print("{}\n", shown.dump(2));
+        return;
+    }
+    report::Table table({{"model"}, {"ACC %"}, {"ASR %"}, {"R-ACC %"}, {"DER %"}, {"seconds"}});
+    for (const auto& [name, result] : lines) {
+        const auto seconds = result.find("seconds");
+        table.add_row(
+            {name, percent_cell(result, "acc"), percent_cell(result, "asr"),
+             percent_cell(result, "r_acc"), percent_cell(result, "der"),
+             seconds == result.end() ? "-" : fmt::format("{:.1f}", seconds->get<double>())});
+    }
+    table.print();
+    const ordered_json& first = lines.front().result;
+    fmt::print("ACC over {} clean test images, ASR and R-ACC over {} with the trigger.\n",
+               first.value("n_clean", 0), first.value("n_poisoned", 0));
+}
+
+}  // namespace cnpd::cli

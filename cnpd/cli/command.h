@@ -1,0 +1,66 @@
+// What the program's subcommands share.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json_fwd.hpp>
+
+#include "cnpd/training/runs.h"
+#include "engine/device.h"
+
+namespace cnpd::cli {
+
+// Options that every subcommand which computes something has.
+struct CommonOptions {
+    std::string device, config;
+    int threads = 0;  // 0: all cores
+    bool json = false, quiet = false;
+
+    void add_to(CLI::App& app);
+    // Sets verbosity and threads, and finds the device.
+    engine::Device apply() const;
+};
+
+// Options of what writes a run directory.
+struct OutputOptions {
+    std::string out;
+    bool resume = false, overwrite = false;
+
+    void add_to(CLI::App& app, const std::string& default_out);
+    training::RunOptions run_options(engine::Device device) const;
+};
+
+// One subcommand: adds its options to the parser, and runs after they have been parsed.
+class Command {
+  public:
+    virtual ~Command() = default;
+    virtual void run() = 0;
+    CommonOptions common;
+};
+
+// Each is in a file of its own.
+std::unique_ptr<Command> add_demo(CLI::App& program);
+std::unique_ptr<Command> add_train(CLI::App& program);
+std::unique_ptr<Command> add_defend(CLI::App& program);
+std::unique_ptr<Command> add_evaluate(CLI::App& program);
+std::unique_ptr<Command> add_predict(CLI::App& program);
+std::unique_ptr<Command> add_report(CLI::App& program);
+std::unique_ptr<Command> add_info(CLI::App& program);
+
+// Fills the options that the command line left alone from the file of --config. Throws InputError
+// for keys that the subcommand does not have.
+void apply_config(CLI::App& subcommand, const std::string& config);
+
+// Prints a result on stdout: as JSON, or as a table with one row for each model.
+struct ResultLine {
+    std::string name;
+    const nlohmann::ordered_json& result;
+};
+void print_results(const std::vector<ResultLine>& lines, bool json);
+
+}  // namespace cnpd::cli

@@ -1,0 +1,158 @@
+// cnpd defend: takes a backdoor out.
+#include <filesystem>
+#include <optional>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/cli/command.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::cli {
+namespace {
+
+class Defend : public Command {
+  public:
+    void add_to(CLI::App& app);
+    void run() override;
+
+  private:
+    void add_polarizer_options(CLI::App& app);
+    training::DefenseSettings settings() const;
+
+    std::string run_, data_;
+    training::DefenseSettings settings_;
+    std::optional<std::int64_t> epochs_, batch_size_;
+    std::optional<double> learning_rate_;
+    std::string pgd_gradient_ = "sign", pgd_norm_ = "l2";
+    bool no_augment_ = false, constant_rate_ = false;
+    OutputOptions output_;
+};
+
+void Defend::add_to(CLI::App& app) {
+    app.add_option("--run", run_, "The victim's run directory")->required();
+    app.add_option("--data", data_, "Directory of the data set, if it is not where it was");
+    app.add_option("--method", settings_.method,
+                   "Defense:\n  r-cnpd: a polarizer for each class, chosen by the victim's "
+                   "prediction\n  ensemble: r-cnpd's polarizers mixed with the victim's "
+                   "probabilities\n  ft: fine-tuning of all weights, the baseline")
+        ->capture_default_str();
+    app.add_option("--clean-ratio", settings_.clean_ratio,
+                   "Share of the training set that the defender has clean")
+        ->capture_default_str();
+    app.add_option("--epochs", epochs_, "Epochs (default: 20, ft 100)");
+    app.add_option("--batch-size", batch_size_, "Images in a batch (default: 128, ft 256)");
+    app.add_option("--lr", learning_rate_, "Learning rate (default: 0.01)");
+    app.add_flag("--no-augment", no_augment_, "No random crops and flips");
+    app.add_option("--eval-every", settings_.bilevel.evaluate_every,
+                   "Measure on the test set every so many epochs (0: only at the end)")
+        ->capture_default_str();
+    app.add_option("--seed", settings_.seed, "Seed of everything random")->capture_default_str();
+    add_polarizer_options(app);
+    output_.add_to(app, "");
+    common.add_to(app);
+    app.footer("Example:\n  cnpd defend --run runs/badnets --method r-cnpd");
+}
+
+void Defend::add_polarizer_options(CLI::App& app) {
+    training::BilevelSettings& b = settings_.bilevel;
+    const std::string group = "Polarizer";
+    app.add_option("--insertion-point", b.insertion_point,
+                   "Layer whose input is polarized (default: the model's, layer4.1.conv1)")
+        ->group(group);
+    app.add_option("--warmup-epochs", b.warmup_epochs, "Epochs of clean cross-entropy first")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--clip-norm", b.clip_norm, "Norm that each class's gradient is clipped to")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--pgd-steps", b.pgd_steps, "Steps of the inner maximisation")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--pgd-step-size", b.pgd.step, "Its step, in pixels of [0,1]")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--pgd-radius", b.pgd.radius, "Radius of the ball around an image")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--pgd-norm", pgd_norm_, "l2, linf or l1")->capture_default_str()->group(group);
+    app.add_option("--pgd-gradient", pgd_gradient_, "sign, raw or normalised")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--lambda-clean", b.weights.clean, "Weight of the clean cross-entropy")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--lambda-undo", b.weights.undo, "Weight of undoing the push")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--lambda-strongest", b.weights.strongest,
+                   "Weight against the strongest wrong class")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--lambda-target", b.weights.target, "Weight against the target class")
+        ->capture_default_str()
+        ->group(group);
+    app.add_flag("--constant-lr", constant_rate_, "A constant learning rate instead of a cosine")
+        ->group(group);
+    app.add_option("--top-k", settings_.top_k, "Ensemble: the most likely classes that are mixed")
+        ->capture_default_str()
+        ->group(group);
+}
+
+template <class Enum>
+Enum choose(const char* option, const std::string& name,
+            const std::vector<std::pair<std::string, Enum>>& known) {
+    std::string names;
+    for (const auto& [candidate, value] : known) {
+        if (candidate == name) return value;
+        names += (names.empty() ? "" : ", ") + candidate;
+    }
+    throw InputError(fmt::format("unknown {} '{}'; known: {}", option, name, names));
+}
+
+training::DefenseSettings Defend::settings() const {
+    training::DefenseSettings settings = settings_;
+    choose<int>("method", settings.method, {{"r-cnpd", 0}, {"ensemble", 0}, {"ft", 0}});
+    settings.recipe = training::recipe_from_name("fine-tuning");
+    training::BilevelSettings& b = settings.bilevel;
+    if (epochs_) settings.recipe.epochs = b.epochs = *epochs_;
+    if (batch_size_) settings.recipe.batch_size = b.batch_size = *batch_size_;
+    if (learning_rate_) settings.recipe.learning_rate = b.learning_rate = *learning_rate_;
+    b.pgd.gradient = choose<ops::PgdGradient>("pgd-gradient", pgd_gradient_,
+                                              {{"sign", ops::PgdGradient::sign},
+                                               {"raw", ops::PgdGradient::raw},
+                                               {"normalised", ops::PgdGradient::normalised}});
+    b.pgd.norm = choose<ops::PgdNorm>(
+        "pgd-norm", pgd_norm_,
+        {{"l2", ops::PgdNorm::l2}, {"linf", ops::PgdNorm::linf}, {"l1", ops::PgdNorm::l1}});
+    b.cosine = !constant_rate_;
+    settings.augment = !no_augment_;
+    training::validate(settings);
+    return settings;
+}
+
+void Defend::run() {
+    const engine::Device device = common.apply();
+    const training::DefenseSettings checked = settings();
+    if (output_.out.empty()) output_.out = (std::filesystem::path(run_) / checked.method).string();
+    const auto result = training::run_defend(run_, data_, checked, output_.run_options(device));
+    if (common.json) {
+        print_results({{checked.method, result}}, true);
+        return;
+    }
+    nlohmann::ordered_json before = {{"n_clean", result["n_clean"]},
+                                     {"n_poisoned", result["n_poisoned"]}};
+    for (const std::string key : {"acc", "asr", "r_acc"}) before[key] = result[key + "_before"];
+    print_results({{"victim", before}, {checked.method, result}}, false);
+}
+
+}  // namespace
+
+std::unique_ptr<Command> add_defend(CLI::App& program) {
+    auto command = std::make_unique<Defend>();
+    command->add_to(*program.add_subcommand(
+        "defend", "Take the backdoor out of a victim, with a few clean images"));
+    return command;
+}
+
+}  // namespace cnpd::cli

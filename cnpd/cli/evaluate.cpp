@@ -1,0 +1,34 @@
+// cnpd evaluate: measures a run again from its files.
+#include <nlohmann/json.hpp>
+
+#include "cnpd/cli/command.h"
+
+namespace cnpd::cli {
+namespace {
+
+class Evaluate : public Command {
+  public:
+    void add_to(CLI::App& app) {
+        app.add_option("--run", run_, "Run directory of a victim or a defense")->required();
+        app.add_option("--data", data_, "Directory of the data set, if it is not where it was");
+        common.add_to(app);
+    }
+    void run() override {
+        const engine::Device device = common.apply();
+        print_results({{run_, training::run_evaluate(run_, data_, device)}}, common.json);
+    }
+
+  private:
+    std::string run_, data_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> add_evaluate(CLI::App& program) {
+    auto command = std::make_unique<Evaluate>();
+    command->add_to(*program.add_subcommand(
+        "evaluate", "Measure a run: accuracy, attack success and robust accuracy"));
+    return command;
+}
+
+}  // namespace cnpd::cli

@@ -1,0 +1,95 @@
+// The program: parses, runs one subcommand, and turns every error into one line and an exit status.
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "cnpd/cli/command.h"
+#include "cnpd/training/interrupt.h"
+#include "cnpd/version.h"
+#include "kernels/common/error.h"
+
+namespace {
+
+enum ExitStatus { kSuccess = 0, kInternalError = 1, kInputError = 2, kInterrupted = 130 };
+
+// OpenMP's threads spin at barriers unless told otherwise before the library is loaded, which makes
+// every step many times slower as soon as another process runs. So the program starts itself once
+// more with the setting in its environment.
+void wait_passively(char** arguments) {
+    if (std::getenv("OMP_WAIT_POLICY")) return;
+    ::setenv("OMP_WAIT_POLICY", "passive", 1);
+    ::execv("/proc/self/exe", arguments);
+    // Where that is not possible it goes on as it is: slower, not wrong.
+}
+
+int complain(const std::string& message, int status) {
+    fmt::print(stderr, "cnpd: {}\n", message);
+    return status;
+}
+
+struct Subcommand {
+    std::unique_ptr<cnpd::cli::Command> command;
+    CLI::App* app;
+};
+
+int run(int argc, char** argv) {
+    CLI::App program(
+        "Plants backdoors in image classifiers and removes them with class-conditional neural "
+        "polarizers.");
+    program.set_version_flag("--version", std::string("cnpd ") + cnpd::kVersion);
+    program.require_subcommand(1);
+    program.get_formatter()->column_width(34);
+    program.footer(
+        "Start with: cnpd demo\n"
+        "Every subcommand explains itself: cnpd train --help");
+
+    std::vector<Subcommand> subcommands;
+    for (const auto add :
+         {cnpd::cli::add_demo, cnpd::cli::add_train, cnpd::cli::add_defend, cnpd::cli::add_evaluate,
+          cnpd::cli::add_predict, cnpd::cli::add_report, cnpd::cli::add_info}) {
+        auto command = add(program);
+        subcommands.push_back({std::move(command), program.get_subcommands({}).back()});
+    }
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        if (error.get_exit_code() == 0) return program.exit(error);
+        return complain(fmt::format("{} (see --help)", error.what()), kInputError);
+    }
+    for (const Subcommand& subcommand : subcommands) {
+        if (!subcommand.app->parsed()) continue;
+        cnpd::cli::apply_config(*subcommand.app, subcommand.command->common.config);
+        subcommand.command->run();
+    }
+    return kSuccess;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    wait_passively(argv);
+    try {
+        cnpd::install_interrupt_handler();
+        return run(argc, argv);
+    } catch (const cnpd::InputError& error) {
+        return complain(error.what(), kInputError);
+    } catch (const cnpd::NumericError& error) {
+        return complain(error.what(), kInputError);
+    } catch (const cnpd::Interrupted& error) {
+        return complain(error.what(), kInterrupted);
+    } catch (const cnpd::Error& error) {
+        return complain(fmt::format("internal error at {}:{}: {}", error.where().file_name(),
+                                    error.where().line(), error.what()),
+                        kInternalError);
+    } catch (const std::bad_alloc&) {
+        return complain("out of memory; try a smaller --batch-size, --width or --train-limit",
+                        kInputError);
+    } catch (const std::exception& error) {
+        return complain(fmt::format("internal error: {}", error.what()), kInternalError);
+    }
+}

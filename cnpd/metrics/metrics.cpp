@@ -1,0 +1,51 @@
+#include "cnpd/metrics/metrics.h"
+
+#include <algorithm>
+
+#include "kernels/common/error.h"
+
+namespace cnpd::metrics {
+namespace {
+
+double share_equal(std::span<const std::int32_t> a, std::span<const std::int32_t> b) {
+    CNPD_CHECK(a.size() == b.size(), "one prediction for each label");
+    if (a.empty()) return std::numeric_limits<double>::quiet_NaN();
+    std::size_t equal = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) equal += a[i] == b[i];
+    return static_cast<double>(equal) / static_cast<double>(a.size());
+}
+
+}  // namespace
+
+Scores score(std::span<const std::int32_t> clean_predictions,
+             std::span<const std::int32_t> clean_labels,
+             std::span<const std::int32_t> poisoned_predictions, const PoisonedLabels& labels) {
+    return {.acc = share_equal(clean_predictions, clean_labels),
+            .asr = share_equal(poisoned_predictions, labels.backdoor),
+            .r_acc = share_equal(poisoned_predictions, labels.original),
+            .n_clean = static_cast<std::int64_t>(clean_labels.size()),
+            .n_poisoned = static_cast<std::int64_t>(labels.backdoor.size())};
+}
+
+double defense_effectiveness(const Scores& before, const Scores& after) {
+    return (std::max(0.0, before.asr - after.asr) - std::max(0.0, before.acc - after.acc) + 1) / 2;
+}
+
+Detection detect(const PredictionPairs& clean, const PredictionPairs& poisoned,
+                 std::span<const std::int32_t> backdoor_labels) {
+    Detection detection;
+    detection.false_positive_rate = 1 - share_equal(clean.victim, clean.purified);
+    detection.true_positive_rate = 1 - share_equal(poisoned.victim, poisoned.purified);
+    std::size_t successful = 0, flagged = 0;
+    for (std::size_t i = 0; i < backdoor_labels.size(); ++i) {
+        if (poisoned.victim[i] != backdoor_labels[i]) continue;
+        ++successful;
+        flagged += poisoned.purified[i] != poisoned.victim[i];
+    }
+    detection.true_positive_rate_successful =
+        successful ? static_cast<double>(flagged) / static_cast<double>(successful)
+                   : std::numeric_limits<double>::quiet_NaN();
+    return detection;
+}
+
+}  // namespace cnpd::metrics

@@ -1,0 +1,46 @@
+// How a model is measured, in the field's terms.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace cnpd::metrics {
+
+// Fractions in [0,1]; NaN where there was nothing to measure (an attack of `none`, say).
+struct Scores {
+    double acc = std::numeric_limits<double>::quiet_NaN();  // accuracy on the clean test set
+    double asr = std::numeric_limits<double>::quiet_NaN();  // poisoned predicted as backdoor label
+    double r_acc =
+        std::numeric_limits<double>::quiet_NaN();  // poisoned predicted as original label
+    std::int64_t n_clean = 0, n_poisoned = 0;
+};
+
+// The poisoned test set's labels, in its order.
+struct PoisonedLabels {
+    std::span<const std::int32_t> backdoor, original;
+};
+
+Scores score(std::span<const std::int32_t> clean_predictions,
+             std::span<const std::int32_t> clean_labels,
+             std::span<const std::int32_t> poisoned_predictions, const PoisonedLabels& labels);
+
+// Defense effectiveness rating: [max(0, ASR_before - ASR) - max(0, ACC_before - ACC) + 1] / 2.
+double defense_effectiveness(const Scores& before, const Scores& after);
+
+// Detection by disagreement: an image is flagged where the purified model predicts another class
+// than the victim.
+struct Detection {
+    double true_positive_rate = 0;  // over all poisoned images
+    double true_positive_rate_successful =
+        0;                           // over those that the victim gives their backdoor label
+    double false_positive_rate = 0;  // over the clean images
+};
+struct PredictionPairs {
+    std::span<const std::int32_t> victim, purified;
+};
+Detection detect(const PredictionPairs& clean, const PredictionPairs& poisoned,
+                 std::span<const std::int32_t> backdoor_labels);
+
+}  // namespace cnpd::metrics

@@ -1,0 +1,64 @@
+// What all polarizers have in common.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "cnpd/ops/polarizer.h"
+#include "engine/nn/module.h"
+#include "engine/optimizer.h"
+
+namespace cnpd::polarizers {
+
+using engine::Tensor;
+
+// A family of affine maps of the features at the insertion point, one for each class (or one for
+// all). Every variant comes down to this at inference; they differ in what is trained.
+class Polarizer : public engine::nn::Module {
+  public:
+    // "r-cnpd"
+    virtual std::string_view name() const = 0;
+    // The maps of the current parameters. Call refresh() after the parameters have changed.
+    const ops::AffineMaps& maps() const { return maps_; }
+    virtual void refresh() = 0;
+
+    // z [N,H,W,C] through the polarizer of each sample's class, labels int32 [N]; recorded.
+    virtual Tensor apply(const Tensor& z, const Tensor& labels) const = 0;
+
+    // What the optimizer updates.
+    virtual std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) = 0;
+    // Between backward() and the optimizer's step: hands the gradients to the parameters of
+    // parameter_groups() and clips them to this norm (0: no clipping).
+    virtual void prepare_gradients(double clip_norm) = 0;
+
+  protected:
+    ops::AffineMaps maps_;
+};
+
+// Features of clean images at the insertion point, from which polarizers take their batch-norm
+// statistics.
+struct FeatureStatistics {
+    std::int64_t classes = 0, channels = 0;
+    std::vector<float> mean, variance;  // [classes,channels]: of the images predicted as each class
+    std::vector<float> global_mean, global_variance;  // [channels]
+    std::vector<std::int64_t> count;                  // [classes] images
+};
+
+// Statistics of z [N,H,W,C], samples grouped by the victim's predictions (int32 [N]). Adds up over
+// calls in double, so that features need not be in memory all at once.
+class FeatureStatisticsCollector {
+  public:
+    FeatureStatisticsCollector(std::int64_t classes, std::int64_t channels);
+    void add(const Tensor& z, const Tensor& predictions);
+    // A class that was never predicted gets the global statistics.
+    FeatureStatistics finish() const;
+
+  private:
+    std::int64_t classes_, channels_;
+    std::vector<double> sum_, sum_of_squares_;  // [classes,channels]
+    std::vector<std::int64_t> images_, positions_;
+};
+
+}  // namespace cnpd::polarizers

@@ -1,0 +1,68 @@
+#include <algorithm>
+
+#include "cnpd/polarizers/polarizer.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::polarizers {
+
+FeatureStatisticsCollector::FeatureStatisticsCollector(std::int64_t classes, std::int64_t channels)
+    : classes_(classes),
+      channels_(channels),
+      sum_(classes * channels),
+      sum_of_squares_(classes * channels),
+      images_(classes),
+      positions_(classes) {}
+
+void FeatureStatisticsCollector::add(const Tensor& z, const Tensor& predictions) {
+    CNPD_CHECK_SHAPE(z.shape().rank() == 4 && z.shape()[3] == channels_ &&
+                         predictions.elements() == z.shape()[0],
+                     "features and predictions do not fit");
+    const std::vector<float> features = z.to_host<float>();
+    const std::vector<std::int32_t> classes = predictions.to_host<std::int32_t>();
+    const std::int64_t positions = z.shape()[1] * z.shape()[2];
+    const float* value = features.data();
+    for (const std::int32_t y : classes) {
+        double *sum = &sum_[y * channels_], *squares = &sum_of_squares_[y * channels_];
+        for (std::int64_t p = 0; p < positions; ++p)
+            for (std::int64_t c = 0; c < channels_; ++c, ++value) {
+                sum[c] += *value;
+                squares[c] += static_cast<double>(*value) * *value;
+            }
+        ++images_[y];
+        positions_[y] += positions;
+    }
+}
+
+FeatureStatistics FeatureStatisticsCollector::finish() const {
+    FeatureStatistics s{.classes = classes_,
+                        .channels = channels_,
+                        .mean = std::vector<float>(sum_.size()),
+                        .variance = std::vector<float>(sum_.size()),
+                        .global_mean = std::vector<float>(channels_),
+                        .global_variance = std::vector<float>(channels_),
+                        .count = images_};
+    const auto moments = [](double sum, double squares, std::int64_t count, float& mean,
+                            float& variance) {
+        const double n = static_cast<double>(std::max<std::int64_t>(count, 1)), m = sum / n;
+        mean = static_cast<float>(m);
+        variance = static_cast<float>(std::max(squares / n - m * m, 0.0));
+    };
+    for (std::int64_t c = 0; c < channels_; ++c) {
+        double sum = 0, squares = 0;
+        std::int64_t count = 0;
+        for (std::int64_t y = 0; y < classes_; ++y) {
+            sum += sum_[y * channels_ + c];
+            squares += sum_of_squares_[y * channels_ + c];
+            count += positions_[y];
+        }
+        moments(sum, squares, count, s.global_mean[c], s.global_variance[c]);
+        for (std::int64_t y = 0; y < classes_; ++y) {
+            const std::int64_t i = y * channels_ + c;
+            moments(positions_[y] ? sum_[i] : sum, positions_[y] ? sum_of_squares_[i] : squares,
+                    positions_[y] ? positions_[y] : count, s.mean[i], s.variance[i]);
+        }
+    }
+    return s;
+}
+
+}  // namespace cnpd::polarizers

@@ -1,0 +1,102 @@
+// Training a polarizer: the bi-level problem of the neural-polarizer papers.
+//
+//     inner maximisation   a targeted adversarial example x + delta for each image, the stand-in
+//     for the
+//                          unknown trigger (a few PGD steps through the frozen victim)
+//     outer minimisation   the polarizer learns to classify clean images as before and to lead the
+//                          adversarial ones back to where they came from
+//
+// Sources: NPD, arXiv 2306.16697; CNPD, arXiv 2502.18520.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cnpd/ops/adversarial.h"
+#include "cnpd/polarizers/polarizer.h"
+#include "cnpd/polarizers/purified_model.h"
+#include "cnpd/training/evaluation.h"
+#include "cnpd/training/loop.h"
+#include "cnpd/training/victim.h"
+#include "engine/optimizer.h"
+#include "engine/schedule.h"
+#include "models/classifier.h"
+
+namespace cnpd::training {
+
+struct BilevelSettings {
+    std::string insertion_point;
+    std::int64_t warmup_epochs = 2;  // of clean cross-entropy alone, at warmup_rate
+    std::int64_t epochs = 20;        // of the bi-level problem
+    std::int64_t batch_size = 128;
+    double learning_rate = 0.01, warmup_rate = 1e-4, momentum = 0.9, weight_decay = 5e-4;
+    bool cosine = true;    // else a constant learning rate
+    double clip_norm = 1;  // of the gradient, for each class's polarizer; 0: none
+    std::int64_t pgd_steps = 2;
+    ops::PgdOptions pgd{};
+    double stop_share = 0.6;  // the inner loop ends once more than this share is fooled
+    ops::DefenseLossWeights weights{};
+    TrainingDraws draws{};
+    std::int64_t evaluate_every = 1;  // epochs; 0: only after the last
+};
+
+// A training batch's adversarial examples, cut at the insertion point.
+struct AdversarialBatch {
+    models::Cut clean, adversarial;
+    engine::Tensor victim_predictions;  // int32 [N], of the clean images
+    engine::Tensor targets;  // int32 [N]; -1 where target and label or prediction coincide
+    double fooled = 0;       // share of the unmasked that the victim classified as the target
+};
+
+// Epochs 0 .. warmup_epochs-1 warm up, the others solve the bi-level problem. The victim must be
+// frozen.
+class BilevelTask : public TrainingTask {
+  public:
+    BilevelTask(const models::Classifier& victim, polarizers::Polarizer& polarizer,
+                const datasets::BatchSource& clean_subset, const TestSets* tests,
+                const BilevelSettings& settings);
+
+    std::string label() const override;
+    std::int64_t epochs() const override { return settings_.warmup_epochs + settings_.epochs; }
+    std::int64_t batches() const override { return batches_; }
+    std::int64_t batch_size() const override { return settings_.batch_size; }
+    double step(std::int64_t epoch, std::int64_t batch) override;
+    void end_epoch(std::int64_t epoch, double train_loss, nlohmann::ordered_json& record) override;
+    std::vector<engine::nn::NamedTensor> state() override;
+
+  private:
+    AdversarialBatch attack(std::span<const std::int32_t> indices, std::int64_t epoch) const;
+    double warmup_step(std::span<const std::int32_t> indices, std::int64_t epoch);
+    double bilevel_step(std::span<const std::int32_t> indices, std::int64_t epoch);
+    std::vector<std::int32_t> draw_targets(std::span<const std::int32_t> indices,
+                                           std::int64_t epoch) const;
+    engine::Tensor pixels_of(std::span<const std::int32_t> indices, std::int64_t epoch) const;
+    engine::Tensor normalise(const engine::Tensor& pixels) const;
+    engine::Tensor purified(const models::Cut& cut, const engine::Tensor& labels) const;
+    void update(const engine::Tensor& loss);
+    double learning_rate(std::int64_t epoch) const;
+
+    const models::Classifier& victim_;
+    polarizers::Polarizer& polarizer_;
+    const datasets::BatchSource& images_;
+    const TestSets* tests_;
+    BilevelSettings settings_;
+    ops::Normalisation normalisation_;
+    engine::Tensor shift_;  // -mean * inverse_std
+    std::int64_t batches_;
+    engine::Sgd optimizer_;
+    std::unique_ptr<datasets::EpochOrder> order_;
+    std::int64_t order_epoch_ = -1;
+    // Sums over the epoch, float64 [5]: the loss's four terms and the share fooled.
+    engine::Tensor sums_;
+    std::optional<std::array<CachedFeatures, 2>> cached_;  // of the test sets: clean, poisoned
+};
+
+// Scores of the purified model, from cached features where there are any.
+metrics::Scores evaluate_purified(const TestSets& tests, const polarizers::PurifiedModel& model,
+                                  const std::array<CachedFeatures, 2>* cached);
+
+}  // namespace cnpd::training

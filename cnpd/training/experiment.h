@@ -1,0 +1,56 @@
+// From settings to what is trained and measured: the poisoned training set, the defender's clean
+// subset and the test sets.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cnpd/attacks/attack.h"
+#include "cnpd/attacks/poisoning.h"
+#include "cnpd/training/evaluation.h"
+#include "cnpd/training/settings.h"
+#include "datasets/batches.h"
+#include "datasets/dataset.h"
+
+namespace cnpd::training {
+
+// The data of one victim. The data set's own images stay as they are; the poisoned ones are copies.
+struct Experiment {
+    datasets::Dataset data;
+    std::unique_ptr<attacks::Attack> attack;
+    attacks::PoisonedIndices poisoned;  // of the training set
+
+    std::int64_t classes() const { return static_cast<std::int64_t>(data.class_names.size()); }
+};
+
+// Loads or generates the data set (with a progress bar) and draws the poisoned images. Throws
+// InputError and FileError.
+Experiment prepare_experiment(const VictimSettings& settings);
+
+// What the victim is trained on.
+datasets::BatchSource poisoned_training_set(const Experiment& experiment, engine::Device device);
+
+TestSets make_test_sets(const Experiment& experiment, engine::Device device);
+
+// The defender's clean images: the same number of each class, together about `ratio` of the
+// training set (the whole class where it has fewer), from the original images. Ascending indices.
+std::vector<std::int32_t> draw_clean_subset(const datasets::Images& train, std::int64_t classes,
+                                            double ratio, std::uint64_t seed);
+datasets::BatchSource clean_subset(const Experiment& experiment,
+                                   const std::vector<std::int32_t>& indices, engine::Device device);
+// How many of these images were poisoned in the victim's training set.
+std::int64_t overlap(const std::vector<std::int32_t>& subset,
+                     const std::vector<std::int32_t>& poisoned);
+
+// An untrained model for the experiment, its weights drawn from the seed.
+std::unique_ptr<models::Classifier> make_victim(const VictimSettings& settings,
+                                                const Experiment& experiment,
+                                                engine::Device device);
+
+// Crop and flip of the data set, or none.
+TrainingDraws draws_of(const datasets::Dataset& data, bool augment, std::uint64_t seed);
+
+}  // namespace cnpd::training

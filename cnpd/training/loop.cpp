@@ -1,0 +1,144 @@
+#include "cnpd/training/loop.h"
+
+#include <chrono>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/training/interrupt.h"
+#include "cnpd/training/progress.h"
+#include "cnpd/training/run_directory.h"
+#include "engine/checkpoint.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::training {
+namespace {
+
+using engine::DType;
+using engine::Tensor;
+using engine::nn::NamedTensor;
+
+constexpr const char* kCheckpoint = "checkpoint.safetensors";
+
+double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+// Where the loop stands, in tensors so that it is a part of the checkpoint.
+class Position {
+  public:
+    // Epoch and batch of the next step.
+    std::int64_t& epoch() { return counters_.data<std::int64_t>()[0]; }
+    std::int64_t& batch() { return counters_.data<std::int64_t>()[1]; }
+    double& epoch_loss() { return sums_.data<double>()[0]; }
+    double& epoch_seconds() { return sums_.data<double>()[1]; }
+    double& total_seconds() { return sums_.data<double>()[2]; }
+
+    void append_to(std::vector<NamedTensor>& state) const {
+        state.push_back({.name = "loop.counters", .tensor = counters_});
+        state.push_back({.name = "loop.sums", .tensor = sums_});
+    }
+
+  private:
+    Tensor counters_ = Tensor::zeros({2}, DType::int64);
+    Tensor sums_ = Tensor::zeros({3}, DType::float64);
+};
+
+class Loop {
+  public:
+    Loop(TrainingTask& task, RunDirectory& directory, const LoopOptions& options)
+        : task_(task), directory_(directory), options_(options), state_(task.state()) {
+        position_.append_to(state_);
+    }
+
+    double run() {
+        restore();
+        Progress progress(task_.label(), task_.epochs() * task_.batches() * task_.batch_size());
+        progress.advance((position_.epoch() * task_.batches() + position_.batch()) *
+                         task_.batch_size());
+        while (position_.epoch() < task_.epochs()) run_epoch(progress);
+        progress.finish();
+        return position_.total_seconds();
+    }
+
+  private:
+    std::filesystem::path checkpoint() const { return directory_.file(kCheckpoint); }
+
+    // Continues from the checkpoint and cuts the metrics back to it; without one, starts afresh.
+    void restore() {
+        if (!options_.resume || !std::filesystem::exists(checkpoint())) {
+            directory_.truncate_metrics(0);
+            return;
+        }
+        const auto metadata = engine::load_tensors(checkpoint(), state_);
+        const auto identity = metadata.find("run");
+        if (identity == metadata.end() || identity->second != options_.identity)
+            throw InputError(fmt::format(
+                "{}: this checkpoint belongs to a run with other settings; resume it with the "
+                "settings in config.json, or start again with --overwrite",
+                checkpoint().string()));
+        directory_.truncate_metrics(position_.epoch());
+    }
+
+    void save() { engine::save_tensors(checkpoint(), state_, {{"run", options_.identity}}); }
+
+    void run_epoch(Progress& progress) {
+        const std::int64_t epoch = position_.epoch();
+        while (position_.batch() < task_.batches()) {
+            const double started = now();
+            const double loss = task_.step(epoch, position_.batch());
+            if (!std::isfinite(loss))
+                throw NumericError(
+                    fmt::format("{}: the loss is {} in epoch {}; try a smaller learning rate",
+                                task_.label(), loss, epoch + 1));
+            position_.epoch_loss() += loss;
+            position_.epoch_seconds() += now() - started;
+            ++position_.batch();
+            progress.note(
+                fmt::format("epoch {}/{}  loss {:.4f}", epoch + 1, task_.epochs(),
+                            position_.epoch_loss() / static_cast<double>(position_.batch())));
+            progress.advance(task_.batch_size());
+            if (interrupted()) stop();
+        }
+        finish_epoch();
+    }
+
+    void stop() {
+        save();
+        throw Interrupted(fmt::format("stopped in epoch {}; go on with --resume --out {}",
+                                      position_.epoch() + 1, directory_.path().string()));
+    }
+
+    void finish_epoch() {
+        const double train_loss = position_.epoch_loss() / static_cast<double>(task_.batches());
+        nlohmann::ordered_json record;
+        record["epoch"] = position_.epoch() + 1;
+        record["train_loss"] = train_loss;
+        record["seconds"] = position_.epoch_seconds();
+        const double started = now();
+        task_.end_epoch(position_.epoch(), train_loss, record);
+        position_.total_seconds() += position_.epoch_seconds() + now() - started;
+        ++position_.epoch();
+        position_.batch() = 0;
+        position_.epoch_loss() = position_.epoch_seconds() = 0;
+        directory_.append_metrics(record);
+        save();
+        if (interrupted() && position_.epoch() < task_.epochs()) stop();
+    }
+
+    TrainingTask& task_;
+    RunDirectory& directory_;
+    LoopOptions options_;
+    Position position_;
+    std::vector<NamedTensor> state_;
+};
+
+}  // namespace
+
+double run_training(TrainingTask& task, RunDirectory& directory, const LoopOptions& options) {
+    return Loop(task, directory, options).run();
+}
+
+}  // namespace cnpd::training

@@ -1,0 +1,51 @@
+// The loop that every training of the project runs in: epochs of batches, a line of metrics and a
+// checkpoint after each epoch, resuming, and Ctrl-C.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "engine/nn/module.h"
+
+namespace cnpd::training {
+
+class RunDirectory;
+
+// What is trained. All randomness of a step must follow from the seed, the epoch and the batch's
+// number, and all state that outlives a step must be in state(): a run that was killed and resumed
+// then ends with the same bits as one that was not.
+class TrainingTask {
+  public:
+    virtual ~TrainingTask() = default;
+
+    // For the progress bar: "victim".
+    virtual std::string label() const = 0;
+    virtual std::int64_t epochs() const = 0;
+    virtual std::int64_t batches() const = 0;  // in each epoch
+    virtual std::int64_t batch_size() const = 0;
+
+    // One update; returns the loss. Epochs and batches count from 0.
+    virtual double step(std::int64_t epoch, std::int64_t batch) = 0;
+    // Adds what there is to say of a finished epoch ("lr", "acc", ...) to its line of metrics.
+    virtual void end_epoch(std::int64_t epoch, double train_loss,
+                           nlohmann::ordered_json& record) = 0;
+    // Handles to everything that a checkpoint has to hold. Filling them restores the task.
+    virtual std::vector<engine::nn::NamedTensor> state() = 0;
+};
+
+struct LoopOptions {
+    bool resume = false;  // from the checkpoint, where there is one
+    bool quiet = false;   // no progress bar
+    // What the run is (its configuration); a checkpoint of another run is refused with InputError.
+    std::string identity;
+};
+
+// Runs the task to its end and returns the seconds spent in it, earlier parts of a resumed run
+// included. Throws NumericError when the loss is not finite, and Interrupted after Ctrl-C, when the
+// checkpoint has been written.
+double run_training(TrainingTask& task, RunDirectory& directory, const LoopOptions& options);
+
+}  // namespace cnpd::training

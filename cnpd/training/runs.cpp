@@ -1,0 +1,318 @@
+#include "cnpd/training/runs.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/metrics/json.h"
+#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/training/log.h"
+#include "cnpd/training/loop.h"
+#include "cnpd/training/run_directory.h"
+#include "cnpd/version.h"
+#include "engine/autograd.h"
+#include "engine/checkpoint.h"
+#include "engine/ops.h"
+#include "engine/storage.h"
+#include "kernels/common/error.h"
+#include "kernels/common/parallel.h"
+
+namespace cnpd::training {
+
+using engine::Device;
+using engine::Tensor;
+using nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kModel = "model.safetensors";
+constexpr const char* kPolarizer = "polarizer.safetensors";
+
+// What a checkpoint must match: everything but where the data lies.
+std::string identity_of(ordered_json config) {
+    config.erase("device");
+    config.erase("threads");
+    config["dataset"].erase("data");
+    return config.dump();
+}
+
+ordered_json describe(const char* kind, ordered_json settings, Device device) {
+    ordered_json config;
+    config["kind"] = kind;
+    config["cnpd"] = kVersion;
+    config["device"] = device.str();
+    config["threads"] = kernels::thread_count();
+    for (auto& [key, value] : settings.items()) config[key] = std::move(value);
+    return config;
+}
+
+void save_model(const RunDirectory& directory, const char* name, const engine::nn::Module& module) {
+    engine::save_tensors(directory.file(name), module.state());
+}
+
+void load_model(const fs::path& path, engine::nn::Module& module) {
+    auto state = module.state();
+    engine::load_tensors(path, state);
+}
+
+// The part of result.json that every training has.
+void add_costs(ordered_json& result, double seconds, std::int64_t parameters) {
+    result["seconds"] = seconds;
+    result["parameters_trained"] = parameters;
+    result["peak_memory_bytes"] = engine::peak_resident_bytes();
+}
+
+ordered_json scores_json(const metrics::Scores& scores) {
+    ordered_json json;
+    metrics::add_scores(json, scores);
+    json["n_clean"] = scores.n_clean;
+    json["n_poisoned"] = scores.n_poisoned;
+    return json;
+}
+
+metrics::Scores evaluate_model(const TestSets& tests, models::Classifier& model) {
+    model.eval();
+    return evaluate(tests, [&](const Tensor& input) { return model.forward(input); });
+}
+
+// The victim's scores, then the defended model's against them.
+void add_comparison(ordered_json& result, const metrics::Scores& before,
+                    const metrics::Scores& after) {
+    result["der"] = metrics::percent(metrics::defense_effectiveness(before, after));
+    result["acc_before"] = metrics::percent(before.acc);
+    result["asr_before"] = metrics::percent(before.asr);
+    result["r_acc_before"] = metrics::percent(before.r_acc);
+}
+
+bool is_polarizer(const std::string& method) {
+    return method == "r-cnpd" || method == "ensemble";
+}
+
+polarizers::PurifiedOptions purified_options(const DefenseSettings& settings) {
+    return {.insertion_point = settings.bilevel.insertion_point,
+            .routing = settings.method == "ensemble" ? polarizers::Routing::ensemble
+                                                     : polarizers::Routing::prediction,
+            .top_k = settings.top_k};
+}
+
+std::int64_t channels_at(const models::Classifier& victim, const std::string& point,
+                         const datasets::BatchSource& images) {
+    const engine::NoGrad no_grad;
+    const std::int32_t first[] = {0};
+    return victim.prefix(images.input(first), point).z.shape()[3];
+}
+
+void calibrate(polarizers::RCnpd& polarizer, const models::Classifier& victim,
+               const std::string& point, const datasets::BatchSource& images,
+               std::int64_t channels) {
+    const CachedFeatures features = cache_features(victim, point, images);
+    polarizers::FeatureStatisticsCollector collector(victim.classes(), channels);
+    for (std::size_t i = 0; i < features.cuts.size(); ++i)
+        collector.add(features.cuts[i].z, engine::ops::argmax(features.victim_logits[i]));
+    polarizer.calibrate(collector.finish());
+}
+
+// Scores and detection rates of a purified model over the test sets.
+struct PurifiedScores {
+    metrics::Scores before, after;
+    metrics::Detection detection;
+};
+PurifiedScores measure_purified(const TestSets& tests, const polarizers::PurifiedModel& model) {
+    struct Both {
+        std::vector<std::int32_t> victim, purified;
+    };
+    const auto predict = [&](const datasets::BatchSource& images) {
+        Both both;
+        both.purified = predict_all(images, [&](const Tensor& input) {
+            const polarizers::Predictions p = model.predict(input);
+            const auto piece = engine::ops::argmax(p.victim).to_host<std::int32_t>();
+            both.victim.insert(both.victim.end(), piece.begin(), piece.end());
+            return p.purified;
+        });
+        return both;
+    };
+    const Both clean = predict(tests.clean), poisoned = predict(tests.poisoned);
+    const metrics::PoisonedLabels labels{.backdoor = tests.poisoned.host_labels(),
+                                         .original = tests.original_labels};
+    const auto& truth = tests.clean.host_labels();
+    return {.before = metrics::score(clean.victim, truth, poisoned.victim, labels),
+            .after = metrics::score(clean.purified, truth, poisoned.purified, labels),
+            .detection = metrics::detect({.victim = clean.victim, .purified = clean.purified},
+                                         {.victim = poisoned.victim, .purified = poisoned.purified},
+                                         tests.poisoned.host_labels())};
+}
+
+ordered_json purified_json(const PurifiedScores& scores) {
+    ordered_json result = scores_json(scores.after);
+    add_comparison(result, scores.before, scores.after);
+    result["detection_tpr"] = metrics::percent(scores.detection.true_positive_rate);
+    result["detection_tpr_successful"] =
+        metrics::percent(scores.detection.true_positive_rate_successful);
+    result["detection_fpr"] = metrics::percent(scores.detection.false_positive_rate);
+    return result;
+}
+
+}  // namespace
+
+ordered_json run_train(const VictimSettings& settings, const RunOptions& options) {
+    validate(settings);
+    const ordered_json config = describe("victim", to_json(settings), options.device);
+    RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
+    const Experiment experiment = prepare_experiment(settings);
+    auto model = make_victim(settings, experiment, options.device);
+    const auto images = poisoned_training_set(experiment, options.device);
+    const TestSets tests = make_test_sets(experiment, options.device);
+
+    directory.write_json("config.json", config);
+    directory.write_json("indices.json", {{"poisoned", experiment.poisoned.indices}});
+    directory.keep();
+    SupervisedTask task(*model, images, &tests,
+                        {.recipe = settings.recipe,
+                         .draws = draws_of(experiment.data, settings.augment, settings.seed),
+                         .evaluate_every = settings.evaluate_every});
+    const double seconds =
+        run_training(task, directory, {.resume = options.resume, .identity = identity_of(config)});
+    save_model(directory, kModel, *model);
+
+    ordered_json result = scores_json(evaluate_model(tests, *model));
+    result["n_train"] = images.size();
+    result["n_train_poisoned"] = experiment.poisoned.indices.size();
+    add_costs(result, seconds, model->parameter_count());
+    directory.write_json("result.json", result);
+    return result;
+}
+
+namespace {
+
+// A defense about to run.
+struct Defense {
+    const DefenseSettings& settings;
+    const RunOptions& options;
+    RunDirectory& directory;
+    models::Classifier& victim;
+    const datasets::BatchSource& clean;
+    const TestSets& tests;
+    TrainingDraws draws;
+    std::string identity;
+};
+
+ordered_json fine_tune(const Defense& d) {
+    const metrics::Scores before = evaluate_model(d.tests, d.victim);
+    SupervisedTask task(d.victim, d.clean, &d.tests,
+                        {.label = "fine-tuning",
+                         .recipe = d.settings.recipe,
+                         .draws = d.draws,
+                         .evaluate_every = d.settings.bilevel.evaluate_every});
+    const double seconds =
+        run_training(task, d.directory, {.resume = d.options.resume, .identity = d.identity});
+    save_model(d.directory, kModel, d.victim);
+    const metrics::Scores after = evaluate_model(d.tests, d.victim);
+    ordered_json result = scores_json(after);
+    add_comparison(result, before, after);
+    add_costs(result, seconds, d.victim.parameter_count());
+    return result;
+}
+
+ordered_json polarize(const Defense& d) {
+    // The directory is complete without the victim's: its weights are copied before they are
+    // folded.
+    save_model(d.directory, kModel, d.victim);
+    d.victim.freeze();
+    BilevelSettings settings = d.settings.bilevel;
+    settings.draws = d.draws;
+    const std::int64_t channels = channels_at(d.victim, settings.insertion_point, d.clean);
+    polarizers::RCnpd polarizer(d.victim.classes(), channels, d.options.device);
+    calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
+    BilevelTask task(d.victim, polarizer, d.clean, &d.tests, settings);
+    const double seconds =
+        run_training(task, d.directory, {.resume = d.options.resume, .identity = d.identity});
+    polarizer.refresh();
+    save_model(d.directory, kPolarizer, polarizer);
+    ordered_json result = purified_json(measure_purified(
+        d.tests, polarizers::PurifiedModel(d.victim, polarizer, purified_options(d.settings))));
+    add_costs(result, seconds, polarizer.parameter_count());
+    return result;
+}
+
+}  // namespace
+
+ordered_json run_defend(const fs::path& victim_run, const std::string& data_override,
+                        const DefenseSettings& requested, const RunOptions& options) {
+    validate(requested);
+    const ordered_json victim_config = read_json(victim_run / "config.json");
+    VictimSettings victim_settings =
+        training::victim_settings(victim_config, (victim_run / "config.json").string());
+    if (!data_override.empty()) victim_settings.data.directory = data_override;
+
+    RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
+    const Experiment experiment = prepare_experiment(victim_settings);
+    auto victim = make_victim(victim_settings, experiment, options.device);
+    load_model(victim_run / kModel, *victim);
+    DefenseSettings settings = requested;
+    if (settings.bilevel.insertion_point.empty())
+        settings.bilevel.insertion_point = victim->insertion_point();
+
+    ordered_json all = to_json(victim_settings);
+    for (auto& [key, value] : to_json(settings).items()) all[key] = std::move(value);
+    const ordered_json config = describe("defense", std::move(all), options.device);
+    const auto subset = draw_clean_subset(experiment.data.train, experiment.classes(),
+                                          settings.clean_ratio, settings.seed);
+    const auto clean = clean_subset(experiment, subset, options.device);
+    const TestSets tests = make_test_sets(experiment, options.device);
+
+    directory.write_json("config.json", config);
+    directory.write_json("indices.json",
+                         {{"poisoned", experiment.poisoned.indices},
+                          {"clean_subset", subset},
+                          {"overlap", overlap(subset, experiment.poisoned.indices)}});
+    directory.keep();
+    const Defense defense{.settings = settings,
+                          .options = options,
+                          .directory = directory,
+                          .victim = *victim,
+                          .clean = clean,
+                          .tests = tests,
+                          .draws = draws_of(experiment.data, settings.augment, settings.seed),
+                          .identity = identity_of(config)};
+    ordered_json result = is_polarizer(settings.method) ? polarize(defense) : fine_tune(defense);
+    result["n_clean_subset"] = clean.size();
+    directory.write_json("result.json", result);
+    return result;
+}
+
+std::unique_ptr<LoadedRun> load_run(const fs::path& path, const std::string& data_override,
+                                    Device device) {
+    const fs::path config_path = path / "config.json";
+    const ordered_json config = read_json(config_path);
+    auto run = std::make_unique<LoadedRun>();
+    run->path = path;
+    run->victim_settings = victim_settings(config, config_path.string());
+    if (config.contains("defense"))
+        run->defense_settings = defense_settings(config, config_path.string());
+    if (!data_override.empty()) run->victim_settings.data.directory = data_override;
+    run->experiment = prepare_experiment(run->victim_settings);
+    run->model = make_victim(run->victim_settings, run->experiment, device);
+    load_model(path / kModel, *run->model);
+    run->model->freeze();
+    if (!run->defense_settings || !is_polarizer(run->defense_settings->method)) return run;
+
+    const auto first = datasets::BatchSource(run->experiment.data.test, run->experiment.data.mean,
+                                             run->experiment.data.std, device);
+    auto polarizer = std::make_unique<polarizers::RCnpd>(
+        run->experiment.classes(),
+        channels_at(*run->model, run->defense_settings->bilevel.insertion_point, first), device);
+    load_model(path / kPolarizer, *polarizer);
+    polarizer->refresh();
+    run->polarizer = std::move(polarizer);
+    run->purified.emplace(*run->model, *run->polarizer, purified_options(*run->defense_settings));
+    return run;
+}
+
+ordered_json run_evaluate(const fs::path& path, const std::string& data_override, Device device) {
+    const auto run = load_run(path, data_override, device);
+    const TestSets tests = make_test_sets(run->experiment, device);
+    if (run->purified) return purified_json(measure_purified(tests, *run->purified));
+    return scores_json(evaluate_model(tests, *run->model));
+}
+
+}  // namespace cnpd::training

@@ -1,0 +1,54 @@
+// Whole runs: what `cnpd train`, `cnpd defend` and `cnpd evaluate` do, with a run directory around
+// it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "cnpd/polarizers/polarizer.h"
+#include "cnpd/polarizers/purified_model.h"
+#include "cnpd/training/experiment.h"
+#include "cnpd/training/settings.h"
+
+namespace cnpd::training {
+
+struct RunOptions {
+    std::filesystem::path out;
+    engine::Device device;
+    bool resume = false;     // go on from the checkpoint
+    bool overwrite = false;  // start again where another run has been
+};
+
+// Trains a victim and writes its run directory. Returns what result.json holds.
+nlohmann::ordered_json run_train(const VictimSettings& settings, const RunOptions& options);
+
+// Defends the victim of a run directory and writes the defense's own, which holds the victim's
+// weights too. `data_override` replaces the data directory that the victim's configuration names.
+nlohmann::ordered_json run_defend(const std::filesystem::path& victim_run,
+                                  const std::string& data_override, const DefenseSettings& settings,
+                                  const RunOptions& options);
+
+// A run read back from its directory, frozen and ready for inference.
+struct LoadedRun {
+    std::filesystem::path path;
+    VictimSettings victim_settings;
+    std::optional<DefenseSettings> defense_settings;  // of a defense
+    Experiment experiment;
+    // The model to measure: the victim, or what fine-tuning has made of it.
+    std::unique_ptr<models::Classifier> model;
+    std::unique_ptr<polarizers::Polarizer> polarizer;   // of a polarizer method
+    std::optional<polarizers::PurifiedModel> purified;  // likewise
+};
+std::unique_ptr<LoadedRun> load_run(const std::filesystem::path& path,
+                                    const std::string& data_override, engine::Device device);
+
+// Measures a run again from its files: ACC, ASR, R-ACC, and for a polarizer the victim's and the
+// detection rates.
+nlohmann::ordered_json run_evaluate(const std::filesystem::path& path,
+                                    const std::string& data_override, engine::Device device);
+
+}  // namespace cnpd::training

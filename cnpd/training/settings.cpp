@@ -1,0 +1,269 @@
+#include "cnpd/training/settings.h"
+
+#include <array>
+#include <type_traits>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "kernels/common/error.h"
+
+namespace cnpd::training {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+// Names of enumerations in files.
+template <class Enum>
+struct Names;
+template <>
+struct Names<Recipe::Schedule> {
+    static constexpr std::pair<Recipe::Schedule, const char*> all[] = {
+        {Recipe::Schedule::one_cycle, "one-cycle"}, {Recipe::Schedule::cosine, "cosine"}};
+};
+template <>
+struct Names<attacks::LabelMode> {
+    static constexpr std::pair<attacks::LabelMode, const char*> all[] = {
+        {attacks::LabelMode::all_to_one, "all-to-one"},
+        {attacks::LabelMode::all_to_all, "all-to-all"}};
+};
+template <>
+struct Names<ops::PgdGradient> {
+    static constexpr std::pair<ops::PgdGradient, const char*> all[] = {
+        {ops::PgdGradient::sign, "sign"},
+        {ops::PgdGradient::raw, "raw"},
+        {ops::PgdGradient::normalised, "normalised"}};
+};
+template <>
+struct Names<ops::PgdNorm> {
+    static constexpr std::pair<ops::PgdNorm, const char*> all[] = {
+        {ops::PgdNorm::l2, "l2"}, {ops::PgdNorm::linf, "linf"}, {ops::PgdNorm::l1, "l1"}};
+};
+
+// One list of fields for each struct serves both directions.
+struct Writer {
+    ordered_json& json;
+
+    template <class T>
+    void operator()(const char* key, const T& value) const {
+        if constexpr (std::is_enum_v<T>) {
+            for (const auto& [known, name] : Names<T>::all)
+                if (known == value) json[key] = name;
+        } else if constexpr (std::is_same_v<T, float>) {
+            // The shortest decimal that is this float, instead of the double nearest to it.
+            json[key] = std::stod(fmt::format("{}", value));
+        } else {
+            json[key] = value;
+        }
+    }
+    template <class Fields>
+    void group(const char* key, const Fields& body) const {
+        ordered_json child = ordered_json::object();
+        body(Writer{child});
+        json[key] = std::move(child);
+    }
+};
+
+struct Reader {
+    const ordered_json& json;
+
+    template <class T>
+    void operator()(const char* key, T& value) const {
+        if constexpr (std::is_enum_v<T>) {
+            const auto text = json.at(key).get<std::string>();
+            for (const auto& [known, name] : Names<T>::all)
+                if (text == name) {
+                    value = known;
+                    return;
+                }
+            throw InputError(fmt::format("\"{}\" is unknown", key));
+        } else {
+            if constexpr (std::is_same_v<T, bool>) {
+                if (!json.at(key).is_boolean())
+                    throw InputError(fmt::format("\"{}\" is not true or false", key));
+            } else if constexpr (std::is_integral_v<T>) {
+                if (!json.at(key).is_number_integer())
+                    throw InputError(fmt::format("\"{}\" is not an integer", key));
+            } else if constexpr (std::is_floating_point_v<T>) {
+                if (!json.at(key).is_number())
+                    throw InputError(fmt::format("\"{}\" is not a number", key));
+            }
+            json.at(key).get_to(value);
+        }
+    }
+    template <class Fields>
+    void group(const char* key, const Fields& body) const {
+        body(Reader{json.at(key)});
+    }
+};
+
+template <class Archive, class T>
+void recipe_fields(const Archive& field, T& r) {
+    field("recipe", r.name);
+    field("epochs", r.epochs);
+    field("batch_size", r.batch_size);
+    field("learning_rate", r.learning_rate);
+    field("momentum", r.momentum);
+    field("nesterov", r.nesterov);
+    field("weight_decay", r.weight_decay);
+    field("schedule", r.schedule);
+    field("warm_up", r.warm_up);
+}
+
+template <class Archive, class T>
+void victim_fields(const Archive& archive, T& s) {
+    archive.group("dataset", [&](const auto& field) {
+        field("name", s.data.name);
+        field("data", s.data.directory);
+        field("train_limit", s.data.train_limit);
+        field("test_limit", s.data.test_limit);
+        field("image_size", s.data.image_size);
+    });
+    archive.group("model", [&](const auto& field) {
+        field("name", s.model);
+        field("width", s.width);
+    });
+    archive.group("attack", [&](const auto& field) {
+        auto& a = s.attack_options;
+        field("name", s.attack);
+        field("target", a.target);
+        field("mode", a.mode);
+        field("poison_ratio", a.poison_ratio);
+        field("badnets_patch", a.badnets_patch);
+        field("blend_alpha", a.blend_alpha);
+        field("blend_pattern", a.blend_pattern);
+        field("blend_seed", a.blend_seed);
+        field("sig_amplitude", a.sig_amplitude);
+        field("sig_frequency", a.sig_frequency);
+    });
+    archive.group("training", [&](const auto& field) {
+        recipe_fields(field, s.recipe);
+        field("augment", s.augment);
+        field("evaluate_every", s.evaluate_every);
+        field("seed", s.seed);
+    });
+}
+
+template <class Archive, class T>
+void bilevel_fields(const Archive& field, T& b) {
+    field("insertion_point", b.insertion_point);
+    field("warmup_epochs", b.warmup_epochs);
+    field("epochs", b.epochs);
+    field("batch_size", b.batch_size);
+    field("learning_rate", b.learning_rate);
+    field("warmup_rate", b.warmup_rate);
+    field("momentum", b.momentum);
+    field("weight_decay", b.weight_decay);
+    field("cosine", b.cosine);
+    field("clip_norm", b.clip_norm);
+    field("pgd_steps", b.pgd_steps);
+    field("pgd_gradient", b.pgd.gradient);
+    field("pgd_norm", b.pgd.norm);
+    field("pgd_step_size", b.pgd.step);
+    field("pgd_radius", b.pgd.radius);
+    field("stop_share", b.stop_share);
+    field("weight_clean", b.weights.clean);
+    field("weight_undo", b.weights.undo);
+    field("weight_strongest", b.weights.strongest);
+    field("weight_target", b.weights.target);
+    field("evaluate_every", b.evaluate_every);
+}
+
+template <class Archive, class T>
+void defense_fields(const Archive& archive, T& s) {
+    archive.group("defense", [&](const auto& field) {
+        field("method", s.method);
+        field("clean_ratio", s.clean_ratio);
+        field("augment", s.augment);
+        field("top_k", s.top_k);
+        field("seed", s.seed);
+    });
+    archive.group("polarizer", [&](const auto& field) { bilevel_fields(field, s.bilevel); });
+    archive.group("fine_tuning", [&](const auto& field) { recipe_fields(field, s.recipe); });
+}
+
+template <class T>
+void require_range(const char* option, T value, T low, T high) {
+    // Written so that NaN fails.
+    if (!(value >= low && value <= high))
+        throw InputError(fmt::format("{} {} is out of range {}..{}", option, value, low, high));
+}
+
+constexpr std::int64_t kMaxCount = 1'000'000'000;
+
+void validate(const Recipe& r) {
+    require_range<std::int64_t>("epochs", r.epochs, 1, 100'000);
+    require_range<std::int64_t>("batch-size", r.batch_size, 1, 65'536);
+    require_range("lr", r.learning_rate, 0.0, 1e3);
+    require_range("momentum", r.momentum, 0.0, 1.0);
+    require_range("weight-decay", r.weight_decay, 0.0, 1e3);
+    require_range("warm-up", r.warm_up, 0.0, 1.0);
+}
+
+template <class Settings, class Fields>
+Settings read(const ordered_json& json, std::string_view path, const Fields& fields) {
+    Settings settings;
+    try {
+        fields(Reader{json}, settings);
+        validate(settings);
+    } catch (const nlohmann::json::exception& e) {
+        throw FileError(path, e.what(), "a configuration that cnpd has written");
+    } catch (const InputError& e) {
+        throw FileError(path, e.what(), "a configuration that cnpd has written");
+    }
+    return settings;
+}
+
+}  // namespace
+
+void validate(const VictimSettings& s) {
+    require_range<std::int64_t>("train-limit", s.data.train_limit, 0, kMaxCount);
+    require_range<std::int64_t>("test-limit", s.data.test_limit, 0, kMaxCount);
+    require_range<std::int64_t>("image-size", s.data.image_size, 0, 4096);
+    require_range<std::int64_t>("width", s.width, 1, 1024);
+    require_range<std::int64_t>("eval-every", s.evaluate_every, 0, kMaxCount);
+    validate(s.recipe);
+}
+
+void validate(const DefenseSettings& s) {
+    const BilevelSettings& b = s.bilevel;
+    if (!(s.clean_ratio > 0 && s.clean_ratio <= 1))
+        throw InputError(
+            fmt::format("clean-ratio {} is out of range: above 0, at most 1", s.clean_ratio));
+    require_range<std::int64_t>("epochs", b.epochs, 1, 100'000);
+    require_range<std::int64_t>("warmup-epochs", b.warmup_epochs, 0, 100'000);
+    require_range<std::int64_t>("batch-size", b.batch_size, 1, 65'536);
+    require_range("lr", b.learning_rate, 0.0, 1e3);
+    require_range("clip-norm", b.clip_norm, 0.0, 1e6);
+    require_range<std::int64_t>("pgd-steps", b.pgd_steps, 1, 1000);
+    require_range("pgd-step-size", b.pgd.step, 0.0f, 1e3f);
+    require_range("pgd-radius", b.pgd.radius, 0.0f, 1e6f);
+    require_range<std::int64_t>("top-k", s.top_k, 1, 100'000);
+    validate(s.recipe);
+}
+
+ordered_json to_json(const VictimSettings& settings) {
+    ordered_json json;
+    victim_fields(Writer{json}, settings);
+    return json;
+}
+
+ordered_json to_json(const DefenseSettings& settings) {
+    ordered_json json;
+    defense_fields(Writer{json}, settings);
+    return json;
+}
+
+VictimSettings victim_settings(const ordered_json& json, std::string_view path) {
+    return read<VictimSettings>(json, path,
+                                [](const Reader& reader, auto& s) { victim_fields(reader, s); });
+}
+
+DefenseSettings defense_settings(const ordered_json& json, std::string_view path) {
+    return read<DefenseSettings>(json, path,
+                                 [](const Reader& reader, auto& s) { defense_fields(reader, s); });
+}
+
+}  // namespace cnpd::training

@@ -1,0 +1,100 @@
+#include "cnpd/training/victim.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/metrics/json.h"
+#include "engine/autograd.h"
+#include "engine/ops.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::training {
+
+using engine::Tensor;
+
+Recipe recipe_from_name(const std::string& name) {
+    if (name == "fast") return {.name = name};
+    if (name == "backdoorbench")
+        return {.name = name,
+                .epochs = 100,
+                .learning_rate = 0.01,
+                .nesterov = false,
+                .schedule = Recipe::Schedule::cosine};
+    if (name == "fine-tuning")
+        return {.name = name,
+                .epochs = 100,
+                .batch_size = 256,
+                .learning_rate = 0.01,
+                .nesterov = false,
+                .schedule = Recipe::Schedule::cosine};
+    throw InputError(
+        fmt::format("unknown recipe '{}'; known: fast, backdoorbench, fine-tuning", name));
+}
+
+namespace {
+
+std::unique_ptr<engine::Schedule> schedule_of(const Recipe& recipe, std::int64_t steps) {
+    if (recipe.schedule == Recipe::Schedule::cosine)
+        return engine::cosine_schedule(recipe.learning_rate, steps);
+    return engine::one_cycle_schedule(
+        {.max_rate = recipe.learning_rate, .total_steps = steps, .warm_up = recipe.warm_up});
+}
+
+}  // namespace
+
+SupervisedTask::SupervisedTask(models::Classifier& model, const datasets::BatchSource& images,
+                               const TestSets* tests, const Settings& settings)
+    : model_(model),
+      images_(images),
+      tests_(tests),
+      settings_(settings),
+      batches_(datasets::EpochOrder::batches_of(images.size(), settings.recipe.batch_size)),
+      optimizer_({{.parameters = model.parameters(), .weight_decay = settings.recipe.weight_decay}},
+                 {.momentum = settings.recipe.momentum, .nesterov = settings.recipe.nesterov}),
+      schedule_(schedule_of(settings.recipe, settings.recipe.epochs * batches_)) {}
+
+double SupervisedTask::step(std::int64_t epoch, std::int64_t batch) {
+    if (order_epoch_ != epoch) {
+        order_ = std::make_unique<datasets::EpochOrder>(images_.size(), batch_size(),
+                                                        settings_.draws.seed, epoch);
+        order_epoch_ = epoch;
+    }
+    const auto indices = order_->batch(batch);
+    const Tensor input =
+        images_.input(indices, datasets::Augmentation{.crop_padding = settings_.draws.crop_padding,
+                                                      .flip = settings_.draws.flip,
+                                                      .seed = settings_.draws.seed,
+                                                      .epoch = static_cast<std::uint64_t>(epoch)});
+    model_.train();
+    optimizer_.zero_grad();
+    const Tensor loss = engine::ops::cross_entropy(model_.forward(input), images_.labels(indices));
+    engine::backward(loss);
+    optimizer_.set_learning_rate(schedule_->learning_rate(epoch * batches_ + batch));
+    optimizer_.step();
+    return loss.item();
+}
+
+void SupervisedTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_json& record) {
+    record["lr"] = optimizer_.learning_rate();
+    const bool last = epoch + 1 == epochs();
+    const bool due = settings_.evaluate_every > 0 && (epoch + 1) % settings_.evaluate_every == 0;
+    if (!tests_ || (!last && !due)) return;
+    model_.eval();
+    metrics::add_scores(
+        record, evaluate(*tests_, [this](const Tensor& input) { return model_.forward(input); }));
+}
+
+std::vector<engine::nn::NamedTensor> SupervisedTask::state() {
+    std::vector<engine::nn::NamedTensor> all;
+    for (auto& named : model_.state()) {
+        named.name = "model." + named.name;
+        all.push_back(std::move(named));
+    }
+    for (auto& named : optimizer_.state()) {
+        named.name = "optimizer." + named.name;
+        all.push_back(std::move(named));
+    }
+    return all;
+}
+
+}  // namespace cnpd::training

@@ -1,0 +1,24 @@
+// Tensors to and from safetensors files, in the layouts that PyTorch has on disk.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+
+#include "engine/nn/module.h"
+
+namespace cnpd::engine {
+
+// Writes the tensors atomically under their names. Filters are transposed to [K,C,R,S].
+void save_tensors(const std::filesystem::path& path, std::span<const nn::NamedTensor> tensors,
+                  const std::map<std::string, std::string>& metadata = {});
+
+// Fills the tensors from the file. Throws FileError when the file is damaged, lacks a tensor, has
+// one too many, or when a type, a shape or a value (NaN, infinity) is wrong; the tensors are then
+// as they were. Only "num_batches_tracked", which nothing here depends on, may be missing. Returns
+// the file's metadata.
+std::map<std::string, std::string> load_tensors(const std::filesystem::path& path,
+                                                std::span<nn::NamedTensor> tensors);
+
+}  // namespace cnpd::engine

@@ -1,0 +1,20 @@
+// Winograd convolution for 3x3 filters at stride 1: F(4x4, 3x3), four times fewer multiplications
+// than the direct sum. docs/kernels-convolution.md tells the whole story.
+#pragma once
+
+#include "kernels/convolution/convolution.h"
+
+namespace cnpd::kernels::winograd {
+
+// Whether the functions below can compute this shape, and are likely to be the fastest way.
+bool applies(const ConvolutionShape& shape);
+
+// The three passes of convolution.h, for shapes that `applies` accepts.
+void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
+                         const ConvolutionEpilogue& epilogue, float* y);
+void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
+                       float* dx);
+void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
+                       float* dfilter);
+
+}  // namespace cnpd::kernels::winograd

@@ -1,0 +1,125 @@
+// The three linear transforms of the Winograd convolution F(4x4, 3x3), private to winograd*.cpp.
+//
+// One dimension first. Four outputs of a filter with three taps,
+//     y_i = g_0 d_i + g_1 d_{i+1} + g_2 d_{i+2},   i = 0..3,
+// read six inputs and take 12 multiplications. Read as the product of two polynomials (more
+// precisely: as the transpose of that map), it is determined by its values at 4 + 3 - 1 = 6
+// points, and at each point the value of a product is ONE multiplication:
+//     y = A^T [ (G g) * (B^T d) ]      (* element by element: 6 multiplications)
+// In two dimensions each matrix is applied to the columns and then to the rows: 36 multiplications
+// instead of 144 for a tile of 4x4 outputs, four times fewer.
+//
+// The points are 0, +-a, +-b and infinity. The textbook's a = 1, b = 2 (Lavin & Gray, "Fast
+// algorithms for convolutional neural networks", 2016) spreads the sizes of the intermediate
+// numbers widely and loses a digit by cancellation. a = 3/4, b = 3/2 halves the error at the same
+// cost, and all its constants in A and B are exact in binary:
+//
+//     A^T = | 1   1    1    1    1   0 |       B^T = | a2b2    0   -a2-b2    0     1   0 |
+//           | 0   a   -a    b   -b   0 |             |  0   -a b2   -b2      a     1   0 |
+//           | 0   a2   a2   b2   b2  0 |             |  0    a b2   -b2     -a     1   0 |
+//           | 0   a3  -a3   b3  -b3  1 |             |  0   -b a2   -a2      b     1   0 |
+//                                                    |  0    b a2   -a2     -b     1   0 |
+//     G: rows (1, p, p^2) / prod (p - q) over          |  0   a2b2     0   -a2-b2    0   1 |
+//        the other finite points q; (0, 0, 1)
+//
+// All transforms work on simd::Vector, one channel in each element: NHWC puts channels side by
+// side, so no shuffle is ever needed.
+#pragma once
+
+#include "kernels/common/simd.h"
+
+namespace cnpd::kernels::winograd {
+
+using simd::Vector;
+
+inline constexpr int kOutput = 4;                   // outputs of a tile in each dimension
+inline constexpr int kInput = 6;                    // inputs that they read
+inline constexpr int kPositions = kInput * kInput;  // multiplications for a tile and channel pair
+
+inline constexpr float kA = 0.75f, kA2 = kA * kA, kA3 = kA2 * kA;
+inline constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;
+
+// The plus and minus point of a pair share their even and their odd part, hence the sums and
+// differences below: 12 operations for B^T, 10 for A^T, 8 each for their adjoints and G.
+
+// out = B^T in, six to six.
+inline void input_1d(const Vector* in, Vector* out) {
+    const Vector d0 = in[0], d1 = in[1], d2 = in[2], d3 = in[3], d4 = in[4], d5 = in[5];
+    const Vector even_a = d4 - kB2 * d2, odd_a = kA * d3 - (kA * kB2) * d1;
+    const Vector even_b = d4 - kA2 * d2, odd_b = kB * d3 - (kB * kA2) * d1;
+    out[0] = (d4 - (kA2 + kB2) * d2) + (kA2 * kB2) * d0;
+    out[1] = even_a + odd_a;
+    out[2] = even_a - odd_a;
+    out[3] = even_b + odd_b;
+    out[4] = even_b - odd_b;
+    out[5] = (d5 - (kA2 + kB2) * d3) + (kA2 * kB2) * d1;
+}
+
+// out = A^T in, six to four.
+inline void output_1d(const Vector* in, Vector* out) {
+    const Vector m0 = in[0], m1 = in[1], m2 = in[2], m3 = in[3], m4 = in[4], m5 = in[5];
+    const Vector sum_a = m1 + m2, difference_a = m1 - m2;
+    const Vector sum_b = m3 + m4, difference_b = m3 - m4;
+    out[0] = m0 + sum_a + sum_b;
+    out[1] = kA * difference_a + kB * difference_b;
+    out[2] = kA2 * sum_a + kB2 * sum_b;
+    out[3] = kA3 * difference_a + (kB3 * difference_b + m5);
+}
+
+// out = A in, four to six: what the gradient goes through backwards.
+inline void output_adjoint_1d(const Vector* in, Vector* out) {
+    const Vector y0 = in[0], y1 = in[1], y2 = in[2], y3 = in[3];
+    const Vector even_a = y0 + kA2 * y2, odd_a = kA * y1 + kA3 * y3;
+    const Vector even_b = y0 + kB2 * y2, odd_b = kB * y1 + kB3 * y3;
+    out[0] = y0;
+    out[1] = even_a + odd_a;
+    out[2] = even_a - odd_a;
+    out[3] = even_b + odd_b;
+    out[4] = even_b - odd_b;
+    out[5] = y3;
+}
+
+// 1 / prod (p - q) at 0, +-a and +-b.
+inline constexpr float kG0 = 1 / (kA2 * kB2);
+inline constexpr float kGA = 1 / (2 * kA2 * (kA2 - kB2));
+inline constexpr float kGB = 1 / (2 * kB2 * (kB2 - kA2));
+
+// out = G in, three to six.
+inline void filter_1d(const Vector* in, Vector* out) {
+    const Vector g0 = in[0], g1 = in[1], g2 = in[2];
+    const Vector even_a = kGA * g0 + (kGA * kA2) * g2, odd_a = (kGA * kA) * g1;
+    const Vector even_b = kGB * g0 + (kGB * kB2) * g2, odd_b = (kGB * kB) * g1;
+    out[0] = kG0 * g0;
+    out[1] = even_a + odd_a;
+    out[2] = even_a - odd_a;
+    out[3] = even_b + odd_b;
+    out[4] = even_b - odd_b;
+    out[5] = g2;
+}
+
+// out = G^T in, six to three.
+inline void filter_adjoint_1d(const Vector* in, Vector* out) {
+    const Vector u0 = in[0], u1 = in[1], u2 = in[2], u3 = in[3], u4 = in[4], u5 = in[5];
+    const Vector sum_a = u1 + u2, sum_b = u3 + u4;
+    out[0] = kG0 * u0 + kGA * sum_a + kGB * sum_b;
+    out[1] = (kGA * kA) * (u1 - u2) + (kGB * kB) * (u3 - u4);
+    out[2] = (kGA * kA2) * sum_a + ((kGB * kB2) * sum_b + u5);
+}
+
+// Both dimensions: `transform` is applied to the In columns of what load(row * In + column) gives,
+// then to the Out rows of that; store(row * Out + column, value) takes the result.
+template <int In, int Out, auto transform, class Load, class Store>
+inline void both_dimensions(const Load& load, const Store& store) {
+    Vector middle[Out * In], in[In], out[Out];
+    for (int column = 0; column < In; ++column) {
+        for (int row = 0; row < In; ++row) in[row] = load(row * In + column);
+        transform(in, out);
+        for (int row = 0; row < Out; ++row) middle[row * In + column] = out[row];
+    }
+    for (int row = 0; row < Out; ++row) {
+        transform(middle + row * In, out);
+        for (int column = 0; column < Out; ++column) store(row * Out + column, out[column]);
+    }
+}
+
+}  // namespace cnpd::kernels::winograd
