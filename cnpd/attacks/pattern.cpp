@@ -1,0 +1,79 @@
+#include "cnpd/attacks/pattern.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "engine/random.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::attacks {
+namespace {
+
+constexpr std::uint64_t kPatternStream = 0x626c656e64;  // "blend"
+
+std::vector<std::uint8_t> noise(std::int64_t count, std::uint64_t seed) {
+    engine::Generator generator(seed, kPatternStream);
+    std::vector<std::uint8_t> values(count);
+    for (auto& value : values) value = static_cast<std::uint8_t>(generator.below(256));
+    return values;
+}
+
+// The four taps at `to` of enlarging `from` samples to `size`; samples lie in the middle of their
+// interval, and those beyond the border repeat it. The cubic is Keys' with a = -0.75.
+struct Taps {
+    std::array<std::int64_t, 4> index;
+    std::array<double, 4> weight;
+};
+
+Taps cubic_taps(std::int64_t to, std::int64_t size, std::int64_t from) {
+    constexpr double a = -0.75;
+    const double at =
+        (static_cast<double>(to) + 0.5) * static_cast<double>(from) / static_cast<double>(size) -
+        0.5;
+    const auto base = static_cast<std::int64_t>(std::floor(at));
+    Taps taps;
+    for (int k = 0; k < 4; ++k) {
+        const double x = std::fabs(at - static_cast<double>(base + k - 1));
+        taps.index[k] = std::clamp<std::int64_t>(base + k - 1, 0, from - 1);
+        taps.weight[k] = x <= 1 ? ((a + 2) * x - (a + 3)) * x * x + 1
+                                : ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+    }
+    return taps;
+}
+
+std::vector<std::uint8_t> smooth(const AttackedData& data, std::uint64_t seed) {
+    constexpr std::int64_t kSide = 8;
+    const auto coarse = noise(kSide * kSide * data.c, seed);  // [8,8,C]
+    std::vector<std::uint8_t> pattern(data.h * data.w * data.c);
+    for (std::int64_t row = 0; row < data.h; ++row) {
+        const Taps rows = cubic_taps(row, data.h, kSide);
+        for (std::int64_t column = 0; column < data.w; ++column) {
+            const Taps columns = cubic_taps(column, data.w, kSide);
+            for (std::int64_t c = 0; c < data.c; ++c) {
+                double value = 0;
+                for (int i = 0; i < 4; ++i)
+                    for (int j = 0; j < 4; ++j)
+                        value += rows.weight[i] * columns.weight[j] *
+                                 coarse[(rows.index[i] * kSide + columns.index[j]) * data.c + c];
+                pattern[(row * data.w + column) * data.c + c] =
+                    static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0, 255.0)));
+            }
+        }
+    }
+    return pattern;
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> blend_pattern(const AttackOptions& options, const AttackedData& data) {
+    if (options.blend_pattern == "noise")
+        return noise(data.h * data.w * data.c, options.blend_seed);
+    if (options.blend_pattern == "smooth") return smooth(data, options.blend_seed);
+    throw InputError(
+        fmt::format("unknown blend pattern '{}'; known: noise, smooth", options.blend_pattern));
+}
+
+}  // namespace cnpd::attacks
