@@ -36,13 +36,13 @@ double seconds(const std::function<void()>& body) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// The shortest of 30 triads z = x + 3 y that move `bytes`.
+// The shortest of 100 triads z = x + 3 y that move `bytes`.
 double triad_seconds(std::int64_t bytes) {
     const std::int64_t count = bytes / 12;
     const std::vector<float> x = values(count), y = values(count);
     std::vector<float> z(count);
     double best = std::numeric_limits<double>::infinity();
-    for (int repeat = 0; repeat < 30; ++repeat)
+    for (int repeat = 0; repeat < 100; ++repeat)
         best = std::min(best, seconds([&, px = x.data(), py = y.data(), pz = z.data()] {
                             parallel_for(count, 16384, [=](std::int64_t first, std::int64_t last) {
 #pragma omp simd
