@@ -54,6 +54,33 @@ void sum_pixels(const float* __restrict x, std::int64_t rows, std::int64_t chann
     for (std::int64_t c = 0; c < channels; ++c) y[c] *= factor;
 }
 
+struct Largest {
+    float value;
+    std::int32_t position;
+    void meet(float other, std::int32_t other_position) {
+        const bool take = (other > value) | (other != other);
+        value = take ? other : value;
+        position = take ? other_position : position;
+    }
+};
+
+// A window of 2x2 whose first pixel is x [C], at `start` of an image that is `w` wide.
+void largest_of_four(const float* __restrict x, std::int32_t start, std::int64_t w,
+                     std::int64_t channels, float* __restrict best,
+                     std::int32_t* __restrict where) {
+    const auto below = static_cast<std::int32_t>(start + w);
+    const float* __restrict row = x + w * channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) {
+        Largest largest{x[c], start};
+        largest.meet(x[channels + c], start + 1);
+        largest.meet(row[c], below);
+        largest.meet(row[channels + c], below + 1);
+        best[c] = largest.value;
+        where[c] = largest.position;
+    }
+}
+
 }  // namespace
 
 void average_pool_forward(const PoolingShape& shape, const float* x, float* y) {
@@ -126,6 +153,10 @@ void max_pool_forward(const PoolingShape& shape, const float* x, float* y, std::
             float* __restrict best = y + (row * out_w + ow) * s.c;
             std::int32_t* __restrict where = argmax + (row * out_w + ow) * s.c;
             const auto start = static_cast<std::int32_t>(hs.first * s.w + ws.first);
+            if (s.window_h == 2 && s.window_w == 2 && s.pad == 0) {
+                largest_of_four(x + (n * s.h * s.w + start) * s.c, start, s.w, s.c, best, where);
+                continue;
+            }
             std::copy_n(x + (n * s.h * s.w + start) * s.c, s.c, best);
             std::fill_n(where, s.c, start);
             for (std::int64_t h = hs.first; h < hs.last; ++h)
@@ -134,11 +165,10 @@ void max_pool_forward(const PoolingShape& shape, const float* x, float* y, std::
                     const float* __restrict in = x + (n * s.h * s.w + position) * s.c;
 #pragma omp simd
                     for (std::int64_t c = 0; c < s.c; ++c) {
-                        const float value = in[c], old = best[c];
-                        const std::int32_t old_where = where[c];
-                        const bool take = (value > old) | (value != value);
-                        best[c] = take ? value : old;
-                        where[c] = take ? position : old_where;
+                        Largest largest{best[c], where[c]};
+                        largest.meet(in[c], position);
+                        best[c] = largest.value;
+                        where[c] = largest.position;
                     }
                 }
         }
