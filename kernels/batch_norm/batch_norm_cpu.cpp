@@ -49,7 +49,7 @@ void add_moments(const float* x, const WideRows& rows, std::int64_t first, std::
             center[c] = static_cast<float>(moments.mean[c % channels]);
         std::fill(sums.begin(), sums.end(), 0.0f);
         add_terms(
-            rows, row, end,
+            rows, row, end, {x, nullptr},
             [x, m = center.data()](std::int64_t i, std::int64_t c, float& s, float& t) {
                 const float deviation = x[i] - m[c];
                 s += deviation;
@@ -89,7 +89,7 @@ void reduce_part(const float* dy, const float* x, const WideRows& rows, std::int
     for (std::int64_t row = first; row < last; row += kChunk) {
         std::fill(sums.begin(), sums.end(), 0.0f);
         add_terms(
-            rows, row, std::min(row + kChunk, last),
+            rows, row, std::min(row + kChunk, last), {x, dy},
             [=](std::int64_t i, std::int64_t c, float& s, float& t) {
                 const float value = x[i];
                 const float g =
@@ -135,7 +135,7 @@ void backward_input(const WideRows& rows, const BackwardInput& args) {
 
 void batch_norm_statistics(const float* x, std::int64_t rows, std::int64_t channels, float* mean,
                            float* variance) {
-    const WideRows wide(rows, channels);
+    const WideRows wide(rows, channels, kSumWidth);
     const std::int64_t parts = wide.parts();
     std::vector<Moments> partial(parts, Moments(channels));
     parallel_for(parts, 1, [&](std::int64_t part, std::int64_t last_part) {
@@ -157,7 +157,7 @@ void batch_norm_statistics(const float* x, std::int64_t rows, std::int64_t chann
 
 void batch_norm_apply(const float* x, std::int64_t rows, std::int64_t channels, const float* scale,
                       const float* shift, bool relu, float* y) {
-    const WideRows wide(rows, channels);
+    const WideRows wide(rows, channels, kElementWidth);
     const ChannelValues scales(scale, wide), shifts(shift, wide);
     if (relu)
         for_each_element(wide,
@@ -173,7 +173,7 @@ void batch_norm_apply(const float* x, std::int64_t rows, std::int64_t channels, 
 void batch_norm_backward_reduce(const float* dy, const float* x, std::int64_t rows,
                                 std::int64_t channels, const float* mean, const float* scale,
                                 const float* shift, bool relu, float* sum_g, float* sum_gx) {
-    const WideRows wide(rows, channels);
+    const WideRows wide(rows, channels, kSumWidth);
     const ChannelValues means(mean, wide), scales(relu ? scale : nullptr, wide),
         shifts(relu ? shift : nullptr, wide);
     const std::int64_t parts = wide.parts();
@@ -202,7 +202,7 @@ void batch_norm_backward_input(const float* dy, const float* x, std::int64_t row
                                std::int64_t channels, const float* scale, const float* shift,
                                bool relu, const float* a, const float* b, const float* c,
                                const float* add, float* dx) {
-    const WideRows wide(rows, channels);
+    const WideRows wide(rows, channels, kElementWidth);
     const ChannelValues scales(relu ? scale : nullptr, wide), shifts(relu ? shift : nullptr, wide),
         as(a, wide), bs(b, wide), cs(c, wide);
     const BackwardInput args{dy,  x, scales.data(), shifts.data(), as.data(), bs.data(), cs.data(),

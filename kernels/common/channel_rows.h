@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <numeric>
 #include <vector>
@@ -20,11 +21,12 @@ constexpr std::int64_t kElementGrain = 16384;
 
 class WideRows {
   public:
-    WideRows(std::int64_t rows, std::int64_t channels)
+    // Wide rows have at least `width` elements.
+    WideRows(std::int64_t rows, std::int64_t channels, std::int64_t width)
         : channels_(channels), elements_(rows * channels) {
-        if (channels <= 0 || channels >= kWide) return;
+        if (channels <= 0 || channels >= width) return;
         const std::int64_t step = kVector / std::gcd(channels, kVector);
-        const std::int64_t needed = (kWide + channels - 1) / channels;
+        const std::int64_t needed = (width + channels - 1) / channels;
         repeat_ = (needed + step - 1) / step * step;
     }
     std::int64_t repeat() const { return repeat_; }
@@ -45,7 +47,7 @@ class WideRows {
     }
 
   private:
-    static constexpr std::int64_t kWide = 64, kVector = 16;
+    static constexpr std::int64_t kVector = 16;
     std::int64_t channels_, elements_, repeat_ = 1;
 };
 
@@ -66,51 +68,52 @@ class ChannelValues {
     const float* data_;
 };
 
-// body(i, c) for every element i of x.data[i], c its column in the wide row. Rows are taken four at
-// a time, so that what `body` reads for a column is loaded once for four elements.
+// The width at which for_each_element() spends little on the ends of rows.
+constexpr std::int64_t kElementWidth = 256;
+
+// body(i, c) for every element i of the rows, c its column in the wide row. Memory is walked
+// through in order: rows that take turns, to load channel values once for several, halve the speed
+// of what does not fit a cache.
 template <class Body>
 void for_each_element(const WideRows& rows, const Body& body) {
-    const std::int64_t columns = rows.columns();
     parallel_for(rows.count(), rows.grain(), [&](std::int64_t first, std::int64_t last) {
-        std::int64_t row = first;
-        const std::int64_t full = rows.elements() / columns;  // the row from here on is shorter
-        for (; row + 4 <= std::min(last, full); row += 4) {
-            const std::int64_t i = row * columns;
-#pragma omp simd
-            for (std::int64_t c = 0; c < columns; ++c) {
-                body(i + c, c);
-                body(i + columns + c, c);
-                body(i + 2 * columns + c, c);
-                body(i + 3 * columns + c, c);
-            }
-        }
-        for (; row < last; ++row) {
-            const std::int64_t i = row * columns, length = rows.length(row);
+        for (std::int64_t row = first; row < last; ++row) {
+            const std::int64_t i = row * rows.columns(), length = rows.length(row);
 #pragma omp simd
             for (std::int64_t c = 0; c < length; ++c) body(i + c, c);
         }
     });
 }
 
-// Wide rows summed in float before the sums are added up in double.
+// For sums: the width at which the eight rows of add_terms() fit the first-level cache, and the
+// number of wide rows summed in float before the sums are added up in double.
+constexpr std::int64_t kSumWidth = 64;
 constexpr std::int64_t kChunk = 512;
 
 // Adds term(i, c, s, t) (which adds to the floats s and t) over the wide rows [first, last) to
-// sums_s and sums_t [columns]. Eight rows are added to each other first: that is a tree, which is
-// more accurate, and a sum is read and written once for eight elements.
+// sums_s and sums_t [columns]; `inputs` are the buffers that it reads at i, or null. Eight rows are
+// added to each other first, which is more accurate, and reads and writes a sum once for eight
+// elements. The processor's own prefetching does not follow eight rows that take turns, hence ours.
 template <class Term>
-void add_terms(const WideRows& rows, std::int64_t first, std::int64_t last, const Term& term,
-               float* sums_s, float* sums_t) {
+void add_terms(const WideRows& rows, std::int64_t first, std::int64_t last,
+               const std::array<const float*, 2>& inputs, const Term& term, float* sums_s,
+               float* sums_t) {
+    constexpr std::int64_t kGroup = 8, kLine = 16;
     const std::int64_t columns = rows.columns();
-    const std::int64_t full = std::min(last, rows.elements() / columns);
+    const std::int64_t full = rows.elements() / columns;  // the row from here on is shorter
     std::int64_t row = first;
-    for (; row + 8 <= full; row += 8) {
+    for (; row + kGroup <= std::min(last, full); row += kGroup) {
         const std::int64_t i = row * columns;
+        const std::int64_t ahead = i + 4 * kGroup * columns;
+        if (row + 5 * kGroup <= full)
+            for (const float* input : inputs)
+                for (std::int64_t k = 0; input && k < kGroup * columns; k += kLine)
+                    __builtin_prefetch(input + ahead + k, 0, 2);
 #pragma omp simd
         for (std::int64_t c = 0; c < columns; ++c) {
             float s = 0, t = 0;
 #pragma GCC unroll 8
-            for (std::int64_t k = 0; k < 8; ++k) term(i + k * columns + c, c, s, t);
+            for (std::int64_t k = 0; k < kGroup; ++k) term(i + k * columns + c, c, s, t);
             sums_s[c] += s;
             sums_t[c] += t;
         }

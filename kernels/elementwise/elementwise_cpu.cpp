@@ -43,7 +43,7 @@ void relu_backward(const float* dy, const float* y, std::int64_t count, float* d
 }
 
 void sum_rows(const float* x, std::int64_t rows, std::int64_t columns, float* sums) {
-    const WideRows wide(rows, columns);
+    const WideRows wide(rows, columns, kSumWidth);
     const std::int64_t parts = wide.parts();
     std::vector<double> partial(parts * columns, 0.0);
     parallel_for(parts, 1, [&](std::int64_t part, std::int64_t last_part) {
@@ -53,7 +53,7 @@ void sum_rows(const float* x, std::int64_t rows, std::int64_t columns, float* su
             for (std::int64_t row = wide.count() * part / parts; row < end; row += kChunk) {
                 std::fill(chunk.begin(), chunk.end(), 0.0f);
                 add_terms(
-                    wide, row, std::min(row + kChunk, end),
+                    wide, row, std::min(row + kChunk, end), {x, nullptr},
                     [x](std::int64_t i, std::int64_t, float& sum, float&) { sum += x[i]; },
                     chunk.data(), chunk.data() + wide.columns());
                 for (std::int64_t c = 0; c < wide.columns(); ++c)
@@ -69,7 +69,7 @@ void sum_rows(const float* x, std::int64_t rows, std::int64_t columns, float* su
 }
 
 void add_row(const float* x, const float* row, std::int64_t rows, std::int64_t columns, float* y) {
-    const WideRows wide(rows, columns);
+    const WideRows wide(rows, columns, kElementWidth);
     const ChannelValues row_values(row, wide);
     for_each_element(wide, [x, y, r = row_values.data()](std::int64_t i, std::int64_t c) {
         y[i] = x[i] + r[c];
