@@ -116,14 +116,22 @@ std::int64_t overlap(const std::vector<std::int32_t>& subset,
     return static_cast<std::int64_t>(both.size());
 }
 
+InputInfo input_info(const datasets::Dataset& data) {
+    return {.h = data.train.h,
+            .w = data.train.w,
+            .c = data.train.c,
+            .mean = data.mean,
+            .std = data.std,
+            .class_names = data.class_names};
+}
+
 std::unique_ptr<models::Classifier> make_victim(const VictimSettings& settings,
-                                                const Experiment& experiment,
-                                                engine::Device device) {
+                                                const InputInfo& input, engine::Device device) {
     engine::Generator generator(settings.seed, kWeightStream);
     return models::make_model({.name = settings.model,
                                .width = settings.width,
-                               .classes = experiment.classes(),
-                               .channels = experiment.data.train.c},
+                               .classes = static_cast<std::int64_t>(input.class_names.size()),
+                               .channels = input.c},
                               generator, device);
 }
 

@@ -45,10 +45,18 @@ datasets::BatchSource clean_subset(const Experiment& experiment,
 std::int64_t overlap(const std::vector<std::int32_t>& subset,
                      const std::vector<std::int32_t>& poisoned);
 
-// An untrained model for the experiment, its weights drawn from the seed.
+// What a model is fed and what it answers, without the data set it was trained on. Stored with the
+// run.
+struct InputInfo {
+    std::int64_t h = 0, w = 0, c = 0;
+    std::vector<float> mean, std;  // per channel, of pixels in [0,1]
+    std::vector<std::string> class_names;
+};
+InputInfo input_info(const datasets::Dataset& data);
+
+// An untrained model for such images, its weights drawn from the seed.
 std::unique_ptr<models::Classifier> make_victim(const VictimSettings& settings,
-                                                const Experiment& experiment,
-                                                engine::Device device);
+                                                const InputInfo& input, engine::Device device);
 
 // Crop and flip of the data set, or none.
 TrainingDraws draws_of(const datasets::Dataset& data, bool augment, std::uint64_t seed);

@@ -36,13 +36,15 @@ std::string identity_of(ordered_json config) {
     return config.dump();
 }
 
-ordered_json describe(const char* kind, ordered_json settings, Device device) {
+ordered_json describe(const char* kind, const InputInfo& input, ordered_json settings,
+                      Device device) {
     ordered_json config;
     config["kind"] = kind;
     config["cnpd"] = kVersion;
     config["device"] = device.str();
     config["threads"] = kernels::thread_count();
     for (auto& [key, value] : settings.items()) config[key] = std::move(value);
+    config.update(to_json(input));
     return config;
 }
 
@@ -96,10 +98,11 @@ polarizers::PurifiedOptions purified_options(const DefenseSettings& settings) {
 }
 
 std::int64_t channels_at(const models::Classifier& victim, const std::string& point,
-                         const datasets::BatchSource& images) {
+                         const InputInfo& input, Device device) {
     const engine::NoGrad no_grad;
-    const std::int32_t first[] = {0};
-    return victim.prefix(images.input(first), point).z.shape()[3];
+    const Tensor image =
+        Tensor::zeros({1, input.h, input.w, input.c}, engine::DType::float32, device);
+    return victim.prefix(image, point).z.shape()[3];
 }
 
 void calibrate(polarizers::RCnpd& polarizer, const models::Classifier& victim,
@@ -156,10 +159,11 @@ ordered_json purified_json(const PurifiedScores& scores) {
 
 ordered_json run_train(const VictimSettings& settings, const RunOptions& options) {
     validate(settings);
-    const ordered_json config = describe("victim", to_json(settings), options.device);
     RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
     const Experiment experiment = prepare_experiment(settings);
-    auto model = make_victim(settings, experiment, options.device);
+    const InputInfo input = input_info(experiment.data);
+    const ordered_json config = describe("victim", input, to_json(settings), options.device);
+    auto model = make_victim(settings, input, options.device);
     const auto images = poisoned_training_set(experiment, options.device);
     const TestSets tests = make_test_sets(experiment, options.device);
 
@@ -192,6 +196,7 @@ struct Defense {
     models::Classifier& victim;
     const datasets::BatchSource& clean;
     const TestSets& tests;
+    const InputInfo& input;
     TrainingDraws draws;
     std::string identity;
 };
@@ -220,7 +225,8 @@ ordered_json polarize(const Defense& d) {
     d.victim.freeze();
     BilevelSettings settings = d.settings.bilevel;
     settings.draws = d.draws;
-    const std::int64_t channels = channels_at(d.victim, settings.insertion_point, d.clean);
+    const std::int64_t channels =
+        channels_at(d.victim, settings.insertion_point, d.input, d.options.device);
     polarizers::RCnpd polarizer(d.victim.classes(), channels, d.options.device);
     calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
     BilevelTask task(d.victim, polarizer, d.clean, &d.tests, settings);
@@ -246,15 +252,16 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
 
     RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
     const Experiment experiment = prepare_experiment(victim_settings);
-    auto victim = make_victim(victim_settings, experiment, options.device);
+    const InputInfo input = input_info(experiment.data);
+    auto victim = make_victim(victim_settings, input, options.device);
     load_model(victim_run / kModel, *victim);
     DefenseSettings settings = requested;
     if (settings.bilevel.insertion_point.empty())
         settings.bilevel.insertion_point = victim->insertion_point();
 
     ordered_json all = to_json(victim_settings);
-    for (auto& [key, value] : to_json(settings).items()) all[key] = std::move(value);
-    const ordered_json config = describe("defense", std::move(all), options.device);
+    all.update(to_json(settings));
+    const ordered_json config = describe("defense", input, std::move(all), options.device);
     const auto subset = draw_clean_subset(experiment.data.train, experiment.classes(),
                                           settings.clean_ratio, settings.seed);
     const auto clean = clean_subset(experiment, subset, options.device);
@@ -272,6 +279,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
                           .victim = *victim,
                           .clean = clean,
                           .tests = tests,
+                          .input = input,
                           .draws = draws_of(experiment.data, settings.augment, settings.seed),
                           .identity = identity_of(config)};
     ordered_json result = is_polarizer(settings.method) ? polarize(defense) : fine_tune(defense);
@@ -280,27 +288,27 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     return result;
 }
 
-std::unique_ptr<LoadedRun> load_run(const fs::path& path, const std::string& data_override,
-                                    Device device) {
+Tensor LoadedRun::predict(const Tensor& images) const {
+    const engine::NoGrad no_grad;
+    return purified ? purified->predict(images).purified : model->forward(images);
+}
+
+std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
     const fs::path config_path = path / "config.json";
     const ordered_json config = read_json(config_path);
     auto run = std::make_unique<LoadedRun>();
-    run->path = path;
     run->victim_settings = victim_settings(config, config_path.string());
+    run->input = input_info(config, config_path.string());
     if (config.contains("defense"))
         run->defense_settings = defense_settings(config, config_path.string());
-    if (!data_override.empty()) run->victim_settings.data.directory = data_override;
-    run->experiment = prepare_experiment(run->victim_settings);
-    run->model = make_victim(run->victim_settings, run->experiment, device);
+    run->model = make_victim(run->victim_settings, run->input, device);
     load_model(path / kModel, *run->model);
     run->model->freeze();
     if (!run->defense_settings || !is_polarizer(run->defense_settings->method)) return run;
 
-    const auto first = datasets::BatchSource(run->experiment.data.test, run->experiment.data.mean,
-                                             run->experiment.data.std, device);
+    const std::string& point = run->defense_settings->bilevel.insertion_point;
     auto polarizer = std::make_unique<polarizers::RCnpd>(
-        run->experiment.classes(),
-        channels_at(*run->model, run->defense_settings->bilevel.insertion_point, first), device);
+        run->model->classes(), channels_at(*run->model, point, run->input, device), device);
     load_model(path / kPolarizer, *polarizer);
     polarizer->refresh();
     run->polarizer = std::move(polarizer);
@@ -309,8 +317,10 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, const std::string& dat
 }
 
 ordered_json run_evaluate(const fs::path& path, const std::string& data_override, Device device) {
-    const auto run = load_run(path, data_override, device);
-    const TestSets tests = make_test_sets(run->experiment, device);
+    const auto run = load_run(path, device);
+    if (!data_override.empty()) run->victim_settings.data.directory = data_override;
+    const Experiment experiment = prepare_experiment(run->victim_settings);
+    const TestSets tests = make_test_sets(experiment, device);
     if (run->purified) return purified_json(measure_purified(tests, *run->purified));
     return scores_json(evaluate_model(tests, *run->model));
 }

@@ -32,19 +32,20 @@ nlohmann::ordered_json run_defend(const std::filesystem::path& victim_run,
                                   const std::string& data_override, const DefenseSettings& settings,
                                   const RunOptions& options);
 
-// A run read back from its directory, frozen and ready for inference.
+// A run read back from its directory, frozen and ready for inference. The data set is not touched.
 struct LoadedRun {
-    std::filesystem::path path;
     VictimSettings victim_settings;
     std::optional<DefenseSettings> defense_settings;  // of a defense
-    Experiment experiment;
+    InputInfo input;
     // The model to measure: the victim, or what fine-tuning has made of it.
     std::unique_ptr<models::Classifier> model;
     std::unique_ptr<polarizers::Polarizer> polarizer;   // of a polarizer method
     std::optional<polarizers::PurifiedModel> purified;  // likewise
+
+    // Logits of the model that the run ends with, purified if it was; input normalised.
+    engine::Tensor predict(const engine::Tensor& input) const;
 };
-std::unique_ptr<LoadedRun> load_run(const std::filesystem::path& path,
-                                    const std::string& data_override, engine::Device device);
+std::unique_ptr<LoadedRun> load_run(const std::filesystem::path& path, engine::Device device);
 
 // Measures a run again from its files: ACC, ASR, R-ACC, and for a polarizer the victim's and the
 // detection rates.

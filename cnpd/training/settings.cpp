@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cnpd/training/experiment.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::training {
@@ -184,6 +185,18 @@ void defense_fields(const Archive& archive, T& s) {
     archive.group("fine_tuning", [&](const auto& field) { recipe_fields(field, s.recipe); });
 }
 
+template <class Archive, class T>
+void input_fields(const Archive& archive, T& input) {
+    archive.group("input", [&](const auto& field) {
+        field("height", input.h);
+        field("width", input.w);
+        field("channels", input.c);
+        field("mean", input.mean);
+        field("std", input.std);
+        field("class_names", input.class_names);
+    });
+}
+
 template <class T>
 void require_range(const char* option, T value, T low, T high) {
     // Written so that NaN fails.
@@ -200,6 +213,17 @@ void validate(const Recipe& r) {
     require_range("momentum", r.momentum, 0.0, 1.0);
     require_range("weight-decay", r.weight_decay, 0.0, 1e3);
     require_range("warm-up", r.warm_up, 0.0, 1.0);
+}
+
+void validate(const InputInfo& input) {
+    require_range<std::int64_t>("height", input.h, 1, 4096);
+    require_range<std::int64_t>("width", input.w, 1, 4096);
+    require_range<std::int64_t>("channels", input.c, 1, 16);
+    const auto channels = static_cast<std::size_t>(input.c);
+    if (input.mean.size() != channels || input.std.size() != channels)
+        throw InputError(fmt::format("\"mean\" and \"std\" need {} values", channels));
+    for (const float deviation : input.std) require_range("std", deviation, 1e-6f, 1e6f);
+    if (input.class_names.size() < 2) throw InputError("\"class_names\" names fewer than two");
 }
 
 template <class Settings, class Fields>
@@ -254,6 +278,17 @@ ordered_json to_json(const DefenseSettings& settings) {
     ordered_json json;
     defense_fields(Writer{json}, settings);
     return json;
+}
+
+ordered_json to_json(const InputInfo& input) {
+    ordered_json json;
+    input_fields(Writer{json}, input);
+    return json;
+}
+
+InputInfo input_info(const ordered_json& json, std::string_view path) {
+    return read<InputInfo>(json, path,
+                           [](const Reader& reader, auto& input) { input_fields(reader, input); });
 }
 
 VictimSettings victim_settings(const ordered_json& json, std::string_view path) {

@@ -45,6 +45,8 @@ struct DefenseSettings {
     std::uint64_t seed = 0;
 };
 
+struct InputInfo;  // experiment.h
+
 // Throw InputError, naming the option, for values that make no sense.
 void validate(const VictimSettings& settings);
 void validate(const DefenseSettings& settings);
@@ -55,5 +57,8 @@ nlohmann::ordered_json to_json(const DefenseSettings& settings);
 // of range.
 VictimSettings victim_settings(const nlohmann::ordered_json& json, std::string_view path);
 DefenseSettings defense_settings(const nlohmann::ordered_json& json, std::string_view path);
+
+nlohmann::ordered_json to_json(const InputInfo& input);
+InputInfo input_info(const nlohmann::ordered_json& json, std::string_view path);
 
 }  // namespace cnpd::training

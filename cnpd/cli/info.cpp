@@ -1,0 +1,57 @@
+// cnpd info: what this program and this machine can do.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/cli/command.h"
+#include "cnpd/version.h"
+#include "engine/device.h"
+#include "kernels/common/cpu_info.h"
+#include "kernels/common/parallel.h"
+#include "kernels/vendor/onednn.h"
+
+namespace cnpd::cli {
+namespace {
+
+class Info : public Command {
+  public:
+    void add_to(CLI::App& app) { common.add_to(app); }
+
+    void run() override {
+        common.apply();
+        nlohmann::ordered_json info;
+        info["version"] = kVersion;
+        for (const engine::Backend backend : engine::built_backends())
+            info["backends"].push_back(engine::name_of(backend));
+        for (const engine::Device device : engine::available_devices())
+            info["devices"].push_back(device.str());
+        info["threads"] = kernels::thread_count();
+        info["cpu"] = kernels::cpu_name();
+        info["kernels_isa"] = kernels::compiled_isa();
+        info["onednn"] = kernels::onednn::version();
+        info["onednn_isa"] = kernels::onednn::isa();
+        if (common.json) {
+            fmt::print("{}\n", info.dump(2));
+            return;
+        }
+        for (const auto& [key, value] : info.items()) {
+            std::string text;
+            if (value.is_array())
+                for (const auto& item : value)
+                    text += (text.empty() ? "" : ", ") + item.get<std::string>();
+            else
+                text = value.is_string() ? value.get<std::string>() : value.dump();
+            fmt::print("{:<12} {}\n", key, text);
+        }
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> add_info(CLI::App& program) {
+    auto command = std::make_unique<Info>();
+    command->add_to(*program.add_subcommand(
+        "info", "Say what this program and this machine can do: backends, devices, threads"));
+    return command;
+}
+
+}  // namespace cnpd::cli

@@ -1,0 +1,104 @@
+// cnpd predict: what the victim and the purified model say of image files.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/cli/command.h"
+#include "cnpd/training/explain.h"
+#include "datasets/batches.h"
+#include "datasets/image.h"
+#include "engine/ops.h"
+
+namespace cnpd::cli {
+namespace {
+
+using training::Guess;
+
+std::string in_words(const std::vector<Guess>& guesses) {
+    std::string text;
+    for (const Guess& guess : guesses)
+        text += fmt::format("{}{} {:.1f} %", text.empty() ? "" : ", ", guess.class_name,
+                            100 * guess.probability);
+    return text;
+}
+
+nlohmann::ordered_json in_json(const std::vector<Guess>& guesses) {
+    auto list = nlohmann::ordered_json::array();
+    for (const Guess& guess : guesses)
+        list.push_back({{"class", guess.class_name}, {"probability", guess.probability}});
+    return list;
+}
+
+class Predict : public Command {
+  public:
+    void add_to(CLI::App& app) {
+        app.add_option("--run", run_, "Run directory of a defense, or of a victim")->required();
+        app.add_option("images", images_, "JPEG, PNG or PPM files")->required();
+        app.add_option("--top", top_, "Classes to show for each image")
+            ->capture_default_str()
+            ->check(CLI::Range(1, 1000));
+        common.add_to(app);
+    }
+
+    void run() override {
+        const engine::Device device = common.apply();
+        const auto loaded = training::load_run(run_, device);
+        auto all = nlohmann::ordered_json::array();
+        for (const std::string& path : images_) {
+            const training::Explanation said = explain_file(*loaded, path, device);
+            if (common.json)
+                all.push_back(to_json(path, said));
+            else
+                print(path, said);
+        }
+        if (common.json) fmt::print("{}\n", all.dump(2));
+    }
+
+  private:
+    training::Explanation explain_file(const training::LoadedRun& loaded, const std::string& path,
+                                       engine::Device device) const {
+        const training::InputInfo& input = loaded.input;
+        const datasets::Image image =
+            datasets::resize(datasets::load_image(path), input.h, input.w);
+        datasets::Images one{.n = 1,
+                             .h = image.h,
+                             .w = image.w,
+                             .c = image.c,
+                             .pixels = image.pixels,
+                             .labels = {0}};
+        const datasets::BatchSource source(one, input.mean, input.std, device);
+        const std::int32_t first[] = {0};
+        return training::explain(loaded, source.input(first), top_).front();
+    }
+
+    static void print(const std::string& path, const training::Explanation& said) {
+        fmt::print("{}\n  victim    {}\n", path, in_words(said.victim));
+        if (said.purified.empty()) return;
+        fmt::print(
+            "  purified  {}\n  {}\n", in_words(said.purified),
+            said.disagree ? "They disagree: this image may carry a trigger." : "They agree.");
+    }
+
+    static nlohmann::ordered_json to_json(const std::string& path,
+                                          const training::Explanation& said) {
+        nlohmann::ordered_json json{{"image", path}, {"victim", in_json(said.victim)}};
+        if (said.purified.empty()) return json;
+        json["purified"] = in_json(said.purified);
+        json["disagree"] = said.disagree;
+        return json;
+    }
+
+    std::string run_;
+    std::vector<std::string> images_;
+    std::int64_t top_ = 3;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> add_predict(CLI::App& program) {
+    auto command = std::make_unique<Predict>();
+    command->add_to(*program.add_subcommand(
+        "predict", "Classify image files with the victim and with the purified model"));
+    return command;
+}
+
+}  // namespace cnpd::cli

@@ -1,0 +1,29 @@
+// What a run's models say of single images.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cnpd/training/runs.h"
+
+namespace cnpd::training {
+
+struct Guess {
+    std::string class_name;
+    double probability = 0;
+};
+
+// The most likely classes, best first.
+struct Explanation {
+    std::vector<Guess> victim;
+    std::vector<Guess> purified;  // empty where the run has no polarizer
+    std::int32_t victim_class = 0, purified_class = 0;
+    bool disagree = false;  // victim and purified model predict different classes
+};
+
+// One for each image of the normalised input [N,H,W,C].
+std::vector<Explanation> explain(const LoadedRun& run, const engine::Tensor& input,
+                                 std::int64_t top);
+
+}  // namespace cnpd::training
