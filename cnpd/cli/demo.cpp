@@ -1,0 +1,109 @@
+// cnpd demo: the whole story in a minute or two, without any download.
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/cli/command.h"
+#include "cnpd/report/collect.h"
+#include "cnpd/report/html.h"
+#include "cnpd/training/log.h"
+#include "engine/files.h"
+
+namespace cnpd::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+class Demo : public Command {
+  public:
+    void add_to(CLI::App& app) {
+        app.add_option("--seed", seed_, "Seed of everything random")->capture_default_str();
+        app.add_option("--width", width_, "Channels of the model's first stage")
+            ->capture_default_str();
+        app.add_option("--epochs", epochs_, "The victim's epochs")->capture_default_str();
+        app.add_option("--attack", attack_, "badnets, blended or sig")->capture_default_str();
+        app.add_option("--train-limit", train_limit_, "Use only so many training images (0: all)");
+        output_.add_to(app, "runs/demo");
+        common.add_to(app);
+    }
+    void run() override;
+
+  private:
+    training::VictimSettings victim() const;
+    training::DefenseSettings defense(const std::string& method) const;
+    training::RunOptions options(const fs::path& out, engine::Device device) const;
+
+    std::uint64_t seed_ = 0;
+    std::int64_t width_ = 8, epochs_ = 6, train_limit_ = 0;
+    std::string attack_ = "badnets";
+    OutputOptions output_;
+};
+
+training::VictimSettings Demo::victim() const {
+    training::VictimSettings settings;
+    settings.data.train_limit = train_limit_;
+    settings.width = width_;
+    settings.attack = attack_;
+    settings.recipe.epochs = epochs_;
+    settings.seed = seed_;
+    training::validate(settings);
+    return settings;
+}
+
+training::DefenseSettings Demo::defense(const std::string& method) const {
+    training::DefenseSettings settings;
+    settings.method = method;
+    settings.seed = seed_;
+    settings.recipe = training::recipe_from_name("fine-tuning");
+    settings.recipe.epochs = settings.bilevel.epochs;
+    settings.recipe.batch_size = settings.bilevel.batch_size;
+    training::validate(settings);
+    return settings;
+}
+
+// Other than a run that somebody asked for by name, the demo may be repeated without more ado.
+training::RunOptions Demo::options(const fs::path& out, engine::Device device) const {
+    training::RunOptions options = output_.run_options(device);
+    options.out = out;
+    options.overwrite = !options.resume;
+    return options;
+}
+
+void Demo::run() {
+    const engine::Device device = common.apply();
+    const fs::path out = output_.out, victim_run = out / "victim";
+    log_info(
+        "1/4  A victim learns drawn traffic signs; one image in ten carries a trigger and is "
+        "labelled as class 0.");
+    const ordered_json planted = training::run_train(victim(), options(victim_run, device));
+    log_info("2/4  Fine-tuning, the obvious remedy, on 5 % clean data.");
+    const ordered_json tuned =
+        training::run_defend(victim_run, "", defense("ft"), options(out / "fine-tuning", device));
+    log_info("3/4  r-CNPD on the same clean data: a polarizer for each class, the victim frozen.");
+    const ordered_json purified =
+        training::run_defend(victim_run, "", defense("r-cnpd"), options(out / "r-cnpd", device));
+    log_info("4/4  The page with pictures.");
+    const fs::path page = out / "r-cnpd" / "report.html";
+    const report::ReportData data =
+        report::collect(out / "r-cnpd", {.compare = {out / "fine-tuning"}}, device);
+    engine::write_file_atomically(page, report::render_html(data));
+
+    print_results({{"victim", planted}, {"fine-tuning", tuned}, {"r-cnpd", purified}}, common.json);
+    if (common.json) return;
+    fmt::print("{}\nThe page: {}\nNext: cnpd train --help, or real images (see the README).\n",
+               report::verdict(data), page.string());
+}
+
+}  // namespace
+
+std::unique_ptr<Command> add_demo(CLI::App& program) {
+    auto command = std::make_unique<Demo>();
+    command->add_to(*program.add_subcommand(
+        "demo",
+        "Plant a backdoor, measure it and take it out, on drawn images, in a minute or two"));
+    return command;
+}
+
+}  // namespace cnpd::cli

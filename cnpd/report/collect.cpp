@@ -1,0 +1,312 @@
+#include "cnpd/report/collect.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/training/explain.h"
+#include "cnpd/training/run_directory.h"
+#include "cnpd/training/runs.h"
+#include "engine/autograd.h"
+#include "engine/ops.h"
+
+namespace cnpd::report {
+
+using engine::Tensor;
+using nlohmann::ordered_json;
+using training::LoadedRun;
+using training::TestSets;
+namespace fs = std::filesystem;
+
+namespace {
+
+double fraction(const ordered_json& json, const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_number() ? found->get<double>() / 100 : not_measured;
+}
+
+template <class T>
+std::optional<T> optional_number(const ordered_json& json, const char* key) {
+    const auto found = json.find(key);
+    if (found == json.end() || !found->is_number()) return std::nullopt;
+    return found->get<T>();
+}
+
+ResultRow row_of(const std::string& name, const ordered_json& result) {
+    ResultRow row{
+        .name = name,
+        .acc = fraction(result, "acc"),
+        .asr = fraction(result, "asr"),
+        .r_acc = fraction(result, "r_acc"),
+        .seconds = optional_number<double>(result, "seconds"),
+        .parameters_trained = optional_number<std::int64_t>(result, "parameters_trained")};
+    if (result.contains("der")) row.der = fraction(result, "der");
+    return row;
+}
+
+std::string method_name(const std::string& method) {
+    return method == "ft" ? "fine-tuning" : method;
+}
+
+std::vector<Fact> facts_of(const ordered_json& config, const LoadedRun& run,
+                           const ordered_json& result) {
+    const training::VictimSettings& v = run.victim_settings;
+    std::vector<Fact> facts{
+        {"Data set", v.data.name},
+        {"Model", fmt::format("{}, width {}", v.model, v.width)},
+        {"Attack", v.attack},
+        {"Poison ratio", fmt::format("{:g} %", 100 * v.attack_options.poison_ratio)},
+        {"Target class", v.attack_options.mode == attacks::LabelMode::all_to_all
+                             ? "all-to-all (y + 1)"
+                             : fmt::format("{} ({})", v.attack_options.target,
+                                           run.input.class_names.at(v.attack_options.target))},
+        {"Victim's training",
+         fmt::format("{}, {} epochs, seed {}", v.recipe.name, v.recipe.epochs, v.seed)}};
+    if (run.defense_settings) {
+        const training::DefenseSettings& d = *run.defense_settings;
+        facts.push_back({"Defense", method_name(d.method)});
+        facts.push_back(
+            {"Clean data", fmt::format("{:g} % of the training set, {} images", 100 * d.clean_ratio,
+                                       result.value("n_clean_subset", 0))});
+        if (run.polarizer) {
+            facts.push_back({"Insertion point", d.bilevel.insertion_point});
+            facts.push_back({"Defense's training",
+                             fmt::format("{} + {} epochs, seed {}", d.bilevel.warmup_epochs,
+                                         d.bilevel.epochs, d.seed)});
+        }
+    }
+    facts.push_back({"Device", fmt::format("{}, {} threads", config.value("device", "cpu"),
+                                           config.value("threads", 0))});
+    facts.push_back({"cnpd", config.value("cnpd", "")});
+    return facts;
+}
+
+std::vector<std::string> commands_of(const LoadedRun& run) {
+    const training::VictimSettings& v = run.victim_settings;
+    std::string train = fmt::format("cnpd train --dataset {}", v.data.name);
+    if (!v.data.directory.empty()) train += " --data DIR";
+    if (v.data.train_limit) train += fmt::format(" --train-limit {}", v.data.train_limit);
+    train += fmt::format(
+        " --model {} --width {} --attack {} --poison-ratio {:g} --target {} --recipe {} --epochs "
+        "{} "
+        "--seed {} --out runs/victim",
+        v.model, v.width, v.attack, v.attack_options.poison_ratio, v.attack_options.target,
+        v.recipe.name, v.recipe.epochs, v.seed);
+    std::vector<std::string> commands{train};
+    if (!run.defense_settings) return commands;
+    const training::DefenseSettings& d = *run.defense_settings;
+    commands.push_back(fmt::format(
+        "cnpd defend --run runs/victim --method {} --clean-ratio {:g} --epochs {} --seed {}",
+        d.method, d.clean_ratio, run.polarizer ? d.bilevel.epochs : d.recipe.epochs, d.seed));
+    return commands;
+}
+
+// A series for each quantity that the lines of metrics.jsonl have.
+std::vector<Series> curves(const fs::path& metrics) {
+    struct Column {
+        const char* key;
+        Quantity quantity;
+        double scale;
+    };
+    constexpr Column kColumns[] = {{"train_loss", Quantity::loss, 1},
+                                   {"acc", Quantity::acc, 0.01},
+                                   {"asr", Quantity::asr, 0.01},
+                                   {"r_acc", Quantity::r_acc, 0.01},
+                                   {"lr", Quantity::learning_rate, 1}};
+    std::vector<Series> all;
+    const std::vector<ordered_json> lines = training::read_metrics(metrics);
+    for (const Column& column : kColumns) {
+        Series series{.quantity = column.quantity};
+        for (const ordered_json& line : lines) {
+            const auto value = optional_number<double>(line, column.key);
+            const auto epoch = optional_number<double>(line, "epoch");
+            if (!value || !epoch) continue;
+            series.epoch.push_back(*epoch);
+            series.value.push_back(*value * column.scale);
+        }
+        if (!series.epoch.empty()) all.push_back(std::move(series));
+    }
+    return all;
+}
+
+Image image_of(const datasets::Images& images, std::int64_t index) {
+    const std::int64_t bytes = images.h * images.w * images.c;
+    const auto first = images.pixels.begin() + index * bytes;
+    return {.height = static_cast<int>(images.h),
+            .width = static_cast<int>(images.w),
+            .channels = static_cast<int>(images.c),
+            .pixels = {first, first + bytes}};
+}
+
+std::vector<Guess> guesses_of(const std::vector<training::Guess>& guesses) {
+    std::vector<Guess> all;
+    for (const training::Guess& guess : guesses)
+        all.push_back({guess.class_name, guess.probability});
+    return all;
+}
+
+// Poisoned test images to show: spread over the classes, and such that the attack works on them.
+std::vector<std::int32_t> choose_examples(const TestSets& tests,
+                                          const std::vector<std::int32_t>& victim_predictions,
+                                          std::int64_t wanted) {
+    std::vector<std::int32_t> chosen;
+    std::vector<std::int32_t> classes;
+    const auto count = static_cast<std::int32_t>(victim_predictions.size());
+    for (std::int32_t i = 0; i < count && static_cast<std::int64_t>(chosen.size()) < wanted; ++i) {
+        const std::int32_t original = tests.original_labels[i];
+        const bool works = victim_predictions[i] == tests.poisoned.host_labels()[i];
+        if (!works || std::count(classes.begin(), classes.end(), original)) continue;
+        classes.push_back(original);
+        chosen.push_back(i);
+    }
+    for (std::int32_t i = 0; i < count && static_cast<std::int64_t>(chosen.size()) < wanted; ++i)
+        if (!std::count(chosen.begin(), chosen.end(), i)) chosen.push_back(i);
+    return chosen;
+}
+
+std::vector<Example> examples_of(const LoadedRun& run, const TestSets& tests,
+                                 const datasets::Images& clean, const datasets::Images& poisoned,
+                                 const std::vector<std::int32_t>& chosen) {
+    const auto& names = run.input.class_names;
+    const auto said = training::explain(run, tests.poisoned.input(chosen), 3);
+    std::vector<Example> examples;
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+        const std::int32_t index = chosen[i];
+        examples.push_back(
+            {.clean = image_of(clean, tests.poisoned_indices[index]),
+             .poisoned = image_of(poisoned, index),
+             .original_class = names[tests.original_labels[index]],
+             .backdoor_class = names[tests.poisoned.host_labels()[index]],
+             .before = guesses_of(said[i].victim),
+             .after = guesses_of(said[i].purified),
+             .purified_right = said[i].purified_class == tests.original_labels[index],
+             .flagged = said[i].disagree});
+    }
+    return examples;
+}
+
+FeatureMap feature_map(const Tensor& z) {
+    return {.height = static_cast<int>(z.shape()[1]),
+            .width = static_cast<int>(z.shape()[2]),
+            .channels = static_cast<int>(z.shape()[3]),
+            .values = z.to_host<float>()};
+}
+
+PolarizedFeatures polarized_features(const LoadedRun& run, const Tensor& input, Image image) {
+    const engine::NoGrad no_grad;
+    const std::string& point = run.purified->options().insertion_point;
+    const models::Cut cut = run.model->prefix(input, point);
+    const Tensor logits = run.model->suffix(cut, point);
+    const std::int32_t predicted = engine::ops::argmax(logits).to_host<std::int32_t>().front();
+    return {.image = std::move(image),
+            .polarizer_class = run.input.class_names[predicted],
+            .before = feature_map(cut.z),
+            .after = feature_map(run.purified->polarized(cut.z, logits))};
+}
+
+std::vector<PredictionCount> count_predictions(const LoadedRun& run,
+                                               const std::vector<std::int32_t>& before,
+                                               const std::vector<std::int32_t>& after) {
+    const attacks::AttackOptions& attack = run.victim_settings.attack_options;
+    std::vector<PredictionCount> counts;
+    for (std::size_t y = 0; y < run.input.class_names.size(); ++y) {
+        const auto label = static_cast<std::int32_t>(y);
+        counts.push_back(
+            {.class_name = run.input.class_names[y],
+             .before = std::count(before.begin(), before.end(), label),
+             .after = std::count(after.begin(), after.end(), label),
+             .is_target = attack.mode == attacks::LabelMode::all_to_one && attack.target == label});
+    }
+    return counts;
+}
+
+// Everything that needs the models and the data set.
+void add_pictures(ReportData& data, const LoadedRun& run, const CollectOptions& options,
+                  engine::Device device) {
+    training::VictimSettings settings = run.victim_settings;
+    if (!options.data_override.empty()) settings.data.directory = options.data_override;
+    const training::Experiment experiment = training::prepare_experiment(settings);
+    if (!experiment.attack->plants_backdoor()) return;
+    const TestSets tests = training::make_test_sets(experiment, device);
+    const datasets::Images poisoned =
+        attacks::make_poisoned_test(*experiment.attack, experiment.data.test).images;
+
+    std::vector<std::int32_t> before, after;
+    after = training::predict_all(tests.poisoned, [&](const Tensor& input) {
+        if (!run.purified) return run.model->forward(input);
+        const polarizers::Predictions p = run.purified->predict(input);
+        const auto piece = engine::ops::argmax(p.victim).to_host<std::int32_t>();
+        before.insert(before.end(), piece.begin(), piece.end());
+        return p.purified;
+    });
+    if (before.empty()) before = after;
+    const auto chosen = choose_examples(tests, before, options.examples);
+    data.examples = examples_of(run, tests, experiment.data.test, poisoned, chosen);
+    if (!run.purified) return;
+    data.poisoned_predictions = count_predictions(run, before, after);
+    if (chosen.empty()) return;
+    const std::int32_t shown[] = {chosen.front()};
+    const std::int32_t twin[] = {tests.poisoned_indices[chosen.front()]};
+    data.features =
+        InsertionPoint{.name = run.purified->options().insertion_point,
+                       .poisoned = polarized_features(run, tests.poisoned.input(shown),
+                                                      image_of(poisoned, shown[0])),
+                       .clean = polarized_features(run, tests.clean.input(twin),
+                                                   image_of(experiment.data.test, twin[0]))};
+}
+
+std::optional<Detection> detection_of(const ordered_json& result) {
+    if (!result.contains("detection_tpr")) return std::nullopt;
+    Detection detection{.true_positive_rate = fraction(result, "detection_tpr"),
+                        .false_positive_rate = fraction(result, "detection_fpr")};
+    if (optional_number<double>(result, "detection_tpr_successful"))
+        detection.true_positive_rate_successful = fraction(result, "detection_tpr_successful");
+    return detection;
+}
+
+}  // namespace
+
+ReportData collect(const fs::path& run_path, const CollectOptions& options, engine::Device device) {
+    const ordered_json config = training::read_json(run_path / "config.json");
+    const ordered_json result = training::read_json(run_path / "result.json");
+    const auto run = training::load_run(run_path, device);
+    const training::VictimSettings& victim = run->victim_settings;
+
+    ReportData data;
+    data.title = fmt::format("{} on {}", victim.attack, victim.data.name);
+    data.facts = facts_of(config, *run, result);
+    data.commands = commands_of(*run);
+    data.n_clean = result.value("n_clean", 0);
+    data.n_poisoned = result.value("n_poisoned", 0);
+    data.detection = detection_of(result);
+    if (run->defense_settings) {
+        const std::string method = method_name(run->defense_settings->method);
+        data.subtitle = fmt::format("a backdoor planted, and removed with {}", method);
+        data.results.push_back({.name = "victim",
+                                .acc = fraction(result, "acc_before"),
+                                .asr = fraction(result, "asr_before"),
+                                .r_acc = fraction(result, "r_acc_before"),
+                                .is_victim = true});
+        for (const fs::path& other : options.compare) {
+            const ordered_json other_config = training::read_json(other / "config.json");
+            const auto defense =
+                training::defense_settings(other_config, (other / "config.json").string());
+            data.results.push_back(
+                row_of(method_name(defense.method), training::read_json(other / "result.json")));
+        }
+        data.results.push_back(row_of(method, result));
+        data.results.back().highlight = true;
+        data.victim_training = curves(run_path / "victim_metrics.jsonl");
+        data.defense_training = curves(run_path / "metrics.jsonl");
+    } else {
+        data.subtitle = "a backdoor planted";
+        data.results.push_back(row_of("victim", result));
+        data.results.back().is_victim = true;
+        data.victim_training = curves(run_path / "metrics.jsonl");
+    }
+    add_pictures(data, *run, options, device);
+    return data;
+}
+
+}  // namespace cnpd::report
