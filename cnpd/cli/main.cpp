@@ -1,31 +1,19 @@
 // The program: parses, runs one subcommand, and turns every error into one line and an exit status.
-#include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <new>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "cnpd/cli/command.h"
 #include "cnpd/training/interrupt.h"
 #include "cnpd/version.h"
+#include "engine/passive_waiting.h"
 #include "kernels/common/error.h"
 
 namespace {
 
 enum ExitStatus { kSuccess = 0, kInternalError = 1, kInputError = 2, kInterrupted = 130 };
-
-// OpenMP's threads spin at barriers unless told otherwise before the library is loaded, which makes
-// every step many times slower as soon as another process runs. So the program starts itself once
-// more with the setting in its environment.
-void wait_passively(char** arguments) {
-    if (std::getenv("OMP_WAIT_POLICY")) return;
-    ::setenv("OMP_WAIT_POLICY", "passive", 1);
-    ::execv("/proc/self/exe", arguments);
-    // Where that is not possible it goes on as it is: slower, not wrong.
-}
 
 int complain(const std::string& message, int status) {
     fmt::print(stderr, "cnpd: {}\n", message);
@@ -72,7 +60,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    wait_passively(argv);
+    cnpd::engine::wait_passively(argv);
     try {
         cnpd::install_interrupt_handler();
         return run(argc, argv);

@@ -1,0 +1,94 @@
+// Times epochs of the r-CNPD defense: crop and flip, the inner maximisation through the frozen
+// victim, one step of the polarizers for each batch. bench/compare.py sets it against PyTorch, with
+// the same victim and images (bench/pytorch/make_victim.py writes both).
+#include <omp.h>
+#include <CLI/CLI.hpp>
+
+#include "bench/interactive.h"
+#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/training/bilevel.h"
+#include "engine/checkpoint.h"
+#include "engine/ops.h"
+#include "engine/passive_waiting.h"
+#include "engine/safetensors.h"
+#include "models/classifier.h"
+
+using namespace cnpd;
+
+namespace {
+
+// images uint8 [N,3,H,W] and labels int32 [N], as PyTorch stores them.
+datasets::Images read_images(const std::string& path) {
+    const auto file = engine::SafetensorsFile::read(path);
+    const engine::Entry& entry = file.at("images");
+    const auto values = engine::values<std::uint8_t>(entry);
+    const engine::Shape& s = entry.shape;
+    datasets::Images images{.n = s[0],
+                            .h = s[2],
+                            .w = s[3],
+                            .c = s[1],
+                            .pixels = std::vector<std::uint8_t>(values.size()),
+                            .labels = engine::values<std::int32_t>(file.at("labels"))};
+    const std::int64_t area = images.h * images.w;
+    for (std::int64_t n = 0; n < images.n; ++n)
+        for (std::int64_t c = 0; c < images.c; ++c)
+            for (std::int64_t p = 0; p < area; ++p)
+                images.pixels[(n * area + p) * images.c + c] =
+                    values[(n * images.c + c) * area + p];
+    return images;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    engine::wait_passively(argv);
+    std::string weights, images_path;
+    std::int64_t batch = 128;
+    int threads = omp_get_max_threads();
+    bool all_steps = false;
+    bench::Mode mode{.warm_up = 1, .repeats = 5};
+    CLI::App app("Times epochs of the r-CNPD defense on the CPU.");
+    app.add_option("--weights", weights, "Victim, of make_victim.py")->required();
+    app.add_option("--images", images_path, "Images, of make_victim.py")->required();
+    app.add_option("--batch", batch)->capture_default_str();
+    app.add_option("--threads", threads)->capture_default_str();
+    app.add_option("--warm-up", mode.warm_up)->capture_default_str();
+    app.add_option("--repeats", mode.repeats)->capture_default_str();
+    app.add_flag("--all-steps", all_steps, "Never stop the inner loop early");
+    app.add_flag("--interactive", mode.interactive, "Obey stdin");
+    CLI11_PARSE(app, argc, argv);
+    omp_set_num_threads(threads);
+
+    const std::int64_t width = engine::SafetensorsFile::read(weights).at("conv1.weight").shape[0];
+    engine::Generator generator(0);
+    const auto victim = models::make_model({.width = width}, generator, {});
+    auto state = victim->state();
+    engine::load_tensors(weights, state);
+    victim->freeze();
+    const std::string point = victim->insertion_point();
+    const datasets::BatchSource images(read_images(images_path), {0.4914f, 0.4822f, 0.4465f},
+                                       {0.247f, 0.243f, 0.261f}, {});
+
+    polarizers::RCnpd polarizer(victim->classes(), 8 * width, {});
+    const training::CachedFeatures features = training::cache_features(*victim, point, images);
+    polarizers::FeatureStatisticsCollector collector(victim->classes(), 8 * width);
+    for (std::size_t i = 0; i < features.cuts.size(); ++i)
+        collector.add(features.cuts[i].z, engine::ops::argmax(features.victim_logits[i]));
+    polarizer.calibrate(collector.finish());
+
+    training::BilevelTask task(*victim, polarizer, images, nullptr,
+                               {.insertion_point = point,
+                                .warmup_epochs = 0,
+                                .epochs = 1'000'000,
+                                .batch_size = batch,
+                                .stop_share = all_steps ? 2.0 : 0.6,
+                                .draws = {.crop_padding = 4, .flip = true}});
+    std::int64_t epoch = 0;
+    return bench::run(mode, [&] {
+        double loss = 0;
+        for (std::int64_t b = 0; b < task.batches(); ++b) loss += task.step(epoch, b);
+        ++epoch;
+        return fmt::format(", \"batches\": {}, \"loss\": {}", task.batches(),
+                           loss / static_cast<double>(task.batches()));
+    });
+}

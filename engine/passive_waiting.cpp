@@ -1,0 +1,16 @@
+#include "engine/passive_waiting.h"
+
+#include <cstdlib>
+
+#include <unistd.h>
+
+namespace cnpd::engine {
+
+void wait_passively(char** argv) {
+    if (std::getenv("OMP_WAIT_POLICY")) return;
+    ::setenv("OMP_WAIT_POLICY", "passive", 1);
+    ::execv("/proc/self/exe", argv);
+    // Where that is not possible it goes on as it is: slower beside other programs, not wrong.
+}
+
+}  // namespace cnpd::engine
