@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "datasets/cifar10/cifar10.h"
+#include "datasets/image.h"
+#include "datasets/image_folder.h"
 #include "datasets/synthetic/synthetic.h"
 #include "kernels/common/error.h"
 
@@ -17,13 +20,26 @@ Dataset load_synthetic(const LoadOptions& options) {
     return synthetic::generate(sizes);
 }
 
+Dataset load_cifar10(const LoadOptions& options) {
+    return cifar10::load(options);
+}
+
 struct Entry {
     DatasetInfo info;
+    bool needs_files;
     Dataset (*load)(const LoadOptions&);
 };
 
 constexpr Entry kEntries[] = {
-    {{"synthetic", "10 classes of drawn traffic signs, 32x32; needs no files"}, load_synthetic},
+    {{"synthetic", "10 classes of drawn traffic signs, 32x32; needs no files"},
+     false,
+     load_synthetic},
+    {{"cifar10", "CIFAR-10: binary batches, Python batches or an image folder"},
+     true,
+     load_cifar10},
+    {{"folder", "images in train/<class>/ and test/<class>/, JPEG, PNG or PPM"},
+     true,
+     load_image_folder},
 };
 
 }  // namespace
@@ -37,9 +53,17 @@ std::vector<DatasetInfo> registry() {
 Dataset load(std::string_view name, const LoadOptions& options) {
     if (options.train_limit < 0 || options.test_limit < 0)
         throw InputError("a limit of images is negative; expected a count, 0 for all");
+    if (options.image_size < 0 || options.image_size > kMaxImageSide)
+        throw InputError(fmt::format("an image size of {}; expected 0 (the set's own) to {}",
+                                     options.image_size, kMaxImageSide));
     std::string known;
     for (const Entry& entry : kEntries) {
-        if (entry.info.name == name) return entry.load(options);
+        if (entry.info.name == name) {
+            if (entry.needs_files && options.data.empty())
+                throw InputError(
+                    fmt::format("data set '{}' needs files; expected their folder's path", name));
+            return entry.load(options);
+        }
         known.append(known.empty() ? "" : ", ").append(entry.info.name);
     }
     throw InputError(fmt::format("unknown data set '{}'; expected one of: {}", name, known));

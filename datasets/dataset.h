@@ -31,7 +31,7 @@ struct LoadOptions {
     std::string data = {};   // directory; the synthetic set needs none
     std::uint64_t seed = 0;  // of the synthetic images and of the subsets below
     // Keep at most so many images, drawn at random without replacement; those kept stay in the
-    // order they have in the whole set. 0 keeps all.
+    // order they have in the whole set. The synthetic set just draws fewer. 0 keeps all.
     std::int64_t train_limit = 0, test_limit = 0;
     // Image folders: resize to a square of so many pixels a side. 0 keeps the set's own size, for
     // `folder` that of the first image.
