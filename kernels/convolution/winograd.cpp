@@ -8,17 +8,17 @@
 
 #include "kernels/common/parallel.h"
 #include "kernels/common/workspace.h"
+#include "kernels/convolution/winograd_strided_transforms.h"
 #include "kernels/convolution/winograd_tiles.h"
 
 namespace cnpd::kernels::winograd {
 namespace {
 
-// What forward and dgrad have in common: a 3x3 correlation of `in` [N,H,W,C] with padding, to
-// [N,OH,OW,K].
+// What forward and dgrad have in common: from `in` [N,H,W,C] to `out` [N,OH,OW,K].
 struct Problem {
-    std::int64_t n, h, w, c, k, pad;
-    std::int64_t out_h() const { return h + 2 * pad - 2; }
-    std::int64_t out_w() const { return w + 2 * pad - 2; }
+    std::int64_t n, h, w, c;
+    std::int64_t out_h, out_w, k;
+    std::int64_t offset;  // of the first tile's window, above and left of the image
 };
 
 // Output channels whose products are kept at a time.
@@ -27,9 +27,10 @@ constexpr std::int64_t kChunk = 64;
 // Tiles in a block: as many as keep the transformed inputs and products of a chunk within about
 // half of an L2 cache of 1 MB, but not so few that reading the transformed filters, 4 bytes for
 // each 2 * tiles operations, becomes the limit.
+template <class Scheme>
 std::int64_t block_tiles(const Problem& problem, std::int64_t count, int threads) {
     constexpr std::int64_t kBytes = 600 << 10, kFewest = 64;
-    const std::int64_t tile_bytes = kPositions * static_cast<std::int64_t>(sizeof(float)) *
+    const std::int64_t tile_bytes = kPositions<Scheme> * static_cast<std::int64_t>(sizeof(float)) *
                                     (panels(problem.c) + panels(std::min(problem.k, kChunk))) *
                                     kPanel;
     const std::int64_t fitting = std::max(kBytes / tile_bytes, std::min(kFewest, problem.c / 4));
@@ -39,6 +40,7 @@ std::int64_t block_tiles(const Problem& problem, std::int64_t count, int threads
 
 // U = G g G^T for output panel `panel`: `to` holds [C,K] in panels for each position. Forward:
 // g = filter[k,:,:,c], whose k are far apart in memory and are gathered first.
+template <class Scheme>
 void transform_filter_forward(const Problem& problem, const float* filter, std::int64_t panel,
                               const Panels& to) {
     const std::int64_t first = panel * kPanel,
@@ -53,7 +55,7 @@ void transform_filter_forward(const Problem& problem, const float* filter, std::
         for (std::int64_t c = 0; c < channels; ++c)
             for (int v = 0; v < kPanel; v += simd::kWidth) {
                 float* out = to.panel(0, panel) + (c0 + c) * kPanel + v;
-                both_dimensions<3, kInput, filter_1d>(
+                both_dimensions<3, Scheme::kDistinct, Scheme::filter>(
                     [&](int tap) { return simd::load(&taps[c][tap][v]); },
                     [&](int p, Vector u) { simd::store(out + p * to.position_stride, u); });
             }
@@ -62,6 +64,7 @@ void transform_filter_forward(const Problem& problem, const float* filter, std::
 
 // dgrad: the roles of input and output channels are exchanged (problem.c is the filter's K) and
 // the taps are rotated by 180 degrees.
+template <class Scheme>
 void transform_filter_dgrad(const Problem& problem, const float* filter, std::int64_t panel,
                             const Panels& to) {
     for (std::int64_t c = 0; c < problem.c; ++c)
@@ -69,7 +72,7 @@ void transform_filter_dgrad(const Problem& problem, const float* filter, std::in
             const std::int64_t first = panel * kPanel + v;
             const float* from = filter + c * 9 * problem.k + first;
             float* out = to.panel(0, panel) + c * kPanel + v;
-            both_dimensions<3, kInput, filter_1d>(
+            both_dimensions<3, Scheme::kDistinct, Scheme::filter>(
                 [&](int tap) {
                     return simd::load_first(from + (8 - tap) * problem.k, problem.k - first);
                 },
@@ -79,18 +82,20 @@ void transform_filter_dgrad(const Problem& problem, const float* filter, std::in
 
 // Y = A^T M A for channels [first, last) of one tile, then the epilogue; `products` holds these
 // channels alone.
+template <class Scheme>
 void transform_output(const Problem& problem, const Tiles& tiles, std::int64_t tile,
                       const Panels& products, std::int64_t row, std::int64_t first,
                       std::int64_t last, const ConvolutionEpilogue& epilogue, float* y) {
     const Tiles::Place place = tiles.place(tile);
-    const std::int64_t height = std::min<std::int64_t>(kOutput, tiles.h - place.top);
-    const std::int64_t width = std::min<std::int64_t>(kOutput, tiles.w - place.left);
-    const std::int64_t corner =
-        ((place.image * tiles.h + place.top) * tiles.w + place.left) * problem.k;
+    constexpr int kOutput = Scheme::kOutput;
+    const std::int64_t top = place.row * kOutput, left = place.column * kOutput;
+    const std::int64_t height = std::min<std::int64_t>(kOutput, tiles.h - top);
+    const std::int64_t width = std::min<std::int64_t>(kOutput, tiles.w - left);
+    const std::int64_t corner = ((place.image * tiles.h + top) * tiles.w + left) * problem.k;
     Vector out[kOutput * kOutput];
     for (std::int64_t k = first; k < last; k += simd::kWidth) {
         const float* in = products.panel(0, (k - first) / kPanel) + row * kPanel + k % kPanel;
-        both_dimensions<kInput, kOutput, output_1d>(
+        both_dimensions<Scheme::kTransformed, kOutput, Scheme::output>(
             [&](int p) { return simd::load(in + p * products.position_stride); },
             [&](int i, Vector value) { out[i] = value; });
         const std::int64_t lanes = problem.k - k;
@@ -107,46 +112,52 @@ void transform_output(const Problem& problem, const Tiles& tiles, std::int64_t t
 }
 
 // One block of tiles, from input to output.
+template <class Scheme>
 void compute_block(const Problem& problem, const Images& images, const Tiles& tiles,
                    std::int64_t first, std::int64_t count, const Panels& filter,
                    const Panels& inputs, const Panels& products,
                    const ConvolutionEpilogue& epilogue, float* y) {
-    transform_tiles<kInput, input_1d>(images, tiles, first, count, inputs);
+    transform_tiles<Scheme::kWindow, Scheme::kTransformed, Scheme::input>(images, tiles, first,
+                                                                          count, inputs);
     for (std::int64_t k = 0; k < problem.k; k += kChunk) {
         const std::int64_t last = std::min(k + kChunk, problem.k);
-        for (int p = 0; p < kPositions; ++p)
+        for (int p = 0; p < kPositions<Scheme>; ++p)
             for (std::int64_t panel = 0; panel < panels(last - k); ++panel)
                 for (std::int64_t row = 0; row < count; row += kPanel)
                     multiply_block<Left::rows>(
                         static_cast<int>(std::min<std::int64_t>(kPanel, count - row)),
                         inputs.panel(p, 0) + row * kPanel, inputs.rows * kPanel,
-                        filter.panel(p, k / kPanel + panel), problem.c, false,
+                        filter.panel(slot<Scheme>(p), k / kPanel + panel), problem.c, false,
                         products.panel(p, panel) + row * kPanel);
         for (std::int64_t row = 0; row < count; ++row)
-            transform_output(problem, tiles, first + row, products, row, k, last, epilogue, y);
+            transform_output<Scheme>(problem, tiles, first + row, products, row, k, last, epilogue,
+                                     y);
     }
 }
 
 using FilterTransform = void (*)(const Problem&, const float*, std::int64_t, const Panels&);
 
+template <class Scheme, FilterTransform transform_filter>
 void correlate(const Problem& problem, const float* in, const float* filter,
-               FilterTransform transform_filter, const ConvolutionEpilogue& epilogue, float* out) {
-    const Tiles tiles(problem.n, problem.out_h(), problem.out_w());
+               const ConvolutionEpilogue& epilogue, float* out) {
+    const Tiles tiles(problem.n, problem.out_h, problem.out_w, Scheme::kOutput);
     const int threads = omp_in_parallel() ? 1 : thread_count();
-    const std::int64_t block = block_tiles(problem, tiles.count, threads);
+    const std::int64_t block = block_tiles<Scheme>(problem, tiles.count, threads);
     const std::int64_t chunk = std::min(problem.k, kChunk);
 
-    const std::int64_t filter_size = Panels::size(problem.c, problem.k);
-    const std::int64_t inputs_size = Panels::size(block, problem.c);
-    const std::int64_t thread_size = inputs_size + Panels::size(block, chunk);
+    constexpr std::int64_t kMatrices = kPositions<Scheme>;
     const std::int64_t zeros_size = panels(problem.c) * kPanel;
+    const std::int64_t filter_size = kSlots<Scheme> * Panels::stride(problem.c, problem.k);
+    const std::int64_t inputs_size = kMatrices * Panels::stride(block, problem.c);
+    const std::int64_t thread_size = inputs_size + kMatrices * Panels::stride(block, chunk);
     const Workspace workspace(static_cast<std::int64_t>(sizeof(float)) *
                               (zeros_size + filter_size + threads * thread_size));
     float* zeros = workspace.floats();
     std::fill_n(zeros, zeros_size, 0.f);
     const Panels transformed(zeros + zeros_size, problem.c, problem.k);
     float* blocks = zeros + zeros_size + filter_size;
-    const Images images = {in, problem.h, problem.w, problem.c, problem.pad, zeros};
+    const Images images = {in,   problem.h, problem.w, problem.c, Scheme::kStep, problem.offset,
+                           zeros};
 
 #pragma omp parallel num_threads(threads)
     {
@@ -159,28 +170,57 @@ void correlate(const Problem& problem, const float* in, const float* filter,
         const Panels products(mine + inputs_size, block, chunk);
 #pragma omp for schedule(dynamic) nowait
         for (std::int64_t first = 0; first < tiles.count; first += block)
-            compute_block(problem, images, tiles, first, std::min(block, tiles.count - first),
-                          transformed, inputs, products, epilogue, out);
+            compute_block<Scheme>(problem, images, tiles, first,
+                                  std::min(block, tiles.count - first), transformed, inputs,
+                                  products, epilogue, out);
     }
 }
 
 }  // namespace
 
 bool applies(const ConvolutionShape& shape) {
-    if (shape.r != 3 || shape.s != 3 || shape.stride != 1 || shape.pad > 2) return false;
-    return shape.c >= 8 && shape.k >= 8;
+    if (shape.r != 3 || shape.s != 3) return false;
+    if (shape.stride == 1 ? shape.pad > 2 : shape.stride != 2 || shape.pad != 1) return false;
+    // With fewer channels the transforms cost what the multiplications save (measured against
+    // oneDNN with bench/convolution.cpp).
+    const std::int64_t fewest_channels = shape.stride == 1 ? 16 : 32;
+    if (std::min(shape.c, shape.k) < fewest_channels) return false;
+    // Tiles that stick out compute what is thrown away. A quarter must remain saved.
+    const std::int64_t positions = shape.stride == 1 ? kPositions<Stride1> : kPositions<Stride2>;
+    const std::int64_t tiles = divide_up(shape.out_h(), 4) * divide_up(shape.out_w(), 4);
+    return positions * tiles * 4 <= 9 * shape.out_h() * shape.out_w() * 3;
 }
 
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
                          const ConvolutionEpilogue& epilogue, float* y) {
-    correlate({shape.n, shape.h, shape.w, shape.c, shape.k, shape.pad}, x, filter,
-              transform_filter_forward, epilogue, y);
+    const Problem problem = {.n = shape.n,
+                             .h = shape.h,
+                             .w = shape.w,
+                             .c = shape.c,
+                             .out_h = shape.out_h(),
+                             .out_w = shape.out_w(),
+                             .k = shape.k,
+                             .offset = shape.pad};
+    if (shape.stride == 1)
+        correlate<Stride1, transform_filter_forward<Stride1>>(problem, x, filter, epilogue, y);
+    else
+        correlate<Stride2, transform_filter_forward<Stride2>>(problem, x, filter, epilogue, y);
 }
 
 void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
                        float* dx) {
-    correlate({shape.n, shape.out_h(), shape.out_w(), shape.k, shape.c, 2 - shape.pad}, dy, filter,
-              transform_filter_dgrad, {}, dx);
+    Problem problem = {.n = shape.n,
+                       .h = shape.out_h(),
+                       .w = shape.out_w(),
+                       .c = shape.k,
+                       .out_h = shape.h,
+                       .out_w = shape.w,
+                       .k = shape.c,
+                       .offset = 2 - shape.pad};
+    if (shape.stride == 1)
+        return correlate<Stride1, transform_filter_dgrad<Stride1>>(problem, dy, filter, {}, dx);
+    problem.offset = 0;
+    correlate<Stride2Dgrad, transform_filter_dgrad<Stride2Dgrad>>(problem, dy, filter, {}, dx);
 }
 
 }  // namespace cnpd::kernels::winograd

@@ -17,37 +17,39 @@ inline std::int64_t panels(std::int64_t channels) {
     return divide_up(channels, kPanel);
 }
 
-// The outputs [n,h,w] cut into tiles of 4x4, numbered along rows of an image, then images. Tiles at
-// the lower and right edge may stick out.
+// The outputs [N,H,W] of a scheme cut into tiles, numbered along rows of an image, then images.
+// Tiles at the lower and right edge may stick out.
 struct Tiles {
-    std::int64_t h, w, rows, columns, count;
+    std::int64_t h, w, size, rows, columns, count;
 
-    Tiles(std::int64_t n, std::int64_t out_h, std::int64_t out_w)
+    Tiles(std::int64_t n, std::int64_t out_h, std::int64_t out_w, std::int64_t tile_size)
         : h(out_h),
           w(out_w),
-          rows(divide_up(out_h, kOutput)),
-          columns(divide_up(out_w, kOutput)),
+          size(tile_size),
+          rows(divide_up(out_h, tile_size)),
+          columns(divide_up(out_w, tile_size)),
           count(n * rows * columns) {}
 
     struct Place {
-        std::int64_t image, top, left;  // of the tile's first output
+        std::int64_t image, row, column;  // in units of tiles
     };
     Place place(std::int64_t tile) const {
-        return {tile / (rows * columns), tile / columns % rows * kOutput, tile % columns * kOutput};
+        return {tile / (rows * columns), tile / columns % rows, tile % columns};
     }
 };
 
-// Images [N,H,W,C] and where a tile's window on them begins.
+// Images [N,H,W,C] and how the tiles' windows lie on them.
 struct Images {
     const float* data;
     std::int64_t h, w, c;
-    std::int64_t offset;  // the window begins this far above and left of the tile
+    std::int64_t step;    // from one tile's window to the next
+    std::int64_t offset;  // the first window begins this far above and left of the image
     const float* zeros;   // at least C: stands for what lies outside
 };
 
-// A transformed matrix for each of the 36 positions, [rows, columns] in panels: position p begins
-// at p * position_stride. An odd number of cache lines between positions keeps the 36 streams that
-// a transform writes in different sets of the L1 cache.
+// A transformed matrix [rows, columns] for each position, in panels. An odd number of cache lines
+// between positions keeps the streams that a transform writes, one a position, in different sets
+// of the L1 cache.
 struct Panels {
     float* data;
     std::int64_t rows;  // allocated, of each panel
@@ -55,9 +57,6 @@ struct Panels {
 
     static std::int64_t stride(std::int64_t rows, std::int64_t columns) {
         return panels(columns) * rows * kPanel + kPanel;
-    }
-    static std::int64_t size(std::int64_t rows, std::int64_t columns) {
-        return kPositions * stride(rows, columns);
     }
     Panels(float* memory, std::int64_t row_count, std::int64_t columns)
         : data(memory), rows(row_count), position_stride(stride(row_count, columns)) {}
@@ -75,8 +74,8 @@ struct Pixels {
     Pixels(const Images& images, const Tiles::Place& place) {
         for (int i = 0; i < Window; ++i)
             for (int j = 0; j < Window; ++j) {
-                const std::int64_t h = place.top + i - images.offset;
-                const std::int64_t w = place.left + j - images.offset;
+                const std::int64_t h = place.row * images.step + i - images.offset;
+                const std::int64_t w = place.column * images.step + j - images.offset;
                 const bool inside = h >= 0 && h < images.h && w >= 0 && w < images.w;
                 at[i * Window + j] =
                     inside ? images.data + ((place.image * images.h + h) * images.w + w) * images.c
@@ -92,7 +91,7 @@ struct Pixels {
 
 // Transforms the windows [Window,Window] of tiles [first, first + count) of the images into rows
 // 0..count-1 of `to`.
-template <int Window, auto transform>
+template <int Window, int Transformed, auto transform>
 inline void transform_tiles(const Images& images, const Tiles& tiles, std::int64_t first,
                             std::int64_t count, const Panels& to) {
     Pixels<Window> pixels(images, tiles.place(first));
@@ -106,10 +105,10 @@ inline void transform_tiles(const Images& images, const Tiles& tiles, std::int64
             };
             const std::int64_t channels = images.c - c;
             if (channels >= simd::kWidth)
-                both_dimensions<Window, kInput, transform>(
+                both_dimensions<Window, Transformed, transform>(
                     [&](int i) { return simd::load(pixels.at[i] + c); }, store);
             else
-                both_dimensions<Window, kInput, transform>(
+                both_dimensions<Window, Transformed, transform>(
                     [&](int i) { return simd::load_first(pixels.at[i] + c, channels); }, store);
         }
         pixels = next;

@@ -22,9 +22,12 @@
 //     G: rows (1, p, p^2) / prod (p - q) over          |  0   a2b2     0   -a2-b2    0   1 |
 //        the other finite points q; (0, 0, 1)
 //
-// All transforms work on simd::Vector, one channel in each element: NHWC puts channels side by
-// side, so no shuffle is ever needed.
+// A scheme is a struct of these 1-d transforms and their sizes, so that the drivers serve several
+// (winograd_strided_transforms.h has those for stride 2). All transforms work on simd::Vector, one
+// channel in each element: NHWC puts channels side by side, so no shuffle is ever needed.
 #pragma once
+
+#include <algorithm>
 
 #include "kernels/common/simd.h"
 
@@ -32,79 +35,84 @@ namespace cnpd::kernels::winograd {
 
 using simd::Vector;
 
-inline constexpr int kOutput = 4;                   // outputs of a tile in each dimension
-inline constexpr int kInput = 6;                    // inputs that they read
-inline constexpr int kPositions = kInput * kInput;  // multiplications for a tile and channel pair
+// F(4, 3): stride 1.
+struct Stride1 {
+    static constexpr int kWindow = 6;       // inputs that a tile reads, in each dimension
+    static constexpr int kStep = 4;         // from one tile's window to the next
+    static constexpr int kTransformed = 6;  // multiplications
+    static constexpr int kDistinct = 6;     // different transformed filter values among them
+    static constexpr int kOutput = 4;       // outputs
 
-inline constexpr float kA = 0.75f, kA2 = kA * kA, kA3 = kA2 * kA;
-inline constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;
+    static constexpr float kA = 0.75f, kA2 = kA * kA, kA3 = kA2 * kA;
+    static constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;
 
-// The plus and minus point of a pair share their even and their odd part, hence the sums and
-// differences below: 12 operations for B^T, 10 for A^T, 8 each for their adjoints and G.
+    // The plus and minus point of a pair share their even and their odd part, hence the sums and
+    // differences below: 12 operations for B^T, 10 for A^T, 8 each for their adjoints and G.
 
-// out = B^T in, six to six.
-inline void input_1d(const Vector* in, Vector* out) {
-    const Vector d0 = in[0], d1 = in[1], d2 = in[2], d3 = in[3], d4 = in[4], d5 = in[5];
-    const Vector even_a = d4 - kB2 * d2, odd_a = kA * d3 - (kA * kB2) * d1;
-    const Vector even_b = d4 - kA2 * d2, odd_b = kB * d3 - (kB * kA2) * d1;
-    out[0] = (d4 - (kA2 + kB2) * d2) + (kA2 * kB2) * d0;
-    out[1] = even_a + odd_a;
-    out[2] = even_a - odd_a;
-    out[3] = even_b + odd_b;
-    out[4] = even_b - odd_b;
-    out[5] = (d5 - (kA2 + kB2) * d3) + (kA2 * kB2) * d1;
-}
+    // out = B^T in, six to six.
+    static void input(const Vector* in, Vector* out) {
+        const Vector d0 = in[0], d1 = in[1], d2 = in[2], d3 = in[3], d4 = in[4], d5 = in[5];
+        const Vector even_a = d4 - kB2 * d2, odd_a = kA * d3 - (kA * kB2) * d1;
+        const Vector even_b = d4 - kA2 * d2, odd_b = kB * d3 - (kB * kA2) * d1;
+        out[0] = (d4 - (kA2 + kB2) * d2) + (kA2 * kB2) * d0;
+        out[1] = even_a + odd_a;
+        out[2] = even_a - odd_a;
+        out[3] = even_b + odd_b;
+        out[4] = even_b - odd_b;
+        out[5] = (d5 - (kA2 + kB2) * d3) + (kA2 * kB2) * d1;
+    }
 
-// out = A^T in, six to four.
-inline void output_1d(const Vector* in, Vector* out) {
-    const Vector m0 = in[0], m1 = in[1], m2 = in[2], m3 = in[3], m4 = in[4], m5 = in[5];
-    const Vector sum_a = m1 + m2, difference_a = m1 - m2;
-    const Vector sum_b = m3 + m4, difference_b = m3 - m4;
-    out[0] = m0 + sum_a + sum_b;
-    out[1] = kA * difference_a + kB * difference_b;
-    out[2] = kA2 * sum_a + kB2 * sum_b;
-    out[3] = kA3 * difference_a + (kB3 * difference_b + m5);
-}
+    // out = A^T in, six to four.
+    static void output(const Vector* in, Vector* out) {
+        const Vector m0 = in[0], m1 = in[1], m2 = in[2], m3 = in[3], m4 = in[4], m5 = in[5];
+        const Vector sum_a = m1 + m2, difference_a = m1 - m2;
+        const Vector sum_b = m3 + m4, difference_b = m3 - m4;
+        out[0] = m0 + sum_a + sum_b;
+        out[1] = kA * difference_a + kB * difference_b;
+        out[2] = kA2 * sum_a + kB2 * sum_b;
+        out[3] = kA3 * difference_a + (kB3 * difference_b + m5);
+    }
 
-// out = A in, four to six: what the gradient goes through backwards.
-inline void output_adjoint_1d(const Vector* in, Vector* out) {
-    const Vector y0 = in[0], y1 = in[1], y2 = in[2], y3 = in[3];
-    const Vector even_a = y0 + kA2 * y2, odd_a = kA * y1 + kA3 * y3;
-    const Vector even_b = y0 + kB2 * y2, odd_b = kB * y1 + kB3 * y3;
-    out[0] = y0;
-    out[1] = even_a + odd_a;
-    out[2] = even_a - odd_a;
-    out[3] = even_b + odd_b;
-    out[4] = even_b - odd_b;
-    out[5] = y3;
-}
+    // out = A in, four to six: what the gradient goes through backwards.
+    static void output_adjoint(const Vector* in, Vector* out) {
+        const Vector y0 = in[0], y1 = in[1], y2 = in[2], y3 = in[3];
+        const Vector even_a = y0 + kA2 * y2, odd_a = kA * y1 + kA3 * y3;
+        const Vector even_b = y0 + kB2 * y2, odd_b = kB * y1 + kB3 * y3;
+        out[0] = y0;
+        out[1] = even_a + odd_a;
+        out[2] = even_a - odd_a;
+        out[3] = even_b + odd_b;
+        out[4] = even_b - odd_b;
+        out[5] = y3;
+    }
 
-// 1 / prod (p - q) at 0, +-a and +-b.
-inline constexpr float kG0 = 1 / (kA2 * kB2);
-inline constexpr float kGA = 1 / (2 * kA2 * (kA2 - kB2));
-inline constexpr float kGB = 1 / (2 * kB2 * (kB2 - kA2));
+    // 1 / prod (p - q) at 0, +-a and +-b.
+    static constexpr float kG0 = 1 / (kA2 * kB2);
+    static constexpr float kGA = 1 / (2 * kA2 * (kA2 - kB2));
+    static constexpr float kGB = 1 / (2 * kB2 * (kB2 - kA2));
 
-// out = G in, three to six.
-inline void filter_1d(const Vector* in, Vector* out) {
-    const Vector g0 = in[0], g1 = in[1], g2 = in[2];
-    const Vector even_a = kGA * g0 + (kGA * kA2) * g2, odd_a = (kGA * kA) * g1;
-    const Vector even_b = kGB * g0 + (kGB * kB2) * g2, odd_b = (kGB * kB) * g1;
-    out[0] = kG0 * g0;
-    out[1] = even_a + odd_a;
-    out[2] = even_a - odd_a;
-    out[3] = even_b + odd_b;
-    out[4] = even_b - odd_b;
-    out[5] = g2;
-}
+    // out = G in, three to six.
+    static void filter(const Vector* in, Vector* out) {
+        const Vector g0 = in[0], g1 = in[1], g2 = in[2];
+        const Vector even_a = kGA * g0 + (kGA * kA2) * g2, odd_a = (kGA * kA) * g1;
+        const Vector even_b = kGB * g0 + (kGB * kB2) * g2, odd_b = (kGB * kB) * g1;
+        out[0] = kG0 * g0;
+        out[1] = even_a + odd_a;
+        out[2] = even_a - odd_a;
+        out[3] = even_b + odd_b;
+        out[4] = even_b - odd_b;
+        out[5] = g2;
+    }
 
-// out = G^T in, six to three.
-inline void filter_adjoint_1d(const Vector* in, Vector* out) {
-    const Vector u0 = in[0], u1 = in[1], u2 = in[2], u3 = in[3], u4 = in[4], u5 = in[5];
-    const Vector sum_a = u1 + u2, sum_b = u3 + u4;
-    out[0] = kG0 * u0 + kGA * sum_a + kGB * sum_b;
-    out[1] = (kGA * kA) * (u1 - u2) + (kGB * kB) * (u3 - u4);
-    out[2] = (kGA * kA2) * sum_a + ((kGB * kB2) * sum_b + u5);
-}
+    // out = G^T in, six to three.
+    static void filter_adjoint(const Vector* in, Vector* out) {
+        const Vector u0 = in[0], u1 = in[1], u2 = in[2], u3 = in[3], u4 = in[4], u5 = in[5];
+        const Vector sum_a = u1 + u2, sum_b = u3 + u4;
+        out[0] = kG0 * u0 + kGA * sum_a + kGB * sum_b;
+        out[1] = (kGA * kA) * (u1 - u2) + (kGB * kB) * (u3 - u4);
+        out[2] = (kGA * kA2) * sum_a + ((kGB * kB2) * sum_b + u5);
+    }
+};
 
 // Both dimensions: `transform` is applied to the In columns of what load(row * In + column) gives,
 // then to the Out rows of that; store(row * Out + column, value) takes the result.
@@ -120,6 +128,23 @@ inline void both_dimensions(const Load& load, const Store& store) {
         transform(middle + row * In, out);
         for (int column = 0; column < Out; ++column) store(row * Out + column, out[column]);
     }
+}
+
+// Multiplications of a tile and a pair of channels, in both dimensions.
+template <class Scheme>
+inline constexpr int kPositions = Scheme::kTransformed* Scheme::kTransformed;
+
+// Different values of the transformed filter.
+template <class Scheme>
+inline constexpr int kSlots = Scheme::kDistinct* Scheme::kDistinct;
+
+// Which of them position p is multiplied with: in each dimension the last one serves all that
+// follow it.
+template <class Scheme>
+inline int slot(int p) {
+    const int row = std::min(p / Scheme::kTransformed, Scheme::kDistinct - 1);
+    const int column = std::min(p % Scheme::kTransformed, Scheme::kDistinct - 1);
+    return row * Scheme::kDistinct + column;
 }
 
 }  // namespace cnpd::kernels::winograd

@@ -6,6 +6,7 @@
 #include "kernels/common/parallel.h"
 #include "kernels/common/workspace.h"
 #include "kernels/convolution/winograd.h"
+#include "kernels/convolution/winograd_strided_transforms.h"
 #include "kernels/convolution/winograd_tiles.h"
 
 namespace cnpd::kernels::winograd {
@@ -13,29 +14,35 @@ namespace {
 
 constexpr std::int64_t kBlock = kPanel * kPanel;  // floats of a 16x16 block of sums
 
-// Sums [36][K panel][C panel][16 k][16 c].
+// Sums [slot][K panel][C panel][16 k][16 c].
 struct Sums {
     float* data;
     std::int64_t k_panels, c_panels;
 
-    std::int64_t position_stride() const { return k_panels * c_panels * kBlock + kPanel; }
-    std::int64_t size() const { return kPositions * position_stride(); }
-    float* block(std::int64_t position, std::int64_t k_panel, std::int64_t c_panel) const {
-        return data + position * position_stride() + (k_panel * c_panels + c_panel) * kBlock;
+    std::int64_t slot_stride() const { return k_panels * c_panels * kBlock + kPanel; }
+    float* block(std::int64_t slot, std::int64_t k_panel, std::int64_t c_panel) const {
+        return data + slot * slot_stride() + (k_panel * c_panels + c_panel) * kBlock;
     }
 };
 
 // Adds (or, the first time, writes) what `count` transformed tiles contribute.
+template <class Scheme>
 void accumulate(const Panels& inputs, const Panels& gradients, std::int64_t count, bool first,
                 const Sums& sums) {
-    for (int p = 0; p < kPositions; ++p)
+    bool written[kSlots<Scheme>] = {};
+    for (int p = 0; p < kPositions<Scheme>; ++p) {
+        const int to = slot<Scheme>(p);
+        const bool add = !first || written[to];
+        written[to] = true;
         for (std::int64_t k = 0; k < sums.k_panels; ++k)
             for (std::int64_t c = 0; c < sums.c_panels; ++c)
                 multiply_block<Left::columns>(kPanel, gradients.panel(p, k), 0, inputs.panel(p, c),
-                                              count, !first, sums.block(p, k, c));
+                                              count, add, sums.block(to, k, c));
+    }
 }
 
 // dfilter = G^T (sum over threads) G for one panel of output and one of input channels.
+template <class Scheme>
 void transform_sums(const ConvolutionShape& shape, const Sums& sums, int threads,
                     std::int64_t k_panel, std::int64_t c_panel, float* dfilter) {
     const std::int64_t k_first = k_panel * kPanel;
@@ -46,42 +53,43 @@ void transform_sums(const ConvolutionShape& shape, const Sums& sums, int threads
             if (c >= shape.c) break;
             const float* from = sums.block(0, k_panel, c_panel) + k * kPanel + v;
             float* to = dfilter + (k_first + k) * 9 * shape.c + c;
-            both_dimensions<kInput, 3, filter_adjoint_1d>(
+            both_dimensions<Scheme::kDistinct, 3, Scheme::filter_adjoint>(
                 [&](int p) {
-                    Vector sum = simd::load(from + p * sums.position_stride());
+                    Vector sum = simd::load(from + p * sums.slot_stride());
                     for (int thread = 1; thread < threads; ++thread)
-                        sum += simd::load(from + p * sums.position_stride() + thread * sums.size());
+                        sum += simd::load(from + p * sums.slot_stride() +
+                                          thread * kSlots<Scheme> * sums.slot_stride());
                     return sum;
                 },
                 [&](int tap, Vector g) { simd::store_first(to + tap * shape.c, g, shape.c - c); });
         }
 }
 
-}  // namespace
-
-void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
-                       float* dfilter) {
-    const Tiles tiles(shape.n, shape.out_h(), shape.out_w());
-    constexpr std::int64_t kBytes = 600 << 10;
-    const std::int64_t fitting = std::max<std::int64_t>(
-        kBytes / (kPositions * 4 * (panels(shape.c) + panels(shape.k)) * kPanel), 32);
+template <class Scheme>
+void wgrad(const ConvolutionShape& shape, const float* x, const float* dy, float* dfilter) {
+    const Tiles tiles(shape.n, shape.out_h(), shape.out_w(), Scheme::kOutput);
+    constexpr std::int64_t kMatrices = kPositions<Scheme>, kBytes = 600 << 10, kFewest = 32;
+    const std::int64_t tile_bytes = kMatrices * static_cast<std::int64_t>(sizeof(float)) *
+                                    (panels(shape.c) + panels(shape.k)) * kPanel;
+    const std::int64_t fitting = std::max(kBytes / tile_bytes, kFewest);
     const int threads = static_cast<int>(std::min<std::int64_t>(
         omp_in_parallel() ? 1 : thread_count(), divide_up(tiles.count, fitting)));
     const std::int64_t share = divide_up(tiles.count, threads);
     const std::int64_t block = divide_up(share, divide_up(share, fitting));
 
-    const Sums first_sums = {nullptr, panels(shape.k), panels(shape.c)};
-    const std::int64_t inputs_size = Panels::size(block, shape.c);
-    const std::int64_t thread_size = inputs_size + Panels::size(block, shape.k);
+    Sums sums = {nullptr, panels(shape.k), panels(shape.c)};
+    const std::int64_t sums_size = kSlots<Scheme> * sums.slot_stride();
+    const std::int64_t inputs_size = kMatrices * Panels::stride(block, shape.c);
+    const std::int64_t thread_size = inputs_size + kMatrices * Panels::stride(block, shape.k);
     const std::int64_t zeros_size = panels(std::max(shape.c, shape.k)) * kPanel;
     const Workspace workspace(static_cast<std::int64_t>(sizeof(float)) *
-                              (zeros_size + threads * (first_sums.size() + thread_size)));
+                              (zeros_size + threads * (sums_size + thread_size)));
     float* zeros = workspace.floats();
     std::fill_n(zeros, zeros_size, 0.f);
-    float* all_sums = zeros + zeros_size;
-    float* blocks = all_sums + threads * first_sums.size();
-    const Images inputs = {x, shape.h, shape.w, shape.c, shape.pad, zeros};
-    const Images gradients = {dy, shape.out_h(), shape.out_w(), shape.k, 0, zeros};
+    sums.data = zeros + zeros_size;
+    float* blocks = sums.data + threads * sums_size;
+    const Images inputs = {x, shape.h, shape.w, shape.c, Scheme::kStep, shape.pad, zeros};
+    const Images gradients = {dy, shape.out_h(), shape.out_w(), shape.k, Scheme::kOutput, 0, zeros};
 
 #pragma omp parallel num_threads(threads)
     {
@@ -90,23 +98,33 @@ void convolution_wgrad(const ConvolutionShape& shape, const float* x, const floa
         for (int part = 0; part < threads; ++part) {
             float* mine = blocks + part * thread_size;
             const Panels v(mine, block, shape.c), w(mine + inputs_size, block, shape.k);
-            const Sums sums = {all_sums + part * first_sums.size(), first_sums.k_panels,
-                               first_sums.c_panels};
+            const Sums my_sums = {sums.data + part * sums_size, sums.k_panels, sums.c_panels};
             const std::int64_t begin = tiles.count * part / threads;
             const std::int64_t end = tiles.count * (part + 1) / threads;
             for (std::int64_t first = begin; first < end; first += block) {
                 const std::int64_t count = std::min(block, end - first);
-                transform_tiles<kInput, input_1d>(inputs, tiles, first, count, v);
-                transform_tiles<kOutput, output_adjoint_1d>(gradients, tiles, first, count, w);
-                accumulate(v, w, count, first == begin, sums);
+                transform_tiles<Scheme::kWindow, Scheme::kTransformed, Scheme::input>(
+                    inputs, tiles, first, count, v);
+                transform_tiles<Scheme::kOutput, Scheme::kTransformed, Scheme::output_adjoint>(
+                    gradients, tiles, first, count, w);
+                accumulate<Scheme>(v, w, count, first == begin, my_sums);
             }
         }
-        const Sums sums = {all_sums, first_sums.k_panels, first_sums.c_panels};
 #pragma omp for schedule(static)
         for (std::int64_t pair = 0; pair < sums.k_panels * sums.c_panels; ++pair)
-            transform_sums(shape, sums, threads, pair / sums.c_panels, pair % sums.c_panels,
-                           dfilter);
+            transform_sums<Scheme>(shape, sums, threads, pair / sums.c_panels, pair % sums.c_panels,
+                                   dfilter);
     }
+}
+
+}  // namespace
+
+void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
+                       float* dfilter) {
+    if (shape.stride == 1)
+        wgrad<Stride1>(shape, x, dy, dfilter);
+    else
+        wgrad<Stride2>(shape, x, dy, dfilter);
 }
 
 }  // namespace cnpd::kernels::winograd
