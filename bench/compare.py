@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Alternates one of our benchmark programs with PyTorch doing the same work, and compares them.
+
+    bench/compare.py train --ours build/cpu/bin/bench_train_step --width 64
+    bench/compare.py defense --ours build/cpu/bin/bench_defense_epoch --width 16
+
+Both programs stay loaded and take turns, so that whatever else slows the machine slows both; see
+bench/pytorch/interactive.py for the protocol. Without --ours PyTorch is measured alone. Needs nothing
+but Python itself; --python names the interpreter that has PyTorch.
+"""
+
+import argparse
+import csv
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+YARDSTICK = HERE / "pytorch"
+
+
+class Program:
+    """A child that answers "step" with a line of JSON."""
+
+    def __init__(self, name, command):
+        self.name, self.results = name, []
+        # A spinning barrier would burn the core that the other program is being timed on.
+        environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+        self.process = subprocess.Popen([str(part) for part in command], text=True, bufsize=1,
+                                        env=environment, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+
+    def step(self, keep):
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:  # anything before the answer, such as "ready", is skipped
+            if line.startswith("{"):
+                result = json.loads(line)
+                if keep:
+                    self.results.append(result)
+                return result
+        sys.exit(f"{self.name} ended without an answer (status {self.process.wait()})")
+
+    def quit(self):
+        self.process.stdin.write("quit\n")
+        self.process.stdin.close()
+        self.process.wait()
+
+    def summary(self):
+        seconds = sorted(result["seconds"] for result in self.results)
+        quarter = len(seconds) // 4
+        return {"program": self.name, "median_s": statistics.median(seconds),
+                "fastest_s": seconds[0], "slowest_s": seconds[-1],
+                "quartile1_s": seconds[quarter], "quartile3_s": seconds[-1 - quarter],
+                "peak_rss_bytes": max(result["peak_rss_bytes"] for result in self.results)}
+
+
+def cpu_model():
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.+)$", text, re.MULTILINE)
+    known = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+             if flags and name in flags.group(1).split()]
+    return f"{match.group(1) if match else platform.machine()} ({' '.join(known)})"
+
+
+def output_of(*command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def circumstances(arguments):
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": output_of("git", "-C", HERE, "describe", "--always", "--dirty"),
+        "pytorch": output_of(arguments.python, "-c", "import torch; print(torch.__version__)"),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "load_before": f"{os.getloadavg()[0]:.2f}",
+    }
+
+
+def commands(arguments, folder):
+    """Name and command line of each program that takes part."""
+    common = ["--interactive", "--batch", arguments.batch, "--threads", arguments.threads]
+    if arguments.work == "train":
+        ours = theirs = ["--width", arguments.width]
+        script = YARDSTICK / "train_step.py"
+    else:
+        files = ["--weights", folder / "victim.safetensors", "--images", folder / "images.safetensors"]
+        subprocess.run([arguments.python, YARDSTICK / "make_victim.py", *files, "--width",
+                        str(arguments.width), "--threads", str(arguments.threads)], check=True)
+        ours = theirs = files
+        script = YARDSTICK / "defense_epoch.py"
+        if arguments.all_steps:
+            common.append("--all-steps")
+    chosen = [("pytorch", [arguments.python, script, *theirs, *common, *arguments.pytorch_option])]
+    if arguments.ours:
+        chosen.insert(0, ("cnpd", [arguments.ours, *ours, *common]))
+    return chosen
+
+
+def measure(arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        programs = [Program(*pair) for pair in commands(arguments, pathlib.Path(folder))]
+        for turn in range(arguments.warm_up + arguments.repeats):
+            for program in programs:
+                program.step(keep=turn >= arguments.warm_up)
+        for program in programs:
+            program.quit()
+    return programs
+
+
+def show(arguments, programs):
+    print(f"{arguments.work}, width {arguments.width}, batch {arguments.batch}, "
+          f"{arguments.threads} threads, {arguments.repeats} alternating repeats")
+    print(f"{'':10}{'median':>10}{'fastest':>10}{'quartiles':>20}{'slowest':>10}{'peak memory':>14}")
+    rows = [program.summary() for program in programs]
+    for row in rows:
+        quartiles = f"{row['quartile1_s']:.3f} - {row['quartile3_s']:.3f}"
+        print(f"{row['program']:10}{row['median_s']:9.3f}s{row['fastest_s']:9.3f}s{quartiles:>20}"
+              f"{row['slowest_s']:9.3f}s{row['peak_rss_bytes'] / 2**20:10.0f} MiB")
+    for program in programs:
+        extra = {k: v for k, v in program.results[-1].items() if k not in ("seconds", "peak_rss_bytes")}
+        if extra:
+            print(f"{program.name} in its last repeat: {json.dumps(extra)}")
+    if len(rows) == 2:
+        pairs = [b["seconds"] / a["seconds"] for a, b in zip(*(p.results for p in programs))]
+        print(f"PyTorch's time / ours: {rows[1]['median_s'] / rows[0]['median_s']:.2f} of medians, "
+              f"{statistics.median(pairs):.2f} median of turns; "
+              f"memory {rows[1]['peak_rss_bytes'] / rows[0]['peak_rss_bytes']:.2f}")
+    return rows
+
+
+def save(arguments, rows, facts):
+    folder = HERE / "results" / arguments.device
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{arguments.work}_w{arguments.width}_vs_pytorch.csv"
+    with path.open("w", newline="") as file:
+        settings = {"work": arguments.work, "width": arguments.width, "batch": arguments.batch,
+                    "threads": arguments.threads, "repeats": arguments.repeats,
+                    "pytorch_options": " ".join(arguments.pytorch_option)}
+        writer = csv.DictWriter(file, [*settings, *rows[0], *facts])
+        writer.writeheader()
+        for row in rows:
+            formatted = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()}
+            writer.writerow({**settings, **formatted, **facts})
+    print(f"wrote {os.path.relpath(path)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", choices=("train", "defense"))
+    parser.add_argument("--ours", help="our program; without it PyTorch is measured alone")
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has PyTorch")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--warm-up", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--all-steps", action="store_true", help="defense: no early stop")
+    parser.add_argument("--pytorch-option", action="append", default=[], metavar="OPTION",
+                        help="handed to the PyTorch script, e.g. --pytorch-option=--compile")
+    parser.add_argument("--device", default="cpu", help="folder below bench/results")
+    parser.add_argument("--no-save", action="store_true", help="write no CSV")
+    arguments = parser.parse_args()
+    facts = circumstances(arguments)
+    rows = show(arguments, measure(arguments))
+    if not arguments.no_save:
+        save(arguments, rows, facts)
+
+
+if __name__ == "__main__":
+    main()
