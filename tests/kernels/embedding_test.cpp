@@ -1,5 +1,7 @@
 #include "kernels/embedding/embedding.h"
 
+#include <omp.h>
+
 #include "tests/support/compare.h"
 
 using namespace cnpd::kernels;
@@ -32,4 +34,20 @@ TEST_CASE("embedding equals the reference; rows that do not occur have zero grad
         CHECK(y.intact());
         CHECK(d.intact());
     }
+}
+
+TEST_CASE("the embedding's gradient does not depend on the number of threads") {
+    const std::int64_t count = 20000, rows = 64, columns = 9;
+    const auto dy = random_values(count * columns);
+    const auto indices = random_labels(count, rows);
+    const int threads = omp_get_max_threads();
+    std::vector<float> alone(rows * columns), together(rows * columns);
+    omp_set_num_threads(1);
+    cpu::embedding_backward(dy.data(), indices.data(), count, rows, columns, alone.data());
+    for (const int many : {2, 7}) {
+        omp_set_num_threads(many);
+        cpu::embedding_backward(dy.data(), indices.data(), count, rows, columns, together.data());
+        CHECK(together == alone);
+    }
+    omp_set_num_threads(threads);
 }
