@@ -21,7 +21,7 @@ struct AttackOptions {
 
     std::int64_t badnets_patch = 0;       // pixels a side; 0: 3 at 32x32, in proportion elsewhere
     double blend_alpha = 0.2;             // share of the pattern, in [0,1]
-    std::string blend_pattern = "noise";  // noise or smooth
+    std::string blend_pattern = "noise";  // noise, smooth, or an image file
     std::uint64_t blend_seed = 0;         // of noise and smooth
     double sig_amplitude = 40;            // in grey levels of 255
     double sig_frequency = 6;             // periods in an image's width

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "datasets/image.h"
 #include "engine/random.h"
 #include "kernels/common/error.h"
 
@@ -66,14 +67,30 @@ std::vector<std::uint8_t> smooth(const AttackedData& data, std::uint64_t seed) {
     return pattern;
 }
 
+std::vector<std::uint8_t> from_file(const std::string& path, const AttackedData& data) {
+    datasets::Image image = datasets::resize(datasets::load_image(path), data.h, data.w);
+    if (image.c == data.c) return std::move(image.pixels);
+    if (data.c != 1)
+        throw InputError(fmt::format("a pattern of {} channels cannot be blended with images of {}",
+                                     image.c, data.c));
+    std::vector<std::uint8_t> grey(data.h * data.w);
+    for (std::size_t pixel = 0; pixel < grey.size(); ++pixel) {
+        std::int64_t sum = 0;
+        for (std::int64_t c = 0; c < image.c; ++c)
+            sum += image.pixels[pixel * static_cast<std::size_t>(image.c) +
+                                static_cast<std::size_t>(c)];
+        grey[pixel] = static_cast<std::uint8_t>(sum / image.c);
+    }
+    return grey;
+}
+
 }  // namespace
 
 std::vector<std::uint8_t> blend_pattern(const AttackOptions& options, const AttackedData& data) {
     if (options.blend_pattern == "noise")
         return noise(data.h * data.w * data.c, options.blend_seed);
     if (options.blend_pattern == "smooth") return smooth(data, options.blend_seed);
-    throw InputError(
-        fmt::format("unknown blend pattern '{}'; known: noise, smooth", options.blend_pattern));
+    return from_file(options.blend_pattern, data);
 }
 
 }  // namespace cnpd::attacks

@@ -11,7 +11,8 @@ namespace cnpd::attacks {
 // [H,W,C] as `options.blend_pattern` says:
 //   noise   every value independent and uniform
 //   smooth  8x8 such values a channel, enlarged with bicubic interpolation
-// Throws InputError for another name.
+//   else    an image file, resized; on grey images the mean of its channels
+// Throws FileError for a file that is not an image.
 std::vector<std::uint8_t> blend_pattern(const AttackOptions& options, const AttackedData& data);
 
 }  // namespace cnpd::attacks

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <set>
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include "cnpd/attacks/poisoning.h"
 #include "kernels/common/error.h"
@@ -160,6 +163,22 @@ TEST_CASE("blended: the smooth pattern keeps its 8x8 values where nothing is int
             for (std::int64_t c = 0; c < 3; ++c)
                 CHECK(large[((3 * row + 1) * 24 + 3 * column + 1) * 3 + c] ==
                       small[(row * 8 + column) * 3 + c]);
+}
+
+TEST_CASE("blended: a pattern is read from an image file, also for grey images") {
+    const auto path = std::filesystem::temp_directory_path() /
+                      ("cnpd_attacks_test_" + std::to_string(getpid()) + ".ppm");
+    std::ofstream(path, std::ios::binary)
+        << "P6\n2 2\n255\n"
+        << std::string("\x0a\x14\x1e\x0a\x14\x1e", 6) << std::string("\x0a\x14\x1e\x0a\x14\x1e", 6);
+    const AttackOptions options{.blend_alpha = 1, .blend_pattern = path.string()};
+    const auto colour = stamped(*make_attack("blended", options, kCifar), filled(kCifar, 0));
+    for (std::size_t i = 0; i < colour.size(); ++i)
+        CHECK(colour[i] == static_cast<int>(10 * (i % 3 + 1)));
+    const AttackedData grey{.h = 28, .w = 28, .c = 1, .classes = 10};
+    for (int value : stamped(*make_attack("blended", options, grey), filled(grey, 0)))
+        CHECK(value == 20);
+    std::filesystem::remove(path);
 }
 
 TEST_CASE("sig: a sinusoid over the columns, clipped and truncated, on true labels") {
