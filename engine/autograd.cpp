@@ -87,6 +87,7 @@ struct Backward {
     std::vector<std::shared_ptr<Node>> nodes;  // newest first
     std::unordered_map<const AutogradState*, Tensor> gradients;
     std::unordered_set<const AutogradState*> wanted;
+    std::unordered_set<const AutogradState*> kept;  // their gradients outlast the walk
 
     // Collects the nodes behind `root`, newest first.
     explicit Backward(const Tensor& root) {
@@ -120,6 +121,7 @@ struct Backward {
     void want_only(std::span<const Tensor> leaves) {
         for (const Tensor& leaf : leaves)
             if (leaf.autograd_state()) wanted.insert(leaf.autograd_state().get());
+        kept = wanted;
         std::unordered_set<const Node*> useful;
         for (auto node = nodes.rbegin(); node != nodes.rend(); ++node)
             for (const auto& input : (*node)->inputs) {
@@ -142,7 +144,8 @@ struct Backward {
             if (found == gradients.end() || !found->second.defined()) continue;
             CNPD_CHECK(static_cast<bool>(node->backward),
                        std::string("the tape behind ") + node->name + " was walked already");
-            run_node(*node, gradients.extract(found).mapped());
+            run_node(*node, kept.contains(output->second) ? found->second
+                                                          : gradients.extract(found).mapped());
             node.reset();
         }
     }
