@@ -1,6 +1,7 @@
 #include "engine/tensor.h"
 
 #include <cstring>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -11,6 +12,9 @@
 namespace cnpd::engine {
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+    CNPD_CHECK_SHAPE(shape.elements() <= std::numeric_limits<std::int64_t>::max() /
+                                             static_cast<std::int64_t>(size_of(dtype)),
+                     fmt::format("{} of {} is too large", shape.str(), name_of(dtype)));
     Tensor tensor;
     tensor.shape_ = shape;
     tensor.dtype_ = dtype;
