@@ -28,6 +28,8 @@ ConvolutionShape shape_of(const Tensor& x, const Tensor& filter,
                                  .s = fs[2],
                                  .stride = options.stride,
                                  .pad = options.padding};
+    CNPD_CHECK_SHAPE(filter.elements() > 0,
+                     fmt::format("convolution: filter {} is empty", fs.str()));
     CNPD_CHECK_SHAPE(options.stride >= 1 && options.padding >= 0 &&
                          shape.h + 2 * shape.pad >= shape.r && shape.w + 2 * shape.pad >= shape.s,
                      fmt::format("convolution: filter {} is larger than x {}", fs.str(), xs.str()));

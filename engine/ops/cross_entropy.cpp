@@ -61,6 +61,7 @@ Tensor argmax(const Tensor& logits) {
 
 std::int64_t count_equal(const Tensor& a, const Tensor& b) {
     require_shape("count_equal", "b", b, a.shape());
+    require_same_device("count_equal", a, {&b});
     Tensor result = Tensor::empty({}, DType::int64, a.device());
     CNPD_RUN(a.device(), count_equal, a.data<std::int32_t>(), b.data<std::int32_t>(), a.elements(),
              result.data<std::int64_t>());

@@ -16,7 +16,8 @@ Tensor concatenate(const Tensor& a, const Tensor& b) {
     extents.back() = b_columns;
     require_shape("concatenate", "b", b, Shape(extents));
     extents.back() = a_columns + b_columns;
-    const std::int64_t rows = a_columns ? a.elements() / a_columns : b.elements() / b_columns;
+    const std::int64_t columns = a_columns + b_columns;
+    const std::int64_t rows = columns ? Shape(extents).elements() / columns : 0;
 
     Tensor y = Tensor::empty(Shape(extents), DType::float32, a.device());
     CNPD_RUN(a.device(), concatenate_forward, a.data<float>(), a_columns, b.data<float>(),

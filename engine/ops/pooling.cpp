@@ -50,6 +50,8 @@ Tensor average_pool(const Tensor& x, const PoolingOptions& options) {
 Tensor global_average_pool(const Tensor& x) {
     require_rank("global_average_pool", "x", x, 4);
     const Shape& in = x.shape();
+    CNPD_CHECK_SHAPE(in[1] > 0 && in[2] > 0,
+                     fmt::format("global_average_pool: x {} has no pixels", in.str()));
     return average_pool_of(
         x, {.n = in[0], .h = in[1], .w = in[2], .c = in[3], .window_h = in[1], .window_w = in[2]},
         {in[0], in[3]});
