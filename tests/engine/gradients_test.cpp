@@ -1,0 +1,157 @@
+// Small composed graphs against central differences along random directions. The losses are float
+// and near 1: rounding them, over two steps of 1/1024, costs the quotient 1e-4 or so. The inputs of
+// ReLUs and maxima are chosen so that no step takes one across its kink, where a quotient would be
+// wrong by the whole unit.
+#include <algorithm>
+#include <functional>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/fixtures.h"
+#include "tests/support/tape.h"
+
+using namespace cnpd;
+using namespace cnpd::engine;
+using namespace cnpd::tests;
+
+namespace {
+
+using Loss = std::function<Tensor(const std::vector<Tensor>&)>;
+
+double inner_product(const std::vector<float>& a, const std::vector<float>& b) {
+    double sum = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
+    return sum;
+}
+
+// Input by input along three directions each.
+void check_gradients(const Loss& loss, const std::vector<Tensor>& inputs) {
+    std::vector<Tensor> leaves;
+    for (const Tensor& input : inputs) leaves.push_back(input.clone().set_requires_grad());
+    backward(loss(leaves));
+    constexpr float kStep = 1.0f / 1024;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+        CAPTURE(i);
+        const std::vector<float> at = host(inputs[i]);
+        REQUIRE(leaves[i].grad().defined());
+        REQUIRE(leaves[i].grad().shape() == inputs[i].shape());
+        const std::vector<float> gradient = host(leaves[i].grad());
+        const double length = std::sqrt(inner_product(gradient, gradient));
+        for (int trial = 0; trial < 3; ++trial) {
+            const std::vector<float> direction = random_values(inputs[i].elements());
+            const auto value_at = [&](float step) {
+                std::vector<float> moved = at;
+                for (std::size_t k = 0; k < at.size(); ++k) moved[k] += step * direction[k];
+                std::vector<Tensor> there = inputs;
+                there[i] = Tensor::from(moved, inputs[i].shape());
+                return static_cast<double>(loss(there).item());
+            };
+            const double quotient = (value_at(kStep) - value_at(-kStep)) / (2 * kStep);
+            // In a random direction the derivative is about as long as the gradient.
+            CHECK(std::fabs(inner_product(gradient, direction) - quotient) <= 2e-3 * length + 1e-3);
+        }
+    }
+}
+
+Tensor labels_of(std::vector<std::int32_t> labels) {
+    const auto count = static_cast<std::int64_t>(labels.size());
+    return Tensor::from(labels, {count});
+}
+
+Tensor head(const Tensor& features, const Tensor& weight, const Tensor& bias,
+            const Tensor& labels) {
+    return ops::cross_entropy(ops::linear(features, weight, bias), labels,
+                              {.label_smoothing = 0.1f});
+}
+
+// Far from zero: 1 or -1, give or take a tenth.
+Tensor two_sided(const Shape& shape) {
+    std::vector<float> values = random_values(shape.elements());
+    for (float& value : values) value = std::copysign(1 + 0.1f * value, value);
+    return Tensor::from(values, shape);
+}
+
+// In [-1.5, 1.5], any two at least 3 / elements apart.
+Tensor distinct(const Shape& shape) {
+    const std::vector<float> keys = random_values(shape.elements());
+    std::vector<float> sorted = keys, values;
+    std::sort(sorted.begin(), sorted.end());
+    for (const float key : keys) {
+        const auto rank = std::lower_bound(sorted.begin(), sorted.end(), key) - sorted.begin();
+        values.push_back(3 * static_cast<float>(rank) / static_cast<float>(keys.size()) - 1.5f);
+    }
+    return Tensor::from(values, shape);
+}
+
+}  // namespace
+
+TEST_CASE("a strided convolution with bias, residual and ReLU into a classifier") {
+    const Tensor labels = labels_of({1, -1, 4});
+    check_gradients(
+        [&](const std::vector<Tensor>& in) {
+            const Tensor y = ops::convolution(
+                in[0], in[1],
+                {.stride = 2, .padding = 1, .bias = in[2], .residual = in[3], .relu = true});
+            return head(ops::global_average_pool(y), in[4], in[5], labels);
+        },
+        {random_tensor({3, 7, 5, 2}), random_tensor({6, 3, 3, 2}, 0.03f), random_tensor({6}, 0.1f),
+         two_sided({3, 4, 3, 6}), random_tensor({5, 6}), random_tensor({5})});
+}
+
+TEST_CASE("batch norm with batch statistics between convolutions, shortcut around both") {
+    const Tensor labels = labels_of({0, 2});
+    check_gradients(
+        [&](const std::vector<Tensor>& in) {
+            const Tensor h = ops::batch_norm(in[0], {.gamma = in[1],
+                                                     .beta = in[2],
+                                                     .running_mean = Tensor::zeros({4}),
+                                                     .running_variance = Tensor::zeros({4}),
+                                                     .training = true,
+                                                     .relu = true});
+            const Tensor y = ops::convolution(h, in[3], {.padding = 1, .residual = in[0]});
+            return head(ops::global_average_pool(ops::relu(y)), in[4], in[5], labels);
+        },
+        {two_sided({2, 5, 6, 4}), two_sided({4}), random_tensor({4}, 0.1f),
+         random_tensor({4, 3, 3, 4}, 0.02f), random_tensor({3, 4}), random_tensor({3})});
+}
+
+TEST_CASE("pooling, frozen batch norm, concatenation and embedding") {
+    const Tensor labels = labels_of({2, 0, 1, 1}), indices = labels_of({1, 0, 1, 2});
+    check_gradients(
+        [&](const std::vector<Tensor>& in) {
+            const Tensor h = ops::batch_norm(in[0], {.gamma = in[1],
+                                                     .beta = in[2],
+                                                     .running_mean = Tensor::full({3}, 0.2f),
+                                                     .running_variance = Tensor::full({3}, 1.7f)});
+            const Tensor a = ops::max_pool(h, {.window = 3, .stride = 2, .padding = 1});
+            const Tensor b = ops::average_pool(h, {.window = 2, .stride = 2});
+            const Tensor both = ops::concatenate(a, b);
+            const Tensor rows =
+                ops::concatenate(ops::global_average_pool(both), ops::embedding(in[3], indices));
+            return head(rows, in[4], in[5], labels);
+        },
+        {distinct({4, 6, 4, 3}), two_sided({3}), random_tensor({3}), random_tensor({3, 2}),
+         random_tensor({5, 8}), random_tensor({5})});
+}
+
+TEST_CASE("one parameter used twice") {
+    check_gradients(
+        [](const std::vector<Tensor>& in) {
+            const Tensor once = ops::convolution(in[0], in[1], {.padding = 1});
+            const Tensor twice = ops::convolution(once, in[1], {.padding = 1});
+            return ops::scale(sum(ops::add(twice, ops::scale(once, 0.5f))), 0.1f);
+        },
+        {random_tensor({1, 4, 3, 2}, 0.5f), random_tensor({2, 3, 3, 2}, 0.3f)});
+}
+
+TEST_CASE("channel_affine with and without ReLU, shortcut included") {
+    for (const bool relu : {false, true}) {
+        const Tensor scale = two_sided({3}), shift = random_tensor({3}, 0.1f);
+        check_gradients(
+            [&](const std::vector<Tensor>& in) {
+                const Tensor y = ops::channel_affine(in[0], scale, shift, relu);
+                return ops::scale(sum(ops::add(ops::relu(y), in[0])), 0.1f);
+            },
+            {two_sided({2, 3, 2, 3})});
+    }
+}
