@@ -165,6 +165,25 @@ TEST_CASE("blended: the smooth pattern keeps its 8x8 values where nothing is int
                       small[(row * 8 + column) * 3 + c]);
 }
 
+TEST_CASE("blended: the smooth pattern is interpolated with the cubic of a = -0.75") {
+    const AttackedData coarse{.h = 8, .w = 8, .c = 1, .classes = 2};
+    const AttackedData fine{.h = 16, .w = 16, .c = 1, .classes = 2};
+    const AttackOptions options{.blend_alpha = 1, .blend_pattern = "smooth"};
+    const auto small = stamped(*make_attack("blended", options, coarse), filled(coarse, 0));
+    const auto large = stamped(*make_attack("blended", options, fine), filled(fine, 0));
+    // Pixel 2k + 1 lies at k + 1/4: the taps at distances 1.25, 0.25, 0.75 and 1.75.
+    const double taps[] = {-0.10546875, 0.87890625, 0.26171875, -0.03515625};
+    for (std::int64_t row = 1; row < 6; ++row)
+        for (std::int64_t column = 1; column < 6; ++column) {
+            double expected = 0;
+            for (int i = 0; i < 4; ++i)
+                for (int j = 0; j < 4; ++j)
+                    expected += taps[i] * taps[j] * small[(row + i - 1) * 8 + column + j - 1];
+            expected = std::min(255.0, std::max(0.0, expected));
+            CHECK(std::fabs(large[(2 * row + 1) * 16 + 2 * column + 1] - expected) <= 0.5 + 1e-9);
+        }
+}
+
 TEST_CASE("blended: a pattern is read from an image file, also for grey images") {
     const auto path = std::filesystem::temp_directory_path() /
                       ("cnpd_attacks_test_" + std::to_string(getpid()) + ".ppm");
