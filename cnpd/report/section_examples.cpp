@@ -24,7 +24,7 @@ Markup strip(const Example& example, int gain) {
                             example.clean.channels == example.poisoned.channels;
     if (comparable)
         out += figure(difference(example.clean, example.poisoned, gain),
-                      fmt::format("difference \xC3\x97\xC2\xA0{}", gain),
+                      gain > 1 ? fmt::format("difference \xC3\x97\xC2\xA0{}", gain) : "difference",
                       fmt::format("trigger: difference times {} around grey", gain));
     return out.empty() ? out : markup("<div class=\"strip\">{}</div>\n", out);
 }
@@ -85,18 +85,18 @@ Markup examples_section(const ReportData& data) {
     Markup cards;
     for (const Example& example : data.examples) cards += card(example, gain);
     if (cards.empty()) return {};
-    const Markup around =
-        gain > 1 ? markup("The difference is amplified {} times and drawn around grey.", gain)
-                 : markup("The difference is drawn around grey.");
-    return section(
-        "examples", "What the trigger does",
-        markup(
-            "A test image, the same image with the trigger, and the trigger alone. "
-            "{} Beside them, what the victim and the purified model say of the image with the "
-            "trigger: <span class=\"defense\">its true class</span> or <span class=\"attack\">the "
-            "attacker's</span>. An image on which they disagree is flagged.",
-            around),
-        markup("<div class=\"examples\">\n{}</div>\n", cards));
+    const bool purified = std::any_of(data.examples.begin(), data.examples.end(),
+                                      [](const Example& each) { return !each.after.empty(); });
+    const std::string amplified = gain > 1 ? fmt::format("amplified {} times and ", gain) : "";
+    Markup seen = markup(
+        "A test image, the same image with the trigger, and the difference, {}drawn around grey. "
+        "Below, what {} of the image with the trigger: <span class=\"defense\">its true "
+        "class</span> "
+        "or <span class=\"attack\">the attacker's</span>.",
+        amplified, purified ? "the victim and the purified model say" : "the victim says");
+    if (purified) seen += markup(" An image on which they disagree is flagged.");
+    return section("examples", "What the trigger does", seen,
+                   markup("<div class=\"examples\">\n{}</div>\n", cards));
 }
 
 }  // namespace cnpd::report

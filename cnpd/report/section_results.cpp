@@ -78,8 +78,10 @@ Markup tile(const Tile& tile, const ResultRow* before, const ResultRow* after) {
         "<div class=\"tile\"><h3>{}</h3><p class=\"big {}\">{}</p><p class=\"meaning\">{}</p>",
         tile.name, after ? tile.after_colour : tile.before_colour, percent(last.*tile.rate),
         tile.meaning);
-    if (before) out += tile_bar(before->*tile.rate, tile.before_colour, "before");
-    if (after) out += tile_bar(after->*tile.rate, tile.after_colour, before ? "after" : "now");
+    if (before && after) {
+        out += tile_bar(before->*tile.rate, tile.before_colour, "before");
+        out += tile_bar(after->*tile.rate, tile.after_colour, "after");
+    }
     out.html += "</div>\n";
     return out;
 }
@@ -92,7 +94,8 @@ Markup tiles(const ReportData& data) {
         {"ASR", "poisoned images predicted as the attacker wants", &ResultRow::asr, "attack",
          "defense"},
         {"ACC", "clean images predicted right", &ResultRow::acc, "faint", "defense"},
-        {"R-ACC", "poisoned images predicted right again", &ResultRow::r_acc, "faint", "defense"}};
+        {"R-ACC", "poisoned images predicted as what they show", &ResultRow::r_acc, "faint",
+         "defense"}};
     Markup out = markup("<div class=\"tiles\">\n");
     for (const Tile& each : all) out += tile(each, before, after);
     out.html += "</div>\n";
@@ -190,12 +193,17 @@ Markup results_section(const ReportData& data) {
     table.html += "</tr></thead>\n<tbody>\n";
     for (const ResultRow& row : data.results) table += table_row(row, columns);
     table.html += "</tbody></table></div>\n";
-    return section("results", "Results",
-                   markup("Each model's accuracy on clean images, and how often the "
-                          "trigger still decides. A good defense has a short red bar and keeps ACC "
-                          "and R-ACC high. {}",
-                          counts(data)),
-                   table);
+    const Markup seen = data.results.size() > 1
+                            ? markup(
+                                  "Each model's accuracy on clean images, and how often the "
+                                  "trigger still decides. A good defense has a short red bar and "
+                                  "keeps ACC and R-ACC high. {}",
+                                  counts(data))
+                            : markup(
+                                  "The model's accuracy on clean images, and how often the "
+                                  "trigger decides. {}",
+                                  counts(data));
+    return section("results", "Results", seen, table);
 }
 
 }  // namespace cnpd::report

@@ -51,13 +51,12 @@ Markup run_section(const ReportData& data) {
 }
 
 Markup glossary_section() {
-    Markup list = markup("<dl class=\"glossary\">\n");
+    Markup list;
     for (const Term& term : glossary)
         list += markup("<div><dt>{}</dt><dd>{}</dd></div>\n", term.name, term.meaning);
-    list.html += "</dl>\n";
-    return section("glossary", "Terms",
-                   markup("The words of this page, as the literature on backdoors uses them."),
-                   list);
+    return markup(
+        "<section id=\"glossary\">\n<h2>Terms</h2>\n<dl class=\"glossary\">\n{}</dl>\n</section>\n",
+        list);
 }
 
 }  // namespace cnpd::report

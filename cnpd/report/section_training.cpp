@@ -81,13 +81,13 @@ Markup training_charts(const char* name, const std::vector<Series>& training) {
 }  // namespace
 
 Markup training_section(const ReportData& data) {
-    Markup content = training_charts("Victim", data.victim_training);
-    content += training_charts("Defense", data.defense_training);
-    return section(
-        "training", "Training",
-        markup("The victim learning its task and the backdoor together, "
-               "then the defense taking the backdoor out. Point at a line for its value."),
-        content);
+    const Markup victim = training_charts("Victim", data.victim_training);
+    const Markup defense = training_charts("Defense", data.defense_training);
+    Markup seen;
+    if (!victim.empty()) seen += markup("The victim learning its task and the backdoor together. ");
+    if (!defense.empty()) seen += markup("The defense taking the backdoor out. ");
+    seen += markup("Point at a line for its values.");
+    return section("training", "Training", seen, markup("{}{}", victim, defense));
 }
 
 }  // namespace cnpd::report

@@ -99,7 +99,7 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 5px; }
 .said { display: grid; grid-template-columns: 1fr 1fr; gap: 24px; margin-top: 14px; }
 .guesses { min-width: 0; }
 .guess {
-  display: grid; grid-template-columns: 78px 1fr 50px; gap: 8px; align-items: center;
+  display: grid; grid-template-columns: minmax(76px, 1.1fr) minmax(24px, 1fr) 50px; gap: 8px; align-items: center;
   font-size: 13px; line-height: 1.7; color: var(--soft);
 }
 .guess.attack { color: var(--attack); }
@@ -167,12 +167,12 @@ pre {
   background: var(--wash); border-radius: 6px; padding: 16px 18px; margin: 0; overflow-x: auto;
   font: 13.5px/1.65 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
 }
-.glossary { columns: 2; column-gap: 64px; font-size: 14px; }
+.glossary { margin-top: 20px; columns: 2; column-gap: 64px; font-size: 14px; }
 .glossary div { break-inside: avoid; padding-bottom: 12px; }
 .glossary dt { color: var(--ink); font-weight: 600; font-size: 14px; }
 .glossary dd { color: var(--soft); }
 
-@media (max-width: 760px) {
+@media screen and (max-width: 760px) {
   main { padding: 36px 18px 64px; }
   section { margin-top: 64px; }
   .verdict { margin: 28px 0 36px; }
@@ -204,10 +204,21 @@ pre {
 @media print {
   body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   main { max-width: none; padding: 0; }
+  .verdict { font-size: 26px; margin: 28px 0 32px; }
+  .big { font-size: 36px; }
+  .examples { grid-template-columns: 1fr 1fr; gap: 32px; }
+  .said { gap: 14px; }
+  .guess { grid-template-columns: 1fr 1fr 44px; gap: 6px; font-size: 10px; }
+  .number { font-size: 11px; }
+  .results { min-width: 0; font-size: 11px; }
+  .results .track { width: 60px; }
+  .results .value { min-width: 52px; }
+  .results th, .results td { padding: 7px 0 7px 14px; }
+  .columns { gap: 32px; }
+  .cell, .pair { gap: 8px; }
   section { margin-top: 40px; }
-  h2, .seen b { color: var(--ink); font-weight: 600; }
-.seen { break-after: avoid; }
-  .tile, tr, .charts, .distribution, .detection { break-inside: avoid; }
+  h2, h3, .seen { break-after: avoid; }
+  .tile, tr, .maps tbody, .seen, .charts, .distribution, .detection { break-inside: avoid; }
   pre { white-space: pre-wrap; }
 }
 )css";
