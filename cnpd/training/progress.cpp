@@ -89,8 +89,11 @@ void Progress::finish() {
     const double elapsed = settings_.clock() - start_;
     if (shown == this) shown = nullptr;
     if (!on_line_ && elapsed < settings_.patience_seconds) return;
-    show(fmt::format("{}{}\n", on_line_ ? kClearLine : "", summary(elapsed)));
+    // Of one inside another, the line goes above the other's.
+    Progress* outer = shown && shown->on_line_ ? shown : nullptr;
+    show(fmt::format("{}{}\n", on_line_ || outer ? kClearLine : "", summary(elapsed)));
     on_line_ = false;
+    if (outer) outer->draw(outer->settings_.clock());
 }
 
 void Progress::print_above(std::string_view line) {

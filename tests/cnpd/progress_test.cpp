@@ -155,6 +155,21 @@ TEST_CASE("lines of the log go above the progress line") {
     set_verbosity(Verbosity::normal);
 }
 
+TEST_CASE("of one inside another, only the last line shows, above the outer one") {
+    Stage stage;
+    Progress outer("epochs", 10, "epochs", stage.settings(kUtf8));
+    stage.now += 2;
+    outer.advance(1);
+    {
+        Progress inner("test", 100, "images", stage.settings(kUtf8));
+        stage.now += 5;
+        inner.advance(100);
+    }
+    REQUIRE(stage.shown.size() == 3);
+    CHECK(stage.shown[1] == "\r\x1b[Ktest  100 images in 0:05  20 images/s\n");
+    CHECK(stage.shown[2].starts_with("\r\x1b[Kepochs"));
+}
+
 TEST_CASE("durations") {
     CHECK(duration(0.4) == "0:00");
     CHECK(duration(59.6) == "1:00");
