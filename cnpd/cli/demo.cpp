@@ -86,8 +86,9 @@ void Demo::run() {
         training::run_defend(victim_run, "", defense("r-cnpd"), options(out / "r-cnpd", device));
     log_info("4/4  The page with pictures.");
     const fs::path page = out / "r-cnpd" / "report.html";
-    const report::ReportData data =
-        report::collect(out / "r-cnpd", {.compare = {out / "fine-tuning"}}, device);
+    report::CollectOptions pictures;
+    pictures.compare = {out / "fine-tuning"};
+    const report::ReportData data = report::collect(out / "r-cnpd", pictures, device);
     engine::write_file_atomically(page, report::render_html(data));
 
     print_results({{"victim", planted}, {"fine-tuning", tuned}, {"r-cnpd", purified}}, common.json);
