@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "cnpd/report/base64.h"
-#include "cnpd/report/png.h"
+#include "datasets/image.h"
 
 namespace cnpd::report {
 namespace {
@@ -36,7 +36,8 @@ Markup picture(const Image& image, const std::string& description) {
     return markup(
         "<img class=\"pixels\" width=\"{}\" height=\"{}\" alt=\"{}\" title=\"{}\" "
         "src=\"data:image/png;base64,{}\"/>",
-        image.width, image.height, description, description, base64(encode_png(image)));
+        image.width, image.height, description, description,
+        base64(datasets::encode_png(image.pixels, image.height, image.width, image.channels)));
 }
 
 Image difference(const Image& clean, const Image& poisoned, int gain) {
