@@ -64,6 +64,11 @@ struct Panels {
     float* panel(std::int64_t position, std::int64_t index) const {
         return data + position * position_stride + index * rows * kPanel;
     }
+    Panels from_row(std::int64_t row) const {
+        Panels view = *this;
+        view.data += row * kPanel;
+        return view;
+    }
 };
 
 // Where the pixels of one tile's window lie.

@@ -27,6 +27,7 @@ const ConvolutionShape kShapes[] = {
     {.n = 1, .h = 3, .w = 3, .c = 128, .k = 16, .r = 3, .s = 3, .stride = 1, .pad = 1},
     {.n = 1, .h = 1, .w = 1, .c = 16, .k = 16, .r = 3, .s = 3, .stride = 1, .pad = 1},
     {.n = 129, .h = 4, .w = 4, .c = 8, .k = 8, .r = 3, .s = 3, .stride = 1, .pad = 1},
+    {.n = 40, .h = 4, .w = 4, .c = 256, .k = 528, .r = 3, .s = 3, .stride = 1, .pad = 1},
     // 3x3, stride 2: the same.
     {.n = 2, .h = 32, .w = 32, .c = 32, .k = 64, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 9, .h = 8, .w = 8, .c = 72, .k = 80, .r = 3, .s = 3, .stride = 2, .pad = 1},
