@@ -28,11 +28,13 @@ Scores score(std::span<const std::int32_t> clean_predictions,
 }
 
 double defense_effectiveness(const Scores& before, const Scores& after) {
-    return (std::max(0.0, before.asr - after.asr) - std::max(0.0, before.acc - after.acc) + 1) / 2;
+    // In this order std::max lets a NaN through.
+    return (std::max(before.asr - after.asr, 0.0) - std::max(before.acc - after.acc, 0.0) + 1) / 2;
 }
 
 Detection detect(const PredictionPairs& clean, const PredictionPairs& poisoned,
                  std::span<const std::int32_t> backdoor_labels) {
+    CNPD_CHECK(poisoned.victim.size() == backdoor_labels.size(), "one prediction for each label");
     Detection detection;
     detection.false_positive_rate = 1 - share_equal(clean.victim, clean.purified);
     detection.true_positive_rate = 1 - share_equal(poisoned.victim, poisoned.purified);

@@ -26,7 +26,8 @@ Scores score(std::span<const std::int32_t> clean_predictions,
              std::span<const std::int32_t> clean_labels,
              std::span<const std::int32_t> poisoned_predictions, const PoisonedLabels& labels);
 
-// Defense effectiveness rating: [max(0, ASR_before - ASR) - max(0, ACC_before - ACC) + 1] / 2.
+// Defense effectiveness rating: [max(0, ASR_before - ASR) - max(0, ACC_before - ACC) + 1] / 2; NaN
+// where one of the four was not measured.
 double defense_effectiveness(const Scores& before, const Scores& after);
 
 // Detection by disagreement: an image is flagged where the purified model predicts another class

@@ -1,0 +1,99 @@
+#include "cnpd/metrics/metrics.h"
+
+#include <cmath>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/metrics/json.h"
+#include "kernels/common/error.h"
+
+using namespace cnpd;
+using namespace cnpd::metrics;
+
+namespace {
+
+using Classes = std::vector<std::int32_t>;
+
+Scores scores(double acc, double asr) {
+    return {.acc = acc, .asr = asr};
+}
+
+}  // namespace
+
+TEST_CASE("accuracy, attack success rate and recovered accuracy") {
+    const Classes clean_predictions{0, 1, 2, 2}, clean_labels{0, 1, 2, 0};
+    const Classes poisoned_predictions{0, 0, 2, 1, 1}, backdoor{0, 0, 0, 0, 0},
+        original{1, 2, 2, 1, 3};
+    const Scores s = score(clean_predictions, clean_labels, poisoned_predictions,
+                           {.backdoor = backdoor, .original = original});
+    CHECK(s.acc == 0.75);
+    CHECK(s.asr == 0.4);
+    CHECK(s.r_acc == 0.4);
+    CHECK(s.n_clean == 4);
+    CHECK(s.n_poisoned == 5);
+}
+
+TEST_CASE("without poisoned images there is no attack to measure") {
+    const Classes some{1, 2};
+    const Scores s = score(some, some, {}, {});
+    CHECK(s.acc == 1);
+    CHECK(std::isnan(s.asr));
+    CHECK(std::isnan(s.r_acc));
+    CHECK(s.n_poisoned == 0);
+}
+
+TEST_CASE("every label needs a prediction") {
+    const Classes two{1, 2}, three{1, 2, 3};
+    CHECK_THROWS_AS(score(two, three, {}, {}), Error);
+    CHECK_THROWS_AS(score(two, two, three, {.backdoor = two, .original = three}), Error);
+    CHECK_THROWS_AS(score(two, two, three, {.backdoor = three, .original = two}), Error);
+}
+
+TEST_CASE("the defense effectiveness rating") {
+    // [max(0, drop of ASR) - max(0, drop of ACC) + 1] / 2
+    CHECK(defense_effectiveness(scores(0.93, 0.98), scores(0.91, 0.03)) ==
+          doctest::Approx((0.95 - 0.02 + 1) / 2));
+    CHECK(defense_effectiveness(scores(0.9, 1), scores(0.9, 0)) == 1);
+    CHECK(defense_effectiveness(scores(0.9, 0.5), scores(0.9, 0.5)) == 0.5);
+    CHECK(defense_effectiveness(scores(1, 0), scores(0, 1)) == 0);
+    // Improvements of the accuracy and of the attack do not count.
+    CHECK(defense_effectiveness(scores(0.8, 0.5), scores(0.9, 0.6)) == 0.5);
+    CHECK(std::isnan(defense_effectiveness(scores(0.9, NAN), scores(0.9, NAN))));
+    CHECK(std::isnan(defense_effectiveness(scores(NAN, 1), scores(0.9, 0))));
+}
+
+TEST_CASE("detection by disagreement") {
+    // Five poisoned images, four of which the victim falls for; two of these are flagged.
+    const Classes backdoor{7, 7, 7, 7, 7}, victim{7, 7, 7, 7, 1}, purified{7, 2, 3, 7, 2};
+    const Classes clean{0, 1, 2, 3}, clean_purified{0, 1, 2, 0};
+    const Detection d = detect({.victim = clean, .purified = clean_purified},
+                               {.victim = victim, .purified = purified}, backdoor);
+    CHECK(d.true_positive_rate == doctest::Approx(0.6));
+    CHECK(d.true_positive_rate_successful == 0.5);
+    CHECK(d.false_positive_rate == 0.25);
+
+    const Classes none{1, 1, 1, 1, 1};
+    const Detection failed =
+        detect({.victim = clean, .purified = clean}, {.victim = none, .purified = none}, backdoor);
+    CHECK(failed.true_positive_rate == 0);
+    CHECK(std::isnan(failed.true_positive_rate_successful));
+    CHECK(failed.false_positive_rate == 0);
+    CHECK_THROWS_AS(
+        detect({.victim = clean, .purified = none}, {.victim = none, .purified = none}, backdoor),
+        Error);
+    CHECK_THROWS_AS(detect({.victim = clean, .purified = clean},
+                           {.victim = clean, .purified = clean}, backdoor),
+                    Error);
+}
+
+TEST_CASE("scores as percentages with four decimals") {
+    CHECK(percent(0.123456789).dump() == "12.3457");
+    CHECK(percent(1).get<double>() == 100);
+    CHECK(percent(NAN).is_null());
+    nlohmann::ordered_json record;
+    add_scores(record, {.acc = 0.5, .asr = NAN, .r_acc = 0.25});
+    CHECK(record["acc"].get<double>() == 50);
+    CHECK(record["asr"].is_null());
+    CHECK(record["r_acc"].get<double>() == 25);
+}
