@@ -19,6 +19,9 @@ Tensor pgd_step(const PgdOptions& options, const Normalisation& normalisation, c
     const std::int64_t channels = images.shape()[3];
     engine::ops::require_shape("pgd_step", "mean", normalisation.mean, {channels});
     engine::ops::require_shape("pgd_step", "inverse_std", normalisation.inverse_std, {channels});
+    engine::ops::require_same_device(
+        "pgd_step", images,
+        {&input_gradient, &adversarial, &normalisation.mean, &normalisation.inverse_std});
     Tensor input = engine::ops::empty_like(images);
     const kernels::PgdSettings settings{.n = images.shape()[0],
                                         .pixels = images.shape()[1] * images.shape()[2],
@@ -41,6 +44,9 @@ DefenseLoss defense_loss(const Tensor& clean, const Tensor& adversarial,
     const std::int64_t n = clean.shape()[0], classes = clean.shape()[1];
     for (const Tensor* tensor : {&labels.label, &labels.restored, &labels.target})
         engine::ops::require_shape("defense_loss", "labels", *tensor, {n});
+    CNPD_CHECK_SHAPE(classes >= 2, "defense_loss: a single class has no wrong one");
+    engine::ops::require_same_device(
+        "defense_loss", clean, {&adversarial, &labels.label, &labels.restored, &labels.target});
     const Device device = clean.device();
 
     Tensor terms = Tensor::empty({4}, DType::float32, device);

@@ -34,13 +34,13 @@ PolarizerParameters detached(const PolarizerParameters& p) {
 
 kernels::PolarizerShape shape_of(const Tensor& z, const AffineMaps& maps) {
     engine::ops::require_rank("polarizer", "z", z, 4);
-    const std::int64_t n = z.shape()[0], channels = z.shape()[3];
-    engine::ops::require_shape("polarizer", "maps.b", maps.b, {maps.b.shape()[0], channels});
+    engine::ops::require_rank("polarizer", "maps.b", maps.b, 2);
+    const std::int64_t n = z.shape()[0], channels = z.shape()[3], classes = maps.b.shape()[0];
+    engine::ops::require_shape("polarizer", "maps.a", maps.a, {classes, channels, channels});
+    engine::ops::require_shape("polarizer", "maps.b", maps.b, {classes, channels});
     engine::ops::require_same_device("polarizer", z, {&maps.a, &maps.b});
-    return {.n = n,
-            .positions = z.shape()[1] * z.shape()[2],
-            .channels = channels,
-            .classes = maps.b.shape()[0]};
+    return {
+        .n = n, .positions = z.shape()[1] * z.shape()[2], .channels = channels, .classes = classes};
 }
 
 const std::int32_t* label_pointer(const Tensor& labels) {
@@ -55,6 +55,8 @@ AffineMaps fold_polarizer(const PolarizerParameters& p) {
     engine::ops::require_shape("polarizer", "weight", p.weight, {maps, channels, channels});
     for (const Tensor* vector : {&p.gamma, &p.beta, &p.mean, &p.variance})
         engine::ops::require_shape("polarizer", "a parameter", *vector, {maps, channels});
+    engine::ops::require_same_device("polarizer", p.weight,
+                                     {&p.gamma, &p.beta, &p.mean, &p.variance});
     const Device device = p.weight.device();
     AffineMaps folded{.a = Tensor::empty({maps, channels, channels}, DType::float32, device),
                       .b = Tensor::empty({maps, channels}, DType::float32, device)};
@@ -68,6 +70,7 @@ Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters
     const kernels::PolarizerShape shape = shape_of(z, maps);
     CNPD_CHECK_SHAPE(labels.defined() ? labels.elements() == shape.n : shape.classes == 1,
                      "polarizer: one label for each sample");
+    engine::ops::require_same_device("polarizer", z, {&labels, &p.weight, &p.gamma, &p.beta});
     const Device device = z.device();
     Tensor out = Tensor::empty(z.shape(), DType::float32, device);
     CNPD_RUN(device, polarizer_forward, shape, z.data<float>(), label_pointer(labels), nullptr,
@@ -109,6 +112,7 @@ Tensor polarize_mixture(const Tensor& z, const Tensor& labels, const Tensor& wei
     const std::int64_t terms = labels.shape()[0];
     engine::ops::require_shape("polarizer", "labels", labels, {terms, shape.n});
     engine::ops::require_shape("polarizer", "weights", weights, {terms, shape.n});
+    engine::ops::require_same_device("polarizer", z, {&labels, &weights});
     Tensor out = Tensor::empty(z.shape(), DType::float32, z.device());
     for (std::int64_t term = 0; term < terms; ++term) {
         const Tensor label = labels.rows(term, 1), weight = weights.rows(term, 1);
