@@ -1,8 +1,8 @@
 // Every layer against PyTorch in double, tests/fixtures/layers.safetensors.
 //
 // Tolerances are of the relative L2 error. A sum of n products in float is off by about sqrt(n)
-// times the rounding of one, 6e-8; n stays below 400 here, which gives 1e-6 with room. Winograd's
-// transforms subtract numbers several times as large as the result: tenfold.
+// times the rounding of one, 6e-8: 1e-6 for sums of up to 280. The convolutions' gradients sum 430;
+// their channels are too few for Winograd, whose rounding tests/kernels measures.
 #include <doctest/doctest.h>
 
 #include "tests/support/fixtures.h"
@@ -14,7 +14,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-constexpr double kSum = 1e-6, kConvolution = 1e-5;
+constexpr double kSum = 1e-6, kConvolution = 2e-6;
 
 const Fixture& layers() {
     static const Fixture fixture("layers");
