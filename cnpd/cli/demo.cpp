@@ -8,6 +8,7 @@
 #include "cnpd/report/collect.h"
 #include "cnpd/report/html.h"
 #include "cnpd/training/log.h"
+#include "cnpd/training/run_directory.h"
 #include "engine/files.h"
 
 namespace cnpd::cli {
@@ -56,9 +57,13 @@ training::DefenseSettings Demo::defense(const std::string& method) const {
     training::DefenseSettings settings;
     settings.method = method;
     settings.seed = seed_;
+    // 500 clean images are few: small batches, so that there are enough steps.
+    settings.bilevel.epochs = 40;
+    settings.bilevel.batch_size = 32;
+    settings.bilevel.evaluate_every = 5;
     settings.recipe = training::recipe_from_name("fine-tuning");
-    settings.recipe.epochs = settings.bilevel.epochs;
-    settings.recipe.batch_size = settings.bilevel.batch_size;
+    settings.recipe.epochs = 20;
+    settings.recipe.batch_size = 128;
     training::validate(settings);
     return settings;
 }
@@ -85,7 +90,7 @@ void Demo::run() {
     const ordered_json purified =
         training::run_defend(victim_run, "", defense("r-cnpd"), options(out / "r-cnpd", device));
     log_info("4/4  The page with pictures.");
-    const fs::path page = out / "r-cnpd" / "report.html";
+    const fs::path page = out / "r-cnpd" / training::run_files::report;
     report::CollectOptions pictures;
     pictures.compare = {out / "fine-tuning"};
     const report::ReportData data = report::collect(out / "r-cnpd", pictures, device);

@@ -7,6 +7,7 @@
 #include "cnpd/cli/command.h"
 #include "cnpd/report/collect.h"
 #include "cnpd/report/html.h"
+#include "cnpd/training/run_directory.h"
 #include "engine/files.h"
 
 namespace cnpd::cli {
@@ -30,8 +31,9 @@ class Report : public Command {
     void run() override {
         const engine::Device device = common.apply();
         for (const std::string& path : compare_) options_.compare.emplace_back(path);
-        const std::filesystem::path out = out_.empty() ? std::filesystem::path(run_) / "report.html"
-                                                       : std::filesystem::path(out_);
+        const std::filesystem::path out =
+            out_.empty() ? std::filesystem::path(run_) / training::run_files::report
+                         : std::filesystem::path(out_);
         const report::ReportData data = report::collect(run_, options_, device);
         engine::write_file_atomically(out, report::render_html(data));
         if (common.json)

@@ -18,6 +18,7 @@ using nlohmann::ordered_json;
 using training::LoadedRun;
 using training::TestSets;
 namespace fs = std::filesystem;
+namespace run_files = training::run_files;
 
 namespace {
 
@@ -268,8 +269,8 @@ std::optional<Detection> detection_of(const ordered_json& result) {
 }  // namespace
 
 ReportData collect(const fs::path& run_path, const CollectOptions& options, engine::Device device) {
-    const ordered_json config = training::read_json(run_path / "config.json");
-    const ordered_json result = training::read_json(run_path / "result.json");
+    const ordered_json config = training::read_json(run_path / run_files::config);
+    const ordered_json result = training::read_json(run_path / run_files::result);
     const auto run = training::load_run(run_path, device);
     const training::VictimSettings& victim = run->victim_settings;
 
@@ -289,21 +290,21 @@ ReportData collect(const fs::path& run_path, const CollectOptions& options, engi
                                 .r_acc = fraction(result, "r_acc_before"),
                                 .is_victim = true});
         for (const fs::path& other : options.compare) {
-            const ordered_json other_config = training::read_json(other / "config.json");
+            const ordered_json other_config = training::read_json(other / run_files::config);
             const auto defense =
-                training::defense_settings(other_config, (other / "config.json").string());
-            data.results.push_back(
-                row_of(method_name(defense.method), training::read_json(other / "result.json")));
+                training::defense_settings(other_config, (other / run_files::config).string());
+            data.results.push_back(row_of(method_name(defense.method),
+                                          training::read_json(other / run_files::result)));
         }
         data.results.push_back(row_of(method, result));
         data.results.back().highlight = true;
-        data.victim_training = curves(run_path / "victim_metrics.jsonl");
-        data.defense_training = curves(run_path / "metrics.jsonl");
+        data.victim_training = curves(run_path / run_files::victim_metrics);
+        data.defense_training = curves(run_path / run_files::metrics);
     } else {
         data.subtitle = "a backdoor planted";
         data.results.push_back(row_of("victim", result));
         data.results.back().is_victim = true;
-        data.victim_training = curves(run_path / "metrics.jsonl");
+        data.victim_training = curves(run_path / run_files::metrics);
     }
     add_pictures(data, *run, options, device);
     return data;

@@ -146,6 +146,8 @@ double BilevelTask::step(std::int64_t epoch, std::int64_t batch) {
     }
     if (batch == 0) std::fill_n(sums_.data<double>(), 5, 0.0);
     optimizer_.set_learning_rate(learning_rate(epoch));
+    // Here and not after an update, since a checkpoint may have been loaded in between.
+    polarizer_.refresh();
     const auto indices = order_->batch(batch);
     return epoch < settings_.warmup_epochs ? warmup_step(indices, epoch)
                                            : bilevel_step(indices, epoch);
@@ -156,7 +158,6 @@ void BilevelTask::update(const Tensor& loss) {
     polarizer_.prepare_gradients(settings_.clip_norm);
     optimizer_.step();
     optimizer_.zero_grad();
-    polarizer_.refresh();
 }
 
 double BilevelTask::warmup_step(std::span<const std::int32_t> indices, std::int64_t epoch) {
@@ -215,6 +216,7 @@ void BilevelTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_json& 
             cached_ = {cache_features(victim_, settings_.insertion_point, tests_->clean),
                        cache_features(victim_, settings_.insertion_point, tests_->poisoned)};
     }
+    polarizer_.refresh();
     const polarizers::PurifiedModel model(victim_, polarizer_,
                                           {.insertion_point = settings_.insertion_point});
     metrics::add_scores(record, evaluate_purified(*tests_, model, cached_ ? &*cached_ : nullptr));

@@ -19,8 +19,6 @@ using engine::DType;
 using engine::Tensor;
 using engine::nn::NamedTensor;
 
-constexpr const char* kCheckpoint = "checkpoint.safetensors";
-
 double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
@@ -64,7 +62,7 @@ class Loop {
     }
 
   private:
-    std::filesystem::path checkpoint() const { return directory_.file(kCheckpoint); }
+    std::filesystem::path checkpoint() const { return directory_.file(run_files::checkpoint); }
 
     // Continues from the checkpoint and cuts the metrics back to it; without one, starts afresh.
     void restore() {

@@ -11,6 +11,7 @@
 #include "cnpd/version.h"
 #include "engine/autograd.h"
 #include "engine/checkpoint.h"
+#include "engine/files.h"
 #include "engine/ops.h"
 #include "engine/storage.h"
 #include "kernels/common/error.h"
@@ -25,8 +26,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kModel = "model.safetensors";
-constexpr const char* kPolarizer = "polarizer.safetensors";
+constexpr std::int64_t kMaxMetricsBytes = 256 << 20;
 
 // What a checkpoint must match: everything but where the data lies.
 std::string identity_of(ordered_json config) {
@@ -167,8 +167,8 @@ ordered_json run_train(const VictimSettings& settings, const RunOptions& options
     const auto images = poisoned_training_set(experiment, options.device);
     const TestSets tests = make_test_sets(experiment, options.device);
 
-    directory.write_json("config.json", config);
-    directory.write_json("indices.json", {{"poisoned", experiment.poisoned.indices}});
+    directory.write_json(run_files::config, config);
+    directory.write_json(run_files::indices, {{"poisoned", experiment.poisoned.indices}});
     directory.keep();
     SupervisedTask task(*model, images, &tests,
                         {.recipe = settings.recipe,
@@ -176,13 +176,13 @@ ordered_json run_train(const VictimSettings& settings, const RunOptions& options
                          .evaluate_every = settings.evaluate_every});
     const double seconds =
         run_training(task, directory, {.resume = options.resume, .identity = identity_of(config)});
-    save_model(directory, kModel, *model);
+    save_model(directory, run_files::model, *model);
 
     ordered_json result = scores_json(evaluate_model(tests, *model));
     result["n_train"] = images.size();
     result["n_train_poisoned"] = experiment.poisoned.indices.size();
     add_costs(result, seconds, model->parameter_count());
-    directory.write_json("result.json", result);
+    directory.write_json(run_files::result, result);
     return result;
 }
 
@@ -210,7 +210,7 @@ ordered_json fine_tune(const Defense& d) {
                          .evaluate_every = d.settings.bilevel.evaluate_every});
     const double seconds =
         run_training(task, d.directory, {.resume = d.options.resume, .identity = d.identity});
-    save_model(d.directory, kModel, d.victim);
+    save_model(d.directory, run_files::model, d.victim);
     const metrics::Scores after = evaluate_model(d.tests, d.victim);
     ordered_json result = scores_json(after);
     add_comparison(result, before, after);
@@ -221,7 +221,7 @@ ordered_json fine_tune(const Defense& d) {
 ordered_json polarize(const Defense& d) {
     // The directory is complete without the victim's: its weights are copied before they are
     // folded.
-    save_model(d.directory, kModel, d.victim);
+    save_model(d.directory, run_files::model, d.victim);
     d.victim.freeze();
     BilevelSettings settings = d.settings.bilevel;
     settings.draws = d.draws;
@@ -233,7 +233,7 @@ ordered_json polarize(const Defense& d) {
     const double seconds =
         run_training(task, d.directory, {.resume = d.options.resume, .identity = d.identity});
     polarizer.refresh();
-    save_model(d.directory, kPolarizer, polarizer);
+    save_model(d.directory, run_files::polarizer, polarizer);
     ordered_json result = purified_json(measure_purified(
         d.tests, polarizers::PurifiedModel(d.victim, polarizer, purified_options(d.settings))));
     add_costs(result, seconds, polarizer.parameter_count());
@@ -245,16 +245,16 @@ ordered_json polarize(const Defense& d) {
 ordered_json run_defend(const fs::path& victim_run, const std::string& data_override,
                         const DefenseSettings& requested, const RunOptions& options) {
     validate(requested);
-    const ordered_json victim_config = read_json(victim_run / "config.json");
+    const ordered_json victim_config = read_json(victim_run / run_files::config);
     VictimSettings victim_settings =
-        training::victim_settings(victim_config, (victim_run / "config.json").string());
+        training::victim_settings(victim_config, (victim_run / run_files::config).string());
     if (!data_override.empty()) victim_settings.data.directory = data_override;
 
     RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
     const Experiment experiment = prepare_experiment(victim_settings);
     const InputInfo input = input_info(experiment.data);
     auto victim = make_victim(victim_settings, input, options.device);
-    load_model(victim_run / kModel, *victim);
+    load_model(victim_run / run_files::model, *victim);
     DefenseSettings settings = requested;
     if (settings.bilevel.insertion_point.empty())
         settings.bilevel.insertion_point = victim->insertion_point();
@@ -267,12 +267,16 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     const auto clean = clean_subset(experiment, subset, options.device);
     const TestSets tests = make_test_sets(experiment, options.device);
 
-    directory.write_json("config.json", config);
-    directory.write_json("indices.json",
+    directory.write_json(run_files::config, config);
+    directory.write_json(run_files::indices,
                          {{"poisoned", experiment.poisoned.indices},
                           {"clean_subset", subset},
                           {"overlap", overlap(subset, experiment.poisoned.indices)}});
     directory.keep();
+    const fs::path history = victim_run / run_files::metrics;
+    if (fs::exists(history))
+        engine::write_file_atomically(directory.file(run_files::victim_metrics),
+                                      engine::read_text_file(history, kMaxMetricsBytes));
     const Defense defense{.settings = settings,
                           .options = options,
                           .directory = directory,
@@ -284,7 +288,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
                           .identity = identity_of(config)};
     ordered_json result = is_polarizer(settings.method) ? polarize(defense) : fine_tune(defense);
     result["n_clean_subset"] = clean.size();
-    directory.write_json("result.json", result);
+    directory.write_json(run_files::result, result);
     return result;
 }
 
@@ -294,7 +298,7 @@ Tensor LoadedRun::predict(const Tensor& images) const {
 }
 
 std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
-    const fs::path config_path = path / "config.json";
+    const fs::path config_path = path / run_files::config;
     const ordered_json config = read_json(config_path);
     auto run = std::make_unique<LoadedRun>();
     run->victim_settings = victim_settings(config, config_path.string());
@@ -302,14 +306,14 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
     if (config.contains("defense"))
         run->defense_settings = defense_settings(config, config_path.string());
     run->model = make_victim(run->victim_settings, run->input, device);
-    load_model(path / kModel, *run->model);
+    load_model(path / run_files::model, *run->model);
     run->model->freeze();
     if (!run->defense_settings || !is_polarizer(run->defense_settings->method)) return run;
 
     const std::string& point = run->defense_settings->bilevel.insertion_point;
     auto polarizer = std::make_unique<polarizers::RCnpd>(
         run->model->classes(), channels_at(*run->model, point, run->input, device), device);
-    load_model(path / kPolarizer, *polarizer);
+    load_model(path / run_files::polarizer, *polarizer);
     polarizer->refresh();
     run->polarizer = std::move(polarizer);
     run->purified.emplace(*run->model, *run->polarizer, purified_options(*run->defense_settings));
