@@ -30,7 +30,7 @@ TEST_CASE("a table is framed and numbers are to the right") {
           "└────────┴────────┴─────────┘\n");
 }
 
-TEST_CASE("without UTF-8 the frame is ASCII; on a terminal titles are bold") {
+TEST_CASE("without UTF-8 the frame is ASCII, and on a terminal titles are bold") {
     Table table({{"a"}, {"b"}, {"c"}});
     table.add_row({"1", "x", "-2.5e-3 ± 4"});
     CHECK(table.str({.interactive = true, .utf8 = false}) ==

@@ -47,7 +47,7 @@ TEST_CASE("a sequence resumes anywhere") {
     CHECK(resumed.permutation(20) == whole.permutation(20));
 }
 
-TEST_CASE("uniform numbers fill [0, 1)") {
+TEST_CASE("uniform numbers fill the interval from 0 to 1") {
     Generator generator(11);
     constexpr int kCount = 100'000;
     double sum = 0;

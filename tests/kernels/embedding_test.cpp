@@ -7,7 +7,7 @@
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
 
-TEST_CASE("embedding equals the reference; rows that do not occur have zero gradient") {
+TEST_CASE("embedding equals the reference, and rows that do not occur have zero gradient") {
     const std::int64_t shapes[][3] = {
         {1, 1, 1}, {7, 10, 5}, {128, 10, 64}, {500, 3, 129}, {3, 200, 17}};
     for (const auto& [count, rows, columns] : shapes) {
