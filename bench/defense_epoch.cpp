@@ -76,7 +76,7 @@ int main(int argc, char** argv) {
         collector.add(features.cuts[i].z, engine::ops::argmax(features.victim_logits[i]));
     polarizer.calibrate(collector.finish());
 
-    training::BilevelTask task(*victim, polarizer, images, nullptr,
+    training::BilevelTask task(*victim, polarizer, images, nullptr, nullptr,
                                {.insertion_point = point,
                                 .warmup_epochs = 0,
                                 .epochs = 1'000'000,

@@ -40,6 +40,9 @@ void Defend::add_to(CLI::App& app) {
     app.add_option("--clean-ratio", settings_.clean_ratio,
                    "Share of the training set that the defender has clean")
         ->capture_default_str();
+    app.add_option("--hold-out", settings_.hold_out,
+                   "Polarizers: share of the clean images to measure instead of train on, for "
+                   "choosing settings without test data");
     app.add_option("--epochs", epochs_, "Epochs (default: 20, ft 100)");
     app.add_option("--batch-size", batch_size_, "Images in a batch (default: 128, ft 256)");
     app.add_option("--lr", learning_rate_, "Learning rate (default: 0.01)");

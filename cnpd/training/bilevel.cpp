@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -35,11 +36,13 @@ Tensor negative_product(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 BilevelTask::BilevelTask(const models::Classifier& victim, polarizers::Polarizer& polarizer,
-                         const datasets::BatchSource& clean_subset, const TestSets* tests,
+                         const datasets::BatchSource& clean_subset,
+                         const datasets::BatchSource* held_out, const TestSets* tests,
                          const BilevelSettings& settings)
     : victim_(victim),
       polarizer_(polarizer),
       images_(clean_subset),
+      held_out_(held_out),
       tests_(tests),
       settings_(settings),
       normalisation_{clean_subset.mean(), clean_subset.inverse_std()},
@@ -53,12 +56,13 @@ std::string BilevelTask::label() const {
     return std::string(polarizer_.name());
 }
 
-Tensor BilevelTask::pixels_of(std::span<const std::int32_t> indices, std::int64_t epoch) const {
-    return images_.pixels(indices,
-                          datasets::Augmentation{.crop_padding = settings_.draws.crop_padding,
-                                                 .flip = settings_.draws.flip,
-                                                 .seed = settings_.draws.seed,
-                                                 .epoch = static_cast<std::uint64_t>(epoch)});
+Tensor BilevelTask::pixels_of(const Batch& batch) const {
+    if (!batch.augment) return batch.images.pixels(batch.indices);
+    return batch.images.pixels(
+        batch.indices, datasets::Augmentation{.crop_padding = settings_.draws.crop_padding,
+                                              .flip = settings_.draws.flip,
+                                              .seed = settings_.draws.seed,
+                                              .epoch = static_cast<std::uint64_t>(batch.epoch)});
 }
 
 Tensor BilevelTask::normalise(const Tensor& pixels) const {
@@ -71,13 +75,12 @@ Tensor BilevelTask::purified(const Cut& cut, const Tensor& labels) const {
 }
 
 // Uniform over the classes other than the image's own.
-std::vector<std::int32_t> BilevelTask::draw_targets(std::span<const std::int32_t> indices,
-                                                    std::int64_t epoch) const {
+std::vector<std::int32_t> BilevelTask::draw_targets(const Batch& batch) const {
     const auto classes = static_cast<std::uint32_t>(victim_.classes());
     std::vector<std::int32_t> targets;
-    for (const std::int32_t index : indices) {
-        const auto draw = kernels::philox(settings_.draws.seed, kTargetStream + epoch, index);
-        const auto label = static_cast<std::uint32_t>(images_.host_labels()[index]);
+    for (const std::int32_t index : batch.indices) {
+        const auto draw = kernels::philox(settings_.draws.seed, kTargetStream + batch.epoch, index);
+        const auto label = static_cast<std::uint32_t>(batch.images.host_labels()[index]);
         targets.push_back(static_cast<std::int32_t>(
             (label + 1 + kernels::below_from_bits(draw.v[0], classes - 1)) % classes));
     }
@@ -86,15 +89,14 @@ std::vector<std::int32_t> BilevelTask::draw_targets(std::span<const std::int32_t
 
 // The inner maximisation. The victim's first forward pass is the clean one, and when the loop ends
 // early its last one is that of the finished example: neither runs twice.
-AdversarialBatch BilevelTask::attack(std::span<const std::int32_t> indices,
-                                     std::int64_t epoch) const {
+AdversarialBatch BilevelTask::attack(const Batch& from) const {
     const std::string_view point = settings_.insertion_point;
     const engine::Device device = images_.device();
-    const auto count = static_cast<std::int64_t>(indices.size());
-    const Tensor pixels = pixels_of(indices, epoch);
+    const auto count = static_cast<std::int64_t>(from.indices.size());
+    const Tensor pixels = pixels_of(from);
     Tensor adversarial = pixels.clone();
     Tensor input = normalise(pixels);
-    std::vector<std::int32_t> targets = draw_targets(indices, epoch);
+    std::vector<std::int32_t> targets = draw_targets(from);
     const Tensor push_to = Tensor::from(targets, {count}, device);
 
     AdversarialBatch batch;
@@ -165,7 +167,8 @@ double BilevelTask::warmup_step(std::span<const std::int32_t> indices, std::int6
     Tensor predictions;
     {
         const engine::NoGrad no_grad;
-        cut = victim_.prefix(normalise(pixels_of(indices, epoch)), settings_.insertion_point);
+        cut = victim_.prefix(normalise(pixels_of({images_, indices, epoch, true})),
+                             settings_.insertion_point);
         predictions = engine::ops::argmax(victim_.suffix(cut, settings_.insertion_point));
     }
     const Tensor loss =
@@ -176,7 +179,7 @@ double BilevelTask::warmup_step(std::span<const std::int32_t> indices, std::int6
 }
 
 double BilevelTask::bilevel_step(std::span<const std::int32_t> indices, std::int64_t epoch) {
-    const AdversarialBatch batch = attack(indices, epoch);
+    const AdversarialBatch batch = attack({images_, indices, epoch, true});
     // The adversarial example goes through its target's polarizer, whatever the victim says of it.
     std::vector<std::int32_t> routes = batch.targets.to_host<std::int32_t>();
     for (std::int32_t& route : routes) route = std::max(route, 0);
@@ -207,7 +210,10 @@ void BilevelTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_json& 
     }
     const bool last = epoch + 1 == epochs();
     const bool due = settings_.evaluate_every > 0 && (epoch + 1) % settings_.evaluate_every == 0;
-    if (!tests_ || (!last && !due)) return;
+    if (!last && !due) return;
+    polarizer_.refresh();
+    if (held_out_) measure_held_out(record);
+    if (!tests_) return;
     if (!cached_) {
         const std::int32_t first[] = {0};
         const engine::NoGrad no_grad;
@@ -216,10 +222,48 @@ void BilevelTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_json& 
             cached_ = {cache_features(victim_, settings_.insertion_point, tests_->clean),
                        cache_features(victim_, settings_.insertion_point, tests_->poisoned)};
     }
-    polarizer_.refresh();
     const polarizers::PurifiedModel model(victim_, polarizer_,
                                           {.insertion_point = settings_.insertion_point});
     metrics::add_scores(record, evaluate_purified(*tests_, model, cached_ ? &*cached_ : nullptr));
+}
+
+// Accuracy on clean images that nothing was trained on, before and after, and how many of the
+// examples that fooled the victim are led back to its clean prediction. The draws are the same in
+// every epoch.
+void BilevelTask::measure_held_out(nlohmann::ordered_json& record) const {
+    std::vector<std::int32_t> indices(held_out_->size());
+    std::iota(indices.begin(), indices.end(), 0);
+    std::int64_t before = 0, after = 0, pushed = 0, still = 0, restored = 0;
+    for (std::size_t first = 0; first < indices.size(); first += kEvaluationBatch) {
+        const auto piece = std::span(indices).subspan(
+            first, std::min<std::size_t>(kEvaluationBatch, indices.size() - first));
+        const AdversarialBatch batch = attack({*held_out_, piece, 0, false});
+        const engine::NoGrad no_grad;
+        const Tensor labels = held_out_->labels(piece);
+        before += engine::ops::count_equal(batch.victim_predictions, labels);
+        after += engine::ops::count_equal(
+            engine::ops::argmax(purified(batch.clean, batch.victim_predictions)), labels);
+        const auto victim_says =
+            engine::ops::argmax(victim_.suffix(batch.adversarial, settings_.insertion_point));
+        const auto fooled = victim_says.to_host<std::int32_t>();
+        const auto target = batch.targets.to_host<std::int32_t>();
+        const auto clean = batch.victim_predictions.to_host<std::int32_t>();
+        const auto answer =
+            engine::ops::argmax(purified(batch.adversarial, victim_says)).to_host<std::int32_t>();
+        for (std::size_t i = 0; i < piece.size(); ++i) {
+            if (target[i] < 0 || fooled[i] != target[i]) continue;
+            ++pushed;
+            still += answer[i] == target[i];
+            restored += answer[i] == clean[i];
+        }
+    }
+    const auto share = [](std::int64_t part, std::int64_t whole) {
+        return metrics::percent(static_cast<double>(part) / static_cast<double>(whole));
+    };
+    record["held_out_acc_before"] = share(before, held_out_->size());
+    record["held_out_acc"] = share(after, held_out_->size());
+    record["held_out_still_fooled"] = share(still, pushed);
+    record["held_out_restored"] = share(restored, pushed);
 }
 
 std::vector<engine::nn::NamedTensor> BilevelTask::state() {

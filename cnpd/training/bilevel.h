@@ -55,9 +55,11 @@ struct AdversarialBatch {
 // frozen.
 class BilevelTask : public TrainingTask {
   public:
+    // `held_out` are clean images that nothing is trained on; settings can be chosen by them. Null
+    // for none, as `tests`.
     BilevelTask(const models::Classifier& victim, polarizers::Polarizer& polarizer,
-                const datasets::BatchSource& clean_subset, const TestSets* tests,
-                const BilevelSettings& settings);
+                const datasets::BatchSource& clean_subset, const datasets::BatchSource* held_out,
+                const TestSets* tests, const BilevelSettings& settings);
 
     std::string label() const override;
     std::int64_t epochs() const override { return settings_.warmup_epochs + settings_.epochs; }
@@ -68,12 +70,19 @@ class BilevelTask : public TrainingTask {
     std::vector<engine::nn::NamedTensor> state() override;
 
   private:
-    AdversarialBatch attack(std::span<const std::int32_t> indices, std::int64_t epoch) const;
+    // A batch of some images, with the draws of an epoch.
+    struct Batch {
+        const datasets::BatchSource& images;
+        std::span<const std::int32_t> indices;
+        std::int64_t epoch;
+        bool augment;
+    };
+    AdversarialBatch attack(const Batch& batch) const;
+    void measure_held_out(nlohmann::ordered_json& record) const;
     double warmup_step(std::span<const std::int32_t> indices, std::int64_t epoch);
     double bilevel_step(std::span<const std::int32_t> indices, std::int64_t epoch);
-    std::vector<std::int32_t> draw_targets(std::span<const std::int32_t> indices,
-                                           std::int64_t epoch) const;
-    engine::Tensor pixels_of(std::span<const std::int32_t> indices, std::int64_t epoch) const;
+    std::vector<std::int32_t> draw_targets(const Batch& batch) const;
+    engine::Tensor pixels_of(const Batch& batch) const;
     engine::Tensor normalise(const engine::Tensor& pixels) const;
     engine::Tensor purified(const models::Cut& cut, const engine::Tensor& labels) const;
     void update(const engine::Tensor& loss);
@@ -82,6 +91,7 @@ class BilevelTask : public TrainingTask {
     const models::Classifier& victim_;
     polarizers::Polarizer& polarizer_;
     const datasets::BatchSource& images_;
+    const datasets::BatchSource* held_out_;
     const TestSets* tests_;
     BilevelSettings settings_;
     ops::Normalisation normalisation_;

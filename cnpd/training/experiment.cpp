@@ -102,6 +102,19 @@ std::vector<std::int32_t> draw_clean_subset(const Images& train, std::int64_t cl
     return subset;
 }
 
+SplitSubset hold_out(const std::vector<std::int32_t>& subset, const Images& train,
+                     std::int64_t classes, double share) {
+    std::vector<std::int64_t> size(classes), moved(classes);
+    for (const std::int32_t index : subset) ++size[train.labels[index]];
+    SplitSubset split;
+    for (const std::int32_t index : subset) {
+        const std::int32_t y = train.labels[index];
+        const auto wanted = static_cast<std::int64_t>(share * static_cast<double>(size[y]));
+        (moved[y]++ < wanted ? split.held_out : split.training).push_back(index);
+    }
+    return split;
+}
+
 BatchSource clean_subset(const Experiment& experiment, const std::vector<std::int32_t>& indices,
                          engine::Device device) {
     return {select(experiment.data.train, indices), experiment.data.mean, experiment.data.std,

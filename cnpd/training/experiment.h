@@ -39,6 +39,12 @@ TestSets make_test_sets(const Experiment& experiment, engine::Device device);
 // training set (the whole class where it has fewer), from the original images. Ascending indices.
 std::vector<std::int32_t> draw_clean_subset(const datasets::Images& train, std::int64_t classes,
                                             double ratio, std::uint64_t seed);
+// Moves this share of every class of the subset to a second one.
+struct SplitSubset {
+    std::vector<std::int32_t> training, held_out;
+};
+SplitSubset hold_out(const std::vector<std::int32_t>& subset, const datasets::Images& train,
+                     std::int64_t classes, double share);
 datasets::BatchSource clean_subset(const Experiment& experiment,
                                    const std::vector<std::int32_t>& indices, engine::Device device);
 // How many of these images were poisoned in the victim's training set.

@@ -195,6 +195,7 @@ struct Defense {
     RunDirectory& directory;
     models::Classifier& victim;
     const datasets::BatchSource& clean;
+    const datasets::BatchSource* held_out;  // null: none
     const TestSets& tests;
     const InputInfo& input;
     TrainingDraws draws;
@@ -229,7 +230,7 @@ ordered_json polarize(const Defense& d) {
         channels_at(d.victim, settings.insertion_point, d.input, d.options.device);
     polarizers::RCnpd polarizer(d.victim.classes(), channels, d.options.device);
     calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
-    BilevelTask task(d.victim, polarizer, d.clean, &d.tests, settings);
+    BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
     const double seconds =
         run_training(task, d.directory, {.resume = d.options.resume, .identity = d.identity});
     polarizer.refresh();
@@ -264,7 +265,10 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     const ordered_json config = describe("defense", input, std::move(all), options.device);
     const auto subset = draw_clean_subset(experiment.data.train, experiment.classes(),
                                           settings.clean_ratio, settings.seed);
-    const auto clean = clean_subset(experiment, subset, options.device);
+    const SplitSubset split =
+        hold_out(subset, experiment.data.train, experiment.classes(), settings.hold_out);
+    const auto clean = clean_subset(experiment, split.training, options.device);
+    const auto held_out = clean_subset(experiment, split.held_out, options.device);
     const TestSets tests = make_test_sets(experiment, options.device);
 
     directory.write_json(run_files::config, config);
@@ -282,6 +286,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
                           .directory = directory,
                           .victim = *victim,
                           .clean = clean,
+                          .held_out = held_out.size() > 0 ? &held_out : nullptr,
                           .tests = tests,
                           .input = input,
                           .draws = draws_of(experiment.data, settings.augment, settings.seed),

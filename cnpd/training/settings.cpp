@@ -177,6 +177,7 @@ void defense_fields(const Archive& archive, T& s) {
     archive.group("defense", [&](const auto& field) {
         field("method", s.method);
         field("clean_ratio", s.clean_ratio);
+        field("hold_out", s.hold_out);
         field("augment", s.augment);
         field("top_k", s.top_k);
         field("seed", s.seed);
@@ -256,6 +257,7 @@ void validate(const DefenseSettings& s) {
     if (!(s.clean_ratio > 0 && s.clean_ratio <= 1))
         throw InputError(
             fmt::format("clean-ratio {} is out of range: above 0, at most 1", s.clean_ratio));
+    require_range("hold-out", s.hold_out, 0.0, 0.9);
     require_range<std::int64_t>("epochs", b.epochs, 1, 100'000);
     require_range<std::int64_t>("warmup-epochs", b.warmup_epochs, 0, 100'000);
     require_range<std::int64_t>("batch-size", b.batch_size, 1, 65'536);

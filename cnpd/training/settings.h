@@ -38,6 +38,7 @@ struct VictimSettings {
 struct DefenseSettings {
     std::string method = "r-cnpd";
     double clean_ratio = 0.05;  // of the training set, stratified by class
+    double hold_out = 0;        // share of the clean subset that is measured instead of trained on
     BilevelSettings bilevel;    // polarizers
     Recipe recipe;              // fine-tuning
     bool augment = true;
