@@ -88,18 +88,21 @@ std::vector<std::string> commands_of(const LoadedRun& run) {
     std::string train = fmt::format("cnpd train --dataset {}", v.data.name);
     if (!v.data.directory.empty()) train += " --data DIR";
     if (v.data.train_limit) train += fmt::format(" --train-limit {}", v.data.train_limit);
-    train += fmt::format(
-        " --model {} --width {} --attack {} --poison-ratio {:g} --target {} --recipe {} --epochs "
-        "{} "
-        "--seed {} --out runs/victim",
-        v.model, v.width, v.attack, v.attack_options.poison_ratio, v.attack_options.target,
-        v.recipe.name, v.recipe.epochs, v.seed);
+    train += fmt::format(" --model {} --width {} --seed {}", v.model, v.width, v.seed);
+    train += fmt::format(" \\\n    --attack {} --poison-ratio {:g} --target {}", v.attack,
+                         v.attack_options.poison_ratio, v.attack_options.target);
+    train += fmt::format(" \\\n    --recipe {} --epochs {} --batch-size {} --out runs/victim",
+                         v.recipe.name, v.recipe.epochs, v.recipe.batch_size);
     std::vector<std::string> commands{train};
     if (!run.defense_settings) return commands;
     const training::DefenseSettings& d = *run.defense_settings;
-    commands.push_back(fmt::format(
-        "cnpd defend --run runs/victim --method {} --clean-ratio {:g} --epochs {} --seed {}",
-        d.method, d.clean_ratio, run.polarizer ? d.bilevel.epochs : d.recipe.epochs, d.seed));
+    const auto [epochs, batch_size] = run.polarizer
+                                          ? std::pair{d.bilevel.epochs, d.bilevel.batch_size}
+                                          : std::pair{d.recipe.epochs, d.recipe.batch_size};
+    commands.push_back(
+        fmt::format("cnpd defend --run runs/victim --method {} --seed {}", d.method, d.seed) +
+        fmt::format(" \\\n    --clean-ratio {:g} --epochs {} --batch-size {}", d.clean_ratio,
+                    epochs, batch_size));
     return commands;
 }
 

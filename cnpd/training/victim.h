@@ -20,7 +20,7 @@ namespace cnpd::training {
 //   backdoorbench  SGD lr 0.01 cosine, 100 epochs: the field's benchmark
 //   fine-tuning    SGD lr 0.01 cosine: the FT baseline of the benchmark
 struct Recipe {
-    std::string name;
+    std::string name = "fast";
     std::int64_t epochs = 10, batch_size = 128;
     double learning_rate = 0.1, momentum = 0.9, weight_decay = 5e-4;
     bool nesterov = true;
