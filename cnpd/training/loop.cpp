@@ -54,8 +54,8 @@ class Loop {
     double run() {
         restore();
         Progress progress(task_.label(), task_.epochs() * task_.batches() * task_.batch_size());
-        progress.advance((position_.epoch() * task_.batches() + position_.batch()) *
-                         task_.batch_size());
+        progress.resume_at((position_.epoch() * task_.batches() + position_.batch()) *
+                           task_.batch_size());
         while (position_.epoch() < task_.epochs()) run_epoch(progress);
         progress.finish();
         return position_.total_seconds();

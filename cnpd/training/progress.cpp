@@ -70,6 +70,10 @@ Progress::~Progress() {
     }
 }
 
+void Progress::resume_at(std::int64_t count) {
+    count_ = earlier_ = count;
+}
+
 void Progress::advance(std::int64_t count) {
     const std::lock_guard lock(terminal_mutex);
     count_ += count;
@@ -133,10 +137,12 @@ std::string Progress::status(double elapsed) const {
     } else {
         line += fmt::format(" {} {}", count_, unit_);
     }
-    line += fmt::format("  {}  {} elapsed", rate(count_, elapsed, unit_), duration(elapsed));
-    if (total_ > 0 && count_ > 0)
+    line +=
+        fmt::format("  {}  {} elapsed", rate(count_ - earlier_, elapsed, unit_), duration(elapsed));
+    if (total_ > 0 && count_ > earlier_)
         line += fmt::format(
-            "  {} left", duration(elapsed * std::max<std::int64_t>(0, total_ - count_) / count_));
+            "  {} left",
+            duration(elapsed * std::max<std::int64_t>(0, total_ - count_) / (count_ - earlier_)));
     return note_.empty() ? line : fmt::format("{}  {}", line, note_);
 }
 
@@ -159,7 +165,7 @@ std::string Progress::bar(int columns) const {
 
 std::string Progress::summary(double elapsed) const {
     std::string line = fmt::format("{}  {} {} in {}  {}", label_, count_, unit_, duration(elapsed),
-                                   rate(count_, elapsed, unit_));
+                                   rate(count_ - earlier_, elapsed, unit_));
     return note_.empty() ? line : fmt::format("{}  {}", line, note_);
 }
 

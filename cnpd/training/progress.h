@@ -46,6 +46,8 @@ class Progress {
     Progress& operator=(const Progress&) = delete;
 
     void advance(std::int64_t count);
+    // Before the first advance(): so much was done by an earlier run and counts for no rate.
+    void resume_at(std::int64_t count);
     // Free text at the end of the line: "loss 0.41".
     void note(std::string text);
     // Shows the last line. Does nothing the second time.
@@ -67,6 +69,7 @@ class Progress {
     const ProgressSettings settings_;
     std::string note_;
     std::int64_t count_ = 0;
+    std::int64_t earlier_ = 0;  // of count_, what was done before the start
     double start_ = 0;
     double next_draw_ = 0;
     // On a terminal: the cursor is behind our line.
