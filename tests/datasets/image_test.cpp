@@ -77,6 +77,25 @@ TEST_CASE("PNG and PPM are read exactly, JPEG nearly") {
     CHECK(worst <= 6);
 }
 
+TEST_CASE("pictures that other programs wrote are read") {
+    const std::filesystem::path folder = std::filesystem::path(CNPD_FIXTURES) / "images";
+    // 16 bits, interlaced; the others were made of it.
+    const Image original = load_image(folder / "interlaced.png");
+    REQUIRE(original.h == 12);
+    REQUIRE(original.w == 16);
+    for (const char* name : {"baseline.jpg", "progressive.jpg", "palette.png"}) {
+        CAPTURE(name);
+        const Image image = load_image(folder / name);
+        REQUIRE(image.pixels.size() == original.pixels.size());
+        double difference = 0;
+        for (std::size_t i = 0; i < image.pixels.size(); ++i)
+            difference += std::abs(image.pixels[i] - original.pixels[i]);
+        CHECK(difference / static_cast<double>(image.pixels.size()) < 6);
+    }
+    const Image baseline = load_image(folder / "baseline.jpg");
+    CHECK(baseline.pixels == load_image(folder / "progressive.jpg").pixels);
+}
+
 TEST_CASE("images of other channel counts become RGB") {
     const Image grey = gradient(4, 6, 1);
     const Image read = decode_image(bytes_of(png(grey)), "x");

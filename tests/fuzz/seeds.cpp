@@ -1,0 +1,62 @@
+// Writes what the fuzzers begin with: fuzz_seeds FOLDER makes FOLDER/<name>/ for <name>_fuzz.
+#define DOCTEST_CONFIG_DISABLE
+#include <cstdio>
+#include <string>
+
+#include "engine/files.h"
+#include "tests/support/cifar10_files.h"
+
+namespace cnpd::tests {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write_cifar10_binary(const fs::path& folder) {
+    write_file(folder / "one", binary_batch(random_images({3})));
+    write_file(folder / "two", binary_batch(random_images({0, 9})));
+    write_file(folder / "names", text_names());
+}
+
+void write_cifar10_python(const fs::path& folder) {
+    write_file(folder / "one", python_batch(random_images({3})));
+    write_file(folder / "names", python_names());
+    for (const char* name : {"python3_bytes_keys.pickle", "python3_text_keys.pickle"})
+        write_file(folder / name,
+                   engine::read_text_file(fs::path(CNPD_FIXTURES) / "cifar10" / name, 1 << 20));
+    // Short ones, which the fuzzer changes faster.
+    write_file(folder / "array",
+               PickleWriter().raw("}").string("data").array(1, 2, "ab").raw("s.").text);
+    write_file(folder / "list", PickleWriter()
+                                    .raw("}U\x06labels](K\x01K\x02"
+                                         "es.")
+                                    .text);
+}
+
+void write_image(const fs::path& folder) {
+    const auto pixels = random_images({0}).pixels;
+    for (const int channels : {1, 2, 3, 4}) {
+        const auto file =
+            datasets::encode_png(std::span(pixels).first(5 * 7 * channels), 5, 7, channels);
+        write_file(folder / fmt::format("png{}", channels),
+                   {reinterpret_cast<const char*>(file.data()), file.size()});
+    }
+    write_file(folder / "ppm", "P6\n# x\n4 2\n255\n" + std::string(24, 'x'));
+    write_file(folder / "pgm", "P5 4 2 255\n" + std::string(8, 'x'));
+    const fs::path fixtures = fs::path(CNPD_FIXTURES) / "images";
+    for (const char* name : {"baseline.jpg", "progressive.jpg", "interlaced.png", "palette.png"})
+        write_file(folder / name, engine::read_text_file(fixtures / name, 1 << 20));
+}
+
+}  // namespace
+}  // namespace cnpd::tests
+
+int main(int argc, char** argv) {
+    if (argc != 2) {
+        std::fputs("usage: fuzz_seeds FOLDER\n", stderr);
+        return 2;
+    }
+    const std::filesystem::path folder = argv[1];
+    cnpd::tests::write_cifar10_binary(folder / "cifar10_binary");
+    cnpd::tests::write_cifar10_python(folder / "cifar10_python");
+    cnpd::tests::write_image(folder / "image");
+}
