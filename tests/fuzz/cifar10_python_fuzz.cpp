@@ -34,7 +34,9 @@ void read_names(std::span<const std::byte> file) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     for (const auto read : {parse, read_batch, read_names}) try {
             read(std::as_bytes(std::span(data, size)));
-        } catch (const FileError&) {
+        } catch (const FileError& error) {
+            if (std::string_view(error.what()).find('\n') != std::string_view::npos)
+                __builtin_trap();
         }
     return 0;
 }
