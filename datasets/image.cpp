@@ -13,8 +13,9 @@ namespace {
 // many bytes, which decode_image() derives from the picture's size.
 thread_local std::size_t allocation_limit = 0;
 
+// Zeroed, because stb_image before 2.28 decodes a JPEG also with tables that it does not define.
 void* limited_malloc(std::size_t bytes) {
-    return bytes > allocation_limit ? nullptr : std::malloc(bytes);
+    return bytes > allocation_limit ? nullptr : std::calloc(bytes, 1);
 }
 void* limited_realloc(void* block, std::size_t bytes) {
     return bytes > allocation_limit ? nullptr : std::realloc(block, bytes);
@@ -60,8 +61,9 @@ namespace {
 constexpr std::string_view kFormats = "a JPEG, PNG or PPM image";
 
 std::string stb_reason() {
+    // It may quote the file.
     const char* reason = stbi_failure_reason();
-    return reason ? reason : "unknown";
+    return engine::in_quotes(reason ? reason : "unknown");
 }
 
 void check_sides(std::int64_t w, std::int64_t h, std::string_view path) {
@@ -71,13 +73,29 @@ void check_sides(std::int64_t w, std::int64_t h, std::string_view path) {
             fmt::format("at most {} a side and {} in all", kMaxImageSide, kMaxImagePixels));
 }
 
-// stb_image fills what is missing of a cut-off JPEG or PPM with grey instead of failing, so their
-// ends are looked for here.
+// stb_image fills what is missing of a cut-off JPEG or PPM with grey instead of failing, and in
+// versions before 2.28 writes behind its tables of a JPEG's codes. Both are looked for here.
 
-// Whether the end marker follows the first scan. Markers are FF and a second byte that is neither
-// 0, as in compressed data, nor a restart's D0 .. D7.
-bool jpeg_is_complete(std::span<const stbi_uc> file) {
-    constexpr stbi_uc kStart = 0xd8, kEnd = 0xd9, kScan = 0xda;
+// The tables in `segment`, the file's rest after a segment's length, of which the segment has
+// `length` bytes: a byte, 16 counts of codes, and so many codes.
+void check_huffman_tables(std::span<const stbi_uc> segment, std::size_t length,
+                          std::string_view path) {
+    constexpr std::size_t kHeader = 17, kMostCodes = 256;
+    for (std::size_t i = 0; i < length;) {
+        if (segment.size() < i + kHeader) throw FileError(path, "ends within a table of codes");
+        std::size_t codes = 0;
+        for (std::size_t k = 1; k < kHeader; ++k) codes += segment[i + k];
+        if (codes > kMostCodes)
+            throw FileError(path, fmt::format("has a table of {} codes", codes),
+                            fmt::format("at most {}", kMostCodes));
+        i += kHeader + codes;
+    }
+}
+
+// Follows the markers: FF and a second byte that is neither 0, as in compressed data, nor a
+// restart's D0 .. D7.
+void check_jpeg(std::span<const stbi_uc> file, std::string_view path) {
+    constexpr stbi_uc kTables = 0xc4, kStart = 0xd8, kEnd = 0xd9, kScan = 0xda;
     bool in_scan = false;
     for (std::size_t i = 0; i + 1 < file.size();) {
         if (file[i] != 0xff || file[i + 1] == 0xff) {
@@ -86,41 +104,44 @@ bool jpeg_is_complete(std::span<const stbi_uc> file) {
         }
         const stbi_uc marker = file[i + 1];
         i += 2;
-        if (marker == kEnd) return in_scan;
+        if (marker == kEnd && in_scan) return;
         if (marker == 0 || marker == kStart || (marker >= 0xd0 && marker <= 0xd7)) continue;
-        if (i + 1 >= file.size()) return false;
+        if (i + 1 >= file.size()) break;
         in_scan |= marker == kScan;
-        i += file[i] << 8 | file[i + 1];
+        const std::size_t length = file[i] << 8 | file[i + 1];
+        if (marker == kTables && length > 2)
+            check_huffman_tables(file.subspan(i + 2), length - 2, path);
+        i += length;
     }
-    return false;
+    throw FileError(path, fmt::format("ends after {} bytes within a JPEG image", file.size()));
 }
 
 // Bytes that a PPM's header takes: "P6", width, height and largest value, between them white space
-// and comments, and one more character.
-std::size_t ppm_header_bytes(std::span<const stbi_uc> file) {
+// and comments, and one more character. stb_image's sums overflow at ten digits, and before 2.28 it
+// reads behind the pixels where these have 16 bits.
+std::size_t check_ppm_header(std::span<const stbi_uc> file, std::string_view path) {
+    constexpr std::size_t kMostDigits = 9;
     const auto is_space = [](stbi_uc c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
     std::size_t i = 2;
-    for (int number = 0; number < 3; ++number) {
+    std::int64_t number = 0;
+    for (int numbers = 0; numbers < 3; ++numbers) {
         while (i < file.size() && (is_space(file[i]) || file[i] == '#')) {
             if (file[i] == '#')
                 while (i < file.size() && file[i] != '\n' && file[i] != '\r') ++i;
             else
                 ++i;
         }
-        while (i < file.size() && file[i] >= '0' && file[i] <= '9') ++i;
+        const std::size_t begin = i;
+        for (number = 0; i < file.size() && file[i] >= '0' && file[i] <= '9'; ++i) {
+            if (i - begin == kMostDigits)
+                throw FileError(path, "has a number of more digits",
+                                fmt::format("at most {}", kMostDigits));
+            number = 10 * number + (file[i] - '0');
+        }
     }
+    if (number > 255)
+        throw FileError(path, fmt::format("has values up to {}", number), "at most 255");
     return i + 1;
-}
-
-void check_complete(std::span<const stbi_uc> file, std::int64_t samples, std::string_view path) {
-    if (file[0] == 0xff && !jpeg_is_complete(file))
-        throw FileError(path, fmt::format("ends after {} bytes within a JPEG image", file.size()));
-    if (file[0] != 'P') return;
-    const bool wide = stbi_is_16_bit_from_memory(file.data(), static_cast<int>(file.size()));
-    const std::size_t needed = ppm_header_bytes(file) + samples * (wide ? 2 : 1);
-    if (file.size() < needed)
-        throw FileError(path, fmt::format("holds {} bytes", file.size()),
-                        fmt::format("{} of a PPM image", needed));
 }
 
 }  // namespace
@@ -132,13 +153,18 @@ Image decode_image(std::span<const std::byte> file, std::string_view path) {
                         fmt::format("at most {}", kMaxImageFileBytes));
     const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
     const int size = static_cast<int>(file.size());
+    if (bytes[0] == 0xff) check_jpeg({bytes, file.size()}, path);
+    const std::size_t header = bytes[0] == 'P' ? check_ppm_header({bytes, file.size()}, path) : 0;
     int w = 0, h = 0, channels = 0;
     // A decoder's own state, some 20 kB, is allocated even to look at the header.
     allocation_limit = 1 << 16;
     if (!stbi_info_from_memory(bytes, size, &w, &h, &channels))
         throw FileError(path, fmt::format("is no image ({})", stb_reason()), kFormats);
     check_sides(w, h, path);
-    check_complete({bytes, file.size()}, std::int64_t{w} * h * channels, path);
+    if (const std::size_t needed = header + std::size_t{1} * w * h * channels;
+        header > 0 && file.size() < needed)
+        throw FileError(path, fmt::format("holds {} bytes", file.size()),
+                        fmt::format("{} of a PPM image", needed));
     // The largest blocks that a sound file needs: 16-bit RGBA doubled when the buffer grows,
     // dimensions padded to whole JPEG blocks, and the compressed bytes doubled likewise.
     allocation_limit += 16 * static_cast<std::size_t>(w + 64) * (h + 64) + 2 * file.size();

@@ -138,10 +138,27 @@ TEST_CASE("files that are no images are refused by name") {
     CHECK(refusal("BM" + std::string(100, '\x01')).find("is no image") != std::string::npos);
 }
 
+TEST_CASE("a JPEG's tables of codes are not larger than the decoder's") {
+    std::string file = jpeg(gradient(8, 8, 3));
+    const std::size_t table = file.find("\xff\xc4");
+    REQUIRE(table != std::string::npos);
+    for (int i = 0; i < 16; ++i) file[table + 5 + i] = '\x7f';
+    CHECK(refusal(file).find("a table of 2032 codes; expected at most 256") != std::string::npos);
+}
+
+TEST_CASE("a message quotes a file on one line") {
+    std::string file = png(gradient(4, 4, 3));
+    file.replace(file.find("IDAT"), 4, "I\nA\x1b");  // refusal() looks for a line's end
+    CHECK(refusal(file).find("I\\x0aA\\x1b") != std::string::npos);
+}
+
 TEST_CASE("sizes are checked before pixels are allocated") {
     CHECK(refusal("P6 16385 1 255\n").find("16385") != std::string::npos);
     CHECK(refusal("P6 16384 16384 255\n").find("16384 x 16384") != std::string::npos);
     CHECK(refusal("P6 0 5 255\n").size() > 10);
+    CHECK(refusal("P5 4 2 510\n" + std::string(16, 'x')).find("up to 510") != std::string::npos);
+    CHECK(refusal("P6 5 5 11111111111\n").find("more digits; expected at most 9") !=
+          std::string::npos);
     std::string file = png(gradient(2, 2, 3));
     file[16] = 0x7f;  // the width's highest byte
     CHECK(refusal(file).size() > 10);
