@@ -1,6 +1,5 @@
-// Reads: cnpd/config/config.cpp cnpd/config/toml_entries.cpp cnpd/config/json_entries.cpp
-// cnpd/config/utf8.cpp Any text is a list of settings or a FileError of one line, as TOML and as
-// JSON.
+// Reads: cnpd/config
+// Any text is a list of settings or a FileError of one line, as TOML and as JSON.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>

@@ -47,6 +47,19 @@ void write_image(const fs::path& folder) {
         write_file(folder / name, engine::read_text_file(fixtures / name, 1 << 20));
 }
 
+void write_safetensors(const fs::path& folder) {
+    const fs::path fixture = fs::path(CNPD_FIXTURES) / "safetensors" / "reference.safetensors";
+    write_file(folder / "reference", engine::read_text_file(fixture, 1 << 20));
+}
+
+void write_config(const fs::path& folder) {
+    write_file(folder / "toml",
+               "# a comment\npoison-ratio = 0.1\nname = \"a\\u00e9\"\nflag = true\n"
+               "[defend]\nepochs = 3_0\nlist = [1, -2e3, 'x',\n]\n");
+    write_file(folder / "json",
+               R"({"poison-ratio": 0.1, "flag": false, "defend": {"list": [1, "\u00e9"]}})");
+}
+
 }  // namespace
 }  // namespace cnpd::tests
 
@@ -59,4 +72,6 @@ int main(int argc, char** argv) {
     cnpd::tests::write_cifar10_binary(folder / "cifar10_binary");
     cnpd::tests::write_cifar10_python(folder / "cifar10_python");
     cnpd::tests::write_image(folder / "image");
+    cnpd::tests::write_safetensors(folder / "safetensors");
+    cnpd::tests::write_config(folder / "config");
 }
