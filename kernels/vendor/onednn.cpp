@@ -3,6 +3,7 @@
 // the caller's Workspace and only during the call.
 #include "kernels/vendor/onednn.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -282,8 +283,43 @@ void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const flo
     });
 }
 
+namespace {
+
+// oneDNN 2.6 writes past its scratchpad, and may compute a wrong gradient, in the filter gradient
+// of a 1x1 convolution with a stride whose channels do not fill a vector.
+bool overruns_scratchpad(const ConvolutionShape& shape) {
+    constexpr std::int64_t kVector = 16;
+    return shape.r == 1 && shape.s == 1 && shape.pad == 0 && shape.stride > 1 &&
+           shape.c % kVector != 0;
+}
+
+// The pixels that a 1x1 convolution with a stride looks at: [N,H,W,C] to [N,OH,OW,C].
+void gather_strided(const ConvolutionShape& shape, const float* x, float* gathered) {
+    const std::int64_t out_h = shape.out_h(), out_w = shape.out_w();
+    parallel_for(shape.n * out_h, 16, [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t row = first; row < last; ++row) {
+            const std::int64_t in_row = row / out_h * shape.h + row % out_h * shape.stride;
+            for (std::int64_t column = 0; column < out_w; ++column)
+                std::copy_n(x + (in_row * shape.w + column * shape.stride) * shape.c, shape.c,
+                            gathered + (row * out_w + column) * shape.c);
+        }
+    });
+}
+
+}  // namespace
+
 void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
                        float* dfilter) {
+    if (overruns_scratchpad(shape)) {
+        ConvolutionShape dense = shape;
+        dense.h = shape.out_h();
+        dense.w = shape.out_w();
+        dense.stride = 1;
+        const Workspace gathered(dense.n * dense.h * dense.w * dense.c *
+                                 static_cast<std::int64_t>(sizeof(float)));
+        gather_strided(shape, x, gathered.floats());
+        return convolution_wgrad(dense, gathered.floats(), dy, dfilter);
+    }
     translate_errors("convolution wgrad", [&] {
         const auto convolution =
             find_or_build({Pass::wgrad, shape, false, false, false, thread_count()});

@@ -34,6 +34,10 @@ const ConvolutionShape kShapes[] = {
     {.n = 3, .h = 9, .w = 14, .c = 24, .k = 13, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 2, .h = 10, .w = 7, .c = 11, .k = 20, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 1, .h = 1, .w = 2, .c = 16, .k = 16, .r = 3, .s = 3, .stride = 2, .pad = 1},
+    // Shortcuts of networks so narrow that their channels do not fill a vector.
+    {.n = 5, .h = 32, .w = 32, .c = 1, .k = 2, .r = 1, .s = 1, .stride = 2, .pad = 0},
+    {.n = 5, .h = 32, .w = 32, .c = 3, .k = 6, .r = 1, .s = 1, .stride = 2, .pad = 0},
+    {.n = 9, .h = 16, .w = 15, .c = 4, .k = 8, .r = 1, .s = 1, .stride = 2, .pad = 0},
     // Nothing fits anything.
     {.n = 1, .h = 1, .w = 1, .c = 1, .k = 1, .r = 1, .s = 1, .stride = 1, .pad = 0},
     {.n = 3, .h = 7, .w = 5, .c = 5, .k = 3, .r = 3, .s = 3, .stride = 2, .pad = 0},
