@@ -24,7 +24,8 @@ class Defend : public Command {
     training::DefenseSettings settings_;
     std::optional<std::int64_t> epochs_, batch_size_;
     std::optional<double> learning_rate_;
-    std::string pgd_gradient_ = "sign", pgd_norm_ = "l2";
+    std::string pgd_gradient_ = "normalised", pgd_norm_ = "l2", pgd_through_ = "both";
+    std::optional<float> pgd_step_size_;
     bool no_augment_ = false, constant_rate_ = false;
     OutputOptions output_;
 };
@@ -72,14 +73,21 @@ void Defend::add_polarizer_options(CLI::App& app) {
     app.add_option("--pgd-steps", b.pgd_steps, "Steps of the inner maximisation")
         ->capture_default_str()
         ->group(group);
-    app.add_option("--pgd-step-size", b.pgd.step, "Its step, in pixels of [0,1]")
-        ->capture_default_str()
+    app.add_option("--pgd-step-size", pgd_step_size_,
+                   "Its step, in pixels of [0,1] (default: radius / steps; with sign 0.1)")
         ->group(group);
     app.add_option("--pgd-radius", b.pgd.radius, "Radius of the ball around an image")
         ->capture_default_str()
         ->group(group);
     app.add_option("--pgd-norm", pgd_norm_, "l2, linf or l1")->capture_default_str()->group(group);
-    app.add_option("--pgd-gradient", pgd_gradient_, "sign, raw or normalised")
+    app.add_option(
+           "--pgd-gradient", pgd_gradient_,
+           "What a step follows: the gradient itself (raw), its sign, or normalised to length 1")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--pgd-through", pgd_through_,
+                   "Whose gradient it follows: plain (the victim's), composite (the purified "
+                   "model's) or both")
         ->capture_default_str()
         ->group(group);
     app.add_option("--lambda-clean", b.weights.clean, "Weight of the clean cross-entropy")
@@ -128,6 +136,13 @@ training::DefenseSettings Defend::settings() const {
     b.pgd.norm = choose<ops::PgdNorm>(
         "pgd-norm", pgd_norm_,
         {{"l2", ops::PgdNorm::l2}, {"linf", ops::PgdNorm::linf}, {"l1", ops::PgdNorm::l1}});
+    const float steps_to_the_radius = b.pgd.radius / static_cast<float>(b.pgd_steps);
+    b.pgd.step = pgd_step_size_.value_or(
+        b.pgd.gradient == ops::PgdGradient::sign ? 0.1f : steps_to_the_radius);
+    b.pgd_through = choose<training::PgdThrough>("pgd-through", pgd_through_,
+                                                 {{"plain", training::PgdThrough::plain},
+                                                  {"composite", training::PgdThrough::composite},
+                                                  {"both", training::PgdThrough::both}});
     b.cosine = !constant_rate_;
     settings.augment = !no_augment_;
     training::validate(settings);

@@ -14,9 +14,9 @@ using kernels::PgdGradient;
 using kernels::PgdNorm;
 
 struct PgdOptions {
-    PgdGradient gradient = PgdGradient::sign;
+    PgdGradient gradient = PgdGradient::normalised;
     PgdNorm norm = PgdNorm::l2;
-    float step = 0.1f;    // eta, in pixels of [0,1]
+    float step = 1.0f;    // eta, in pixels of [0,1]
     float radius = 3.0f;  // rho, of the ball around the image
 };
 

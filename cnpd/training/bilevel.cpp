@@ -87,6 +87,22 @@ std::vector<std::int32_t> BilevelTask::draw_targets(const Batch& batch) const {
     return targets;
 }
 
+// The logits of the models that the inner loop's gradient goes through.
+std::vector<Tensor> BilevelTask::attacked_logits(const Cut& cut, const Tensor& targets) const {
+    std::vector<Tensor> logits;
+    if (settings_.pgd_through != PgdThrough::composite)
+        logits.push_back(victim_.suffix(cut, settings_.insertion_point));
+    if (settings_.pgd_through != PgdThrough::plain) logits.push_back(purified(cut, targets));
+    return logits;
+}
+
+Tensor BilevelTask::victim_prediction(const Cut& cut, const std::vector<Tensor>& attacked) const {
+    if (settings_.pgd_through != PgdThrough::composite)
+        return engine::ops::argmax(attacked.front());
+    const engine::NoGrad no_grad;
+    return engine::ops::argmax(victim_.suffix(cut, settings_.insertion_point));
+}
+
 // The inner maximisation. The victim's first forward pass is the clean one, and when the loop ends
 // early its last one is that of the finished example: neither runs twice.
 AdversarialBatch BilevelTask::attack(const Batch& from) const {
@@ -104,24 +120,30 @@ AdversarialBatch BilevelTask::attack(const Batch& from) const {
         Tensor leaf = input.detach();
         leaf.set_requires_grad();
         const Cut cut = victim_.prefix(leaf, point);
-        const Tensor logits = victim_.suffix(cut, point);
-        const Tensor predictions = engine::ops::argmax(logits);
+        const std::vector<Tensor> logits = attacked_logits(cut, push_to);
         if (step == 0) {
             batch.clean = {cut.z.detach(), cut.residual.detach()};
-            batch.victim_predictions = predictions;
-            const auto predicted = predictions.to_host<std::int32_t>();
+            batch.victim_predictions = victim_prediction(cut, logits);
+            const auto predicted = batch.victim_predictions.to_host<std::int32_t>();
             for (std::int64_t i = 0; i < count; ++i)
                 if (targets[i] == predicted[i]) targets[i] = -1;
             batch.targets = Tensor::from(targets, {count}, device);
         }
         const auto unmasked = count - std::count(targets.begin(), targets.end(), std::int32_t{-1});
-        batch.fooled = static_cast<double>(engine::ops::count_equal(predictions, batch.targets)) /
-                       static_cast<double>(std::max<std::int64_t>(unmasked, 1));
+        std::int64_t fooled = count;
+        for (const Tensor& each : logits)
+            fooled = std::min(fooled,
+                              engine::ops::count_equal(engine::ops::argmax(each), batch.targets));
+        batch.fooled =
+            static_cast<double>(fooled) / static_cast<double>(std::max<std::int64_t>(unmasked, 1));
         if (batch.fooled > settings_.stop_share) {
             batch.adversarial = {cut.z.detach(), cut.residual.detach()};
             return batch;
         }
-        const Tensor loss = engine::ops::cross_entropy(logits, push_to, {.sum = true});
+        Tensor loss = engine::ops::cross_entropy(logits.front(), push_to, {.sum = true});
+        if (logits.size() > 1)
+            loss = engine::ops::add(
+                loss, engine::ops::cross_entropy(logits.back(), push_to, {.sum = true}));
         const std::vector<Tensor> gradient = engine::gradients(loss, std::span(&leaf, 1));
         input = ops::pgd_step(settings_.pgd, normalisation_, pixels, gradient.front(), adversarial);
     }

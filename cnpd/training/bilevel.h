@@ -27,6 +27,11 @@
 
 namespace cnpd::training {
 
+// Whose loss the adversarial examples descend: the victim's, that of the purified model with the
+// target's polarizer, or the sum of both. Examples made against the victim alone soon fool no
+// polarizer any more, while a real trigger still may.
+enum class PgdThrough { plain, composite, both };
+
 struct BilevelSettings {
     std::string insertion_point;
     std::int64_t warmup_epochs = 2;  // of clean cross-entropy alone, at warmup_rate
@@ -35,8 +40,9 @@ struct BilevelSettings {
     double learning_rate = 0.01, warmup_rate = 1e-4, momentum = 0.9, weight_decay = 5e-4;
     bool cosine = true;    // else a constant learning rate
     double clip_norm = 1;  // of the gradient, for each class's polarizer; 0: none
-    std::int64_t pgd_steps = 2;
+    std::int64_t pgd_steps = 3;
     ops::PgdOptions pgd{};
+    PgdThrough pgd_through = PgdThrough::both;
     double stop_share = 0.6;  // the inner loop ends once more than this share is fooled
     ops::DefenseLossWeights weights{};
     TrainingDraws draws{};
@@ -48,7 +54,8 @@ struct AdversarialBatch {
     models::Cut clean, adversarial;
     engine::Tensor victim_predictions;  // int32 [N], of the clean images
     engine::Tensor targets;  // int32 [N]; -1 where target and label or prediction coincide
-    double fooled = 0;       // share of the unmasked that the victim classified as the target
+    double fooled = 0;       // share of the unmasked that was classified as the target, by every
+                             // model that the gradient went through, when last looked at
 };
 
 // Epochs 0 .. warmup_epochs-1 warm up, the others solve the bi-level problem. The victim must be
@@ -78,6 +85,10 @@ class BilevelTask : public TrainingTask {
         bool augment;
     };
     AdversarialBatch attack(const Batch& batch) const;
+    std::vector<engine::Tensor> attacked_logits(const models::Cut& cut,
+                                                const engine::Tensor& targets) const;
+    engine::Tensor victim_prediction(const models::Cut& cut,
+                                     const std::vector<engine::Tensor>& attacked) const;
     void measure_held_out(nlohmann::ordered_json& record) const;
     double warmup_step(std::span<const std::int32_t> indices, std::int64_t epoch);
     double bilevel_step(std::span<const std::int32_t> indices, std::int64_t epoch);

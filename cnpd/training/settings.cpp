@@ -31,6 +31,13 @@ struct Names<attacks::LabelMode> {
         {attacks::LabelMode::all_to_all, "all-to-all"}};
 };
 template <>
+struct Names<PgdThrough> {
+    static constexpr std::pair<PgdThrough, const char*> all[] = {
+        {PgdThrough::plain, "plain"},
+        {PgdThrough::composite, "composite"},
+        {PgdThrough::both, "both"}};
+};
+template <>
 struct Names<ops::PgdGradient> {
     static constexpr std::pair<ops::PgdGradient, const char*> all[] = {
         {ops::PgdGradient::sign, "sign"},
@@ -164,6 +171,7 @@ void bilevel_fields(const Archive& field, T& b) {
     field("pgd_norm", b.pgd.norm);
     field("pgd_step_size", b.pgd.step);
     field("pgd_radius", b.pgd.radius);
+    field("pgd_through", b.pgd_through);
     field("stop_share", b.stop_share);
     field("weight_clean", b.weights.clean);
     field("weight_undo", b.weights.undo);

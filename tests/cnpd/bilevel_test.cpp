@@ -1,0 +1,99 @@
+#include "cnpd/training/bilevel.h"
+
+#include <numeric>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "cnpd/polarizers/r_cnpd.h"
+#include "datasets/synthetic/synthetic.h"
+#include "engine/autograd.h"
+#include "engine/ops.h"
+#include "tests/support/victim.h"
+
+using namespace cnpd;
+using namespace cnpd::engine;
+using namespace cnpd::tests;
+using training::BilevelSettings;
+using training::BilevelTask;
+using training::PgdThrough;
+
+namespace {
+
+constexpr const char* kPoint = "layer4.1.conv1";
+
+BilevelSettings settings_with(PgdThrough through) {
+    BilevelSettings settings{.insertion_point = kPoint,
+                             .warmup_epochs = 1,
+                             .epochs = 8,
+                             .batch_size = 16,
+                             .learning_rate = 0.05};
+    settings.pgd_through = through;
+    return settings;
+}
+
+// A frozen victim, clean images and a calibrated polarizer.
+struct Defense {
+    std::unique_ptr<models::Classifier> victim = fixture_victim();
+    datasets::BatchSource images{datasets::synthetic::generate({.train = 48, .test = 1}).train,
+                                 {0.5f, 0.5f, 0.5f},
+                                 {0.25f, 0.25f, 0.25f},
+                                 {}};
+    polarizers::RCnpd polarizer{10, 64, {}};
+
+    Defense() {
+        const NoGrad no_grad;
+        std::vector<std::int32_t> all(images.size());
+        std::iota(all.begin(), all.end(), 0);
+        const models::Cut cut = victim->prefix(images.input(all), kPoint);
+        polarizers::FeatureStatisticsCollector collector(10, 64);
+        collector.add(cut.z, engine::ops::argmax(victim->suffix(cut, kPoint)));
+        polarizer.calibrate(collector.finish());
+    }
+
+    // The records of all epochs.
+    std::vector<nlohmann::ordered_json> train(const BilevelSettings& settings) {
+        BilevelTask task(*victim, polarizer, images, nullptr, nullptr, settings);
+        std::vector<nlohmann::ordered_json> records(task.epochs());
+        for (std::int64_t epoch = 0; epoch < task.epochs(); ++epoch) {
+            for (std::int64_t batch = 0; batch < task.batches(); ++batch) task.step(epoch, batch);
+            task.end_epoch(epoch, 0, records[epoch]);
+        }
+        return records;
+    }
+};
+
+std::vector<std::vector<float>> values_of(nn::Module& module) {
+    std::vector<std::vector<float>> values;
+    for (const nn::NamedTensor& each : module.state())
+        if (each.tensor.dtype() == DType::float32)
+            values.push_back(each.tensor.to_host<float>());
+    return values;
+}
+
+}  // namespace
+
+TEST_CASE("the bi-level problem trains the polarizers, repeatably, and leaves the victim alone") {
+    for (const PgdThrough through : {PgdThrough::plain, PgdThrough::composite, PgdThrough::both}) {
+        CAPTURE(static_cast<int>(through));
+        Defense defense, again;
+        const auto victim = values_of(*defense.victim), start = values_of(defense.polarizer);
+        const auto records = defense.train(settings_with(through));
+        again.train(settings_with(through));
+        CHECK(values_of(*defense.victim) == victim);
+        CHECK(values_of(defense.polarizer) != start);
+        CHECK(values_of(defense.polarizer) == values_of(again.polarizer));
+        CHECK(records[0].contains("loss_clean"));
+        CHECK(!records[0].contains("loss_undo"));  // the warm-up knows no adversarial examples
+        CHECK(records.back()["loss_target"] < records[1]["loss_target"]);
+    }
+}
+
+TEST_CASE("examples made against the polarizer stay harder for it than the victim's") {
+    const auto last_target_loss = [](PgdThrough through) {
+        return Defense().train(settings_with(through)).back()["loss_target"].get<double>();
+    };
+    const double plain = last_target_loss(PgdThrough::plain);
+    CHECK(last_target_loss(PgdThrough::composite) > 1.1 * plain);
+    CHECK(last_target_loss(PgdThrough::both) > 1.1 * plain);
+}
