@@ -66,8 +66,7 @@ struct Defense {
 std::vector<std::vector<float>> values_of(nn::Module& module) {
     std::vector<std::vector<float>> values;
     for (const nn::NamedTensor& each : module.state())
-        if (each.tensor.dtype() == DType::float32)
-            values.push_back(each.tensor.to_host<float>());
+        if (each.tensor.dtype() == DType::float32) values.push_back(each.tensor.to_host<float>());
     return values;
 }
 
