@@ -61,6 +61,9 @@ training::DefenseSettings Demo::defense(const std::string& method) const {
     settings.bilevel.epochs = 40;
     settings.bilevel.batch_size = 32;
     settings.bilevel.evaluate_every = 5;
+    // This trigger needs no better examples, and nobody wants to wait for them.
+    training::use_published_inner_loop(settings.bilevel);
+    settings.bilevel.weights = {.clean = 1, .undo = 0.2f, .strongest = 0.2f, .target = 0.2f};
     settings.recipe = training::recipe_from_name("fine-tuning");
     settings.recipe.epochs = 20;
     settings.recipe.batch_size = 128;

@@ -44,10 +44,19 @@ struct BilevelSettings {
     ops::PgdOptions pgd{};
     PgdThrough pgd_through = PgdThrough::both;
     double stop_share = 0.6;  // the inner loop ends once more than this share is fooled
-    ops::DefenseLossWeights weights{};
+    ops::DefenseLossWeights weights{.clean = 1, .undo = 0.1f, .strongest = 0.1f, .target = 0.1f};
     TrainingDraws draws{};
     std::int64_t evaluate_every = 1;  // epochs; 0: only after the last
 };
+
+// The inner loop as NPD published it: two steps along the gradient's sign, against the victim alone.
+// Half as costly as the default.
+inline void use_published_inner_loop(BilevelSettings& settings) {
+    settings.pgd_steps = 2;
+    settings.pgd.gradient = ops::PgdGradient::sign;
+    settings.pgd.step = 0.1f;
+    settings.pgd_through = PgdThrough::plain;
+}
 
 // A training batch's adversarial examples, cut at the insertion point.
 struct AdversarialBatch {
