@@ -76,19 +76,25 @@ int main(int argc, char** argv) {
         collector.add(features.cuts[i].z, engine::ops::argmax(features.victim_logits[i]));
     polarizer.calibrate(collector.finish());
 
+    // The inner maximisation is NPD's, as in bench/pytorch/defense_epoch.py.
     training::BilevelTask task(*victim, polarizer, images, nullptr, nullptr,
                                {.insertion_point = point,
                                 .warmup_epochs = 0,
                                 .epochs = 1'000'000,
                                 .batch_size = batch,
+                                .pgd_steps = 2,
+                                .pgd = {.gradient = ops::PgdGradient::sign, .step = 0.1f},
+                                .pgd_through = training::PgdThrough::plain,
                                 .stop_share = all_steps ? 2.0 : 0.6,
                                 .draws = {.crop_padding = 4, .flip = true}});
     std::int64_t epoch = 0;
     return bench::run(mode, [&] {
         double loss = 0;
+        const std::int64_t before = task.pgd_gradients();
         for (std::int64_t b = 0; b < task.batches(); ++b) loss += task.step(epoch, b);
         ++epoch;
-        return fmt::format(", \"batches\": {}, \"loss\": {}", task.batches(),
+        return fmt::format(", \"batches\": {}, \"pgd_gradients\": {}, \"loss\": {}", task.batches(),
+                           task.pgd_gradients() - before,
                            loss / static_cast<double>(task.batches()));
     });
 }

@@ -145,6 +145,7 @@ AdversarialBatch BilevelTask::attack(const Batch& from) const {
             loss = engine::ops::add(
                 loss, engine::ops::cross_entropy(logits.back(), push_to, {.sum = true}));
         const std::vector<Tensor> gradient = engine::gradients(loss, std::span(&leaf, 1));
+        ++batch.pgd_gradients;
         input = ops::pgd_step(settings_.pgd, normalisation_, pixels, gradient.front(), adversarial);
     }
     const engine::NoGrad no_grad;
@@ -202,6 +203,7 @@ double BilevelTask::warmup_step(std::span<const std::int32_t> indices, std::int6
 
 double BilevelTask::bilevel_step(std::span<const std::int32_t> indices, std::int64_t epoch) {
     const AdversarialBatch batch = attack({images_, indices, epoch, true});
+    pgd_gradients_ += batch.pgd_gradients;
     // The adversarial example goes through its target's polarizer, whatever the victim says of it.
     std::vector<std::int32_t> routes = batch.targets.to_host<std::int32_t>();
     for (std::int32_t& route : routes) route = std::max(route, 0);

@@ -65,6 +65,7 @@ struct AdversarialBatch {
     engine::Tensor targets;  // int32 [N]; -1 where target and label or prediction coincide
     double fooled = 0;       // share of the unmasked that was classified as the target, by every
                              // model that the gradient went through, when last looked at
+    std::int64_t pgd_gradients = 0;  // that the inner loop took before it stopped
 };
 
 // Epochs 0 .. warmup_epochs-1 warm up, the others solve the bi-level problem. The victim must be
@@ -84,6 +85,8 @@ class BilevelTask : public TrainingTask {
     double step(std::int64_t epoch, std::int64_t batch) override;
     void end_epoch(std::int64_t epoch, double train_loss, nlohmann::ordered_json& record) override;
     std::vector<engine::nn::NamedTensor> state() override;
+    // Gradients with respect to the images, over all steps so far of this object.
+    std::int64_t pgd_gradients() const { return pgd_gradients_; }
 
   private:
     // A batch of some images, with the draws of an epoch.
@@ -120,6 +123,7 @@ class BilevelTask : public TrainingTask {
     engine::Sgd optimizer_;
     std::unique_ptr<datasets::EpochOrder> order_;
     std::int64_t order_epoch_ = -1;
+    std::int64_t pgd_gradients_ = 0;
     // Sums over the epoch, float64 [5]: the loss's four terms and the share fooled.
     engine::Tensor sums_;
     std::optional<std::array<CachedFeatures, 2>> cached_;  // of the test sets: clean, poisoned
