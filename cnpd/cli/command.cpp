@@ -1,5 +1,7 @@
 #include "cnpd/cli/command.h"
 
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -29,6 +31,19 @@ engine::Device CommonOptions::apply() const {
     if (quiet) set_verbosity(Verbosity::quiet);
     if (threads > 0) omp_set_num_threads(threads);
     return device.empty() ? engine::default_device() : engine::device_from_name(device);
+}
+
+void add_seed(CLI::App& app, std::uint64_t& seed) {
+    const auto complaint = [](const std::string& text) -> std::string {
+        std::uint64_t value = 0;
+        const char* const last = text.data() + text.size();
+        const auto [end, error] = std::from_chars(text.data(), last, value);
+        if (error == std::errc() && end == last) return "";
+        return fmt::format("'{}' is no integer from 0 to {}", text, UINT64_MAX);
+    };
+    app.add_option("--seed", seed, "Seed of everything random")
+        ->capture_default_str()
+        ->check(complaint);
 }
 
 void OutputOptions::add_to(CLI::App& app, const std::string& default_out) {

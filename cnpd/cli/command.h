@@ -26,6 +26,10 @@ struct CommonOptions {
     engine::Device apply() const;
 };
 
+// --seed, with a check: CLI11 takes a negative number for a huge one and a huge one for the
+// largest.
+void add_seed(CLI::App& app, std::uint64_t& seed);
+
 // Options of what writes a run directory.
 struct OutputOptions {
     std::string out;

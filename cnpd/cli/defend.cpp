@@ -51,7 +51,7 @@ void Defend::add_to(CLI::App& app) {
     app.add_option("--eval-every", settings_.bilevel.evaluate_every,
                    "Measure on the test set every so many epochs (0: only at the end)")
         ->capture_default_str();
-    app.add_option("--seed", settings_.seed, "Seed of everything random")->capture_default_str();
+    add_seed(app, settings_.seed);
     add_polarizer_options(app);
     output_.add_to(app, "");
     common.add_to(app);
@@ -123,7 +123,6 @@ Enum choose(const char* option, const std::string& name,
 
 training::DefenseSettings Defend::settings() const {
     training::DefenseSettings settings = settings_;
-    choose<int>("method", settings.method, {{"r-cnpd", 0}, {"ensemble", 0}, {"ft", 0}});
     settings.recipe = training::recipe_from_name("fine-tuning");
     training::BilevelSettings& b = settings.bilevel;
     if (epochs_) settings.recipe.epochs = b.epochs = *epochs_;

@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 class Demo : public Command {
   public:
     void add_to(CLI::App& app) {
-        app.add_option("--seed", seed_, "Seed of everything random")->capture_default_str();
+        add_seed(app, seed_);
         app.add_option("--width", width_, "Channels of the model's first stage")
             ->capture_default_str();
         app.add_option("--epochs", epochs_, "The victim's epochs")->capture_default_str();

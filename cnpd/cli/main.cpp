@@ -1,7 +1,11 @@
 // The program: parses, runs one subcommand, and turns every error into one line and an exit status.
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -15,9 +19,24 @@ namespace {
 
 enum ExitStatus { kSuccess = 0, kInternalError = 1, kInputError = 2, kInterrupted = 130 };
 
+// One line, whatever names and values the message quotes.
 int complain(const std::string& message, int status) {
-    fmt::print(stderr, "cnpd: {}\n", message);
+    std::string line;
+    for (const char c : message) {
+        const auto code = static_cast<unsigned char>(c);
+        if (code < 0x20 || code == 0x7f)
+            line += fmt::format("\\x{:02x}", code);
+        else
+            line += c;
+    }
+    fmt::print(stderr, "cnpd: {}\n", line);
     return status;
+}
+
+// What has been printed may still wait in a buffer, and a full disk be noticed only now.
+int succeed() {
+    if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category());
+    return kSuccess;
 }
 
 struct Subcommand {
@@ -43,18 +62,27 @@ int run(int argc, char** argv) {
         auto command = add(program);
         subcommands.push_back({std::move(command), program.get_subcommands({}).back()});
     }
+    const auto is_called = [&](const Subcommand& known) {
+        return known.app->get_name() == argv[1];
+    };
+    // CLI11 would only say that a subcommand is missing.
+    if (argc > 1 && argv[1][0] != '-' &&
+        std::none_of(subcommands.begin(), subcommands.end(), is_called))
+        return complain(fmt::format("unknown subcommand '{}' (see --help)", argv[1]), kInputError);
     try {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        if (error.get_exit_code() == 0) return program.exit(error);
-        return complain(fmt::format("{} (see --help)", error.what()), kInputError);
+        if (error.get_exit_code() != 0)
+            return complain(fmt::format("{} (see --help)", error.what()), kInputError);
+        program.exit(error);
+        return succeed();
     }
     for (const Subcommand& subcommand : subcommands) {
         if (!subcommand.app->parsed()) continue;
         cnpd::cli::apply_config(*subcommand.app, subcommand.command->common.config);
         subcommand.command->run();
     }
-    return kSuccess;
+    return succeed();
 }
 
 }  // namespace
@@ -74,6 +102,13 @@ int main(int argc, char** argv) {
         return complain(fmt::format("internal error at {}:{}: {}", error.where().file_name(),
                                     error.where().line(), error.what()),
                         kInternalError);
+    } catch (const std::filesystem::filesystem_error& error) {
+        return complain(fmt::format("{}: {}", error.path1().string(), error.code().message()),
+                        kInputError);
+    } catch (const std::system_error& error) {
+        // Printing is what is left that throws these.
+        return complain(fmt::format("the output cannot be written: {}", error.code().message()),
+                        kInputError);
     } catch (const std::bad_alloc&) {
         return complain("out of memory; try a smaller --batch-size, --width or --train-limit",
                         kInputError);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cnpd/attacks/attack.h"
+#include "cnpd/cli/command.h"
 #include "datasets/dataset.h"
 #include "kernels/common/error.h"
 #include "models/classifier.h"
@@ -73,7 +74,7 @@ void TrainOptions::add_recipe_options(CLI::App& app) {
     app.add_option("--eval-every", settings_.evaluate_every,
                    "Measure on the test set every so many epochs (0: only at the end)")
         ->capture_default_str();
-    app.add_option("--seed", settings_.seed, "Seed of everything random")->capture_default_str();
+    add_seed(app, settings_.seed);
 }
 
 training::VictimSettings TrainOptions::settings() const {

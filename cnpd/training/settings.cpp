@@ -1,5 +1,6 @@
 #include "cnpd/training/settings.h"
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 #include <utility>
@@ -74,36 +75,53 @@ struct Writer {
     }
 };
 
+// One value of a JSON file. Throws InputError that names the key.
+template <class T>
+void read_value(const char* key, const ordered_json& json, T& value) {
+    if constexpr (std::is_enum_v<T>) {
+        for (const auto& [known, name] : Names<T>::all)
+            if (json == name) {
+                value = known;
+                return;
+            }
+        throw InputError(fmt::format("\"{}\" is unknown", key));
+    } else if constexpr (std::is_same_v<T, bool>) {
+        if (!json.is_boolean()) throw InputError(fmt::format("\"{}\" is not true or false", key));
+        value = json.get<bool>();
+    } else if constexpr (std::is_integral_v<T>) {
+        if (!json.is_number_integer())
+            throw InputError(fmt::format("\"{}\" is not an integer", key));
+        const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
+                                                    : std::in_range<T>(json.get<std::int64_t>());
+        if (!fits) throw InputError(fmt::format("\"{}\" {} is out of range", key, json.dump()));
+        value = json.get<T>();
+    } else if constexpr (std::is_floating_point_v<T>) {
+        if (!json.is_number()) throw InputError(fmt::format("\"{}\" is not a number", key));
+        value = json.get<T>();
+    } else {
+        try {
+            json.get_to(value);
+        } catch (const nlohmann::json::exception&) {
+            throw InputError(fmt::format("\"{}\" is of another type", key));
+        }
+    }
+}
+
 struct Reader {
     const ordered_json& json;
 
+    const ordered_json& at(const char* key) const {
+        const auto found = json.find(key);
+        if (found == json.end()) throw InputError(fmt::format("\"{}\" is missing", key));
+        return *found;
+    }
     template <class T>
     void operator()(const char* key, T& value) const {
-        if constexpr (std::is_enum_v<T>) {
-            const auto text = json.at(key).get<std::string>();
-            for (const auto& [known, name] : Names<T>::all)
-                if (text == name) {
-                    value = known;
-                    return;
-                }
-            throw InputError(fmt::format("\"{}\" is unknown", key));
-        } else {
-            if constexpr (std::is_same_v<T, bool>) {
-                if (!json.at(key).is_boolean())
-                    throw InputError(fmt::format("\"{}\" is not true or false", key));
-            } else if constexpr (std::is_integral_v<T>) {
-                if (!json.at(key).is_number_integer())
-                    throw InputError(fmt::format("\"{}\" is not an integer", key));
-            } else if constexpr (std::is_floating_point_v<T>) {
-                if (!json.at(key).is_number())
-                    throw InputError(fmt::format("\"{}\" is not a number", key));
-            }
-            json.at(key).get_to(value);
-        }
+        read_value(key, at(key), value);
     }
     template <class Fields>
     void group(const char* key, const Fields& body) const {
-        body(Reader{json.at(key)});
+        body(Reader{at(key)});
     }
 };
 
@@ -214,6 +232,8 @@ void require_range(const char* option, T value, T low, T high) {
 }
 
 constexpr std::int64_t kMaxCount = 1'000'000'000;
+constexpr float kMaxWeight = 1e6f;
+constexpr std::array<std::string_view, 3> kMethods = {"r-cnpd", "ensemble", "ft"};
 
 void validate(const Recipe& r) {
     require_range<std::int64_t>("epochs", r.epochs, 1, 100'000);
@@ -230,7 +250,8 @@ void validate(const InputInfo& input) {
     require_range<std::int64_t>("channels", input.c, 1, 16);
     const auto channels = static_cast<std::size_t>(input.c);
     if (input.mean.size() != channels || input.std.size() != channels)
-        throw InputError(fmt::format("\"mean\" and \"std\" need {} values", channels));
+        throw InputError(
+            fmt::format("\"mean\" and \"std\" need a value for each of {} channels", channels));
     for (const float deviation : input.std) require_range("std", deviation, 1e-6f, 1e6f);
     if (input.class_names.size() < 2) throw InputError("\"class_names\" names fewer than two");
 }
@@ -241,8 +262,6 @@ Settings read(const ordered_json& json, std::string_view path, const Fields& fie
     try {
         fields(Reader{json}, settings);
         validate(settings);
-    } catch (const nlohmann::json::exception& e) {
-        throw FileError(path, e.what(), "a configuration that cnpd has written");
     } catch (const InputError& e) {
         throw FileError(path, e.what(), "a configuration that cnpd has written");
     }
@@ -262,6 +281,9 @@ void validate(const VictimSettings& s) {
 
 void validate(const DefenseSettings& s) {
     const BilevelSettings& b = s.bilevel;
+    if (std::find(kMethods.begin(), kMethods.end(), s.method) == kMethods.end())
+        throw InputError(
+            fmt::format("unknown method '{}'; known: {}", s.method, fmt::join(kMethods, ", ")));
     if (!(s.clean_ratio > 0 && s.clean_ratio <= 1))
         throw InputError(
             fmt::format("clean-ratio {} is out of range: above 0, at most 1", s.clean_ratio));
@@ -274,6 +296,11 @@ void validate(const DefenseSettings& s) {
     require_range<std::int64_t>("pgd-steps", b.pgd_steps, 1, 1000);
     require_range("pgd-step-size", b.pgd.step, 0.0f, 1e3f);
     require_range("pgd-radius", b.pgd.radius, 0.0f, 1e6f);
+    require_range("lambda-clean", b.weights.clean, 0.0f, kMaxWeight);
+    require_range("lambda-undo", b.weights.undo, 0.0f, kMaxWeight);
+    require_range("lambda-strongest", b.weights.strongest, 0.0f, kMaxWeight);
+    require_range("lambda-target", b.weights.target, 0.0f, kMaxWeight);
+    require_range<std::int64_t>("eval-every", b.evaluate_every, 0, kMaxCount);
     require_range<std::int64_t>("top-k", s.top_k, 1, 100'000);
     validate(s.recipe);
 }

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,24 +15,31 @@ TINY = ["--train-limit", "600", "--test-limit", "200", "--width", "2", "--epochs
         "--batch-size", "32"]
 TINY_DEFENSE = ["--epochs", "3", "--warmup-epochs", "1", "--batch-size", "32", "--clean-ratio",
                 "0.2"]
-QUIET = ["--quiet", "--threads", "1"]
 
 
 def command(*arguments):
     return [PROGRAM, *map(str, arguments)]
 
 
-def run(*arguments, **options):
-    return subprocess.run(command(*arguments), stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, errors="replace", timeout=300, **options)
+def run(*arguments, program=PROGRAM, **options):
+    return subprocess.run([program, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, errors="replace", timeout=300, **options)
+
+
+def without(defaults, options):
+    """The pairs of option and value in `defaults` that `options` does not set."""
+    pairs = zip(defaults[::2], defaults[1::2])
+    return [word for pair in pairs if pair[0] not in options for word in pair]
 
 
 def train(out, *more):
-    return ["train", *TINY, *QUIET, "--out", out, *more]
+    defaults = without([*TINY, "--threads", "1", "--out", out], more)
+    return ["train", *defaults, "--quiet", *more]
 
 
 def defend(victim, out, *more):
-    return ["defend", "--run", victim, *TINY_DEFENSE, *QUIET, "--out", out, *more]
+    defaults = without(["--run", victim, *TINY_DEFENSE, "--threads", "1", "--out", out], more)
+    return ["defend", *defaults, "--quiet", *more]
 
 
 def snapshot(folder):
@@ -88,9 +96,8 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(metrics(one), metrics(other))
         self.assertEqual(result(one), result(other))
 
-    def refuse(self, arguments, *expected, before=None, **options):
-        """The program must refuse: status 2, one line that says why, and nothing left behind."""
-        before = snapshot(self.folder) if before is None else before
+    def refuse_only(self, arguments, *expected, **options):
+        """The program must refuse: status 2 and one line that says why."""
         done = run(*arguments, **options)
         said = f"cnpd {' '.join(map(str, arguments))}: {done.returncode} {done.stderr!r}"
         self.assertEqual(done.returncode, 2, said)
@@ -99,9 +106,34 @@ class ProgramTest(unittest.TestCase):
         self.assertNotIn("internal error", done.stderr)
         for text in expected:
             self.assertIn(text, done.stderr, said)
+        return said
+
+    def refuse(self, arguments, *expected, **options):
+        """Nothing may be left behind or changed either."""
+        before = snapshot(self.folder)
+        said = self.refuse_only(arguments, *expected, **options)
         after = snapshot(self.folder)
         self.assertEqual(sorted(after), sorted(before), said)
         self.assertEqual([name for name in after if after[name] != before[name]], [], said)
+
+
+class RunsTest(ProgramTest):
+    """A test that starts with copies of a victim's run and a defense's."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="cnpd-test-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.made = pathlib.Path(folder.name)
+        for arguments in (train(cls.made / "victim"),
+                          defend(cls.made / "victim", cls.made / "defense")):
+            subprocess.run(command(*arguments), check=True, stdout=subprocess.DEVNULL)
+
+    def setUp(self):
+        super().setUp()
+        self.victim, self.defense = self.folder / "victim", self.folder / "defense"
+        for run_directory in (self.victim, self.defense):
+            shutil.copytree(self.made / run_directory.name, run_directory)
 
 
 def main():
