@@ -9,7 +9,9 @@
 #include "cnpd/training/run_directory.h"
 #include "cnpd/training/runs.h"
 #include "engine/autograd.h"
+#include "engine/files.h"
 #include "engine/ops.h"
+#include "kernels/common/error.h"
 
 namespace cnpd::report {
 
@@ -30,8 +32,30 @@ double fraction(const ordered_json& json, const char* key) {
 template <class T>
 std::optional<T> optional_number(const ordered_json& json, const char* key) {
     const auto found = json.find(key);
-    if (found == json.end() || !found->is_number()) return std::nullopt;
+    const bool fits = found != json.end() &&
+                      (std::is_integral_v<T> ? found->is_number_integer() : found->is_number());
+    if (!fits) return std::nullopt;
     return found->get<T>();
+}
+
+std::string text_or_dash(const ordered_json& json, const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : "-";
+}
+
+std::int64_t count(const ordered_json& json, const char* key) {
+    return optional_number<std::int64_t>(json, key).value_or(0);
+}
+
+// result.json, in which every entry may be missing but none may be other than a number.
+ordered_json read_result(const fs::path& run) {
+    const fs::path path = training::run_file(run, run_files::result);
+    ordered_json result = training::read_json(path);
+    if (!result.is_object()) throw FileError(path.string(), "is no object", "a run's result");
+    for (const auto& [key, value] : result.items())
+        if (!value.is_number() && !value.is_null())
+            throw FileError(path.string(), "no number for " + engine::in_quotes(key), "a number");
+    return result;
 }
 
 ResultRow row_of(const std::string& name, const ordered_json& result) {
@@ -69,7 +93,7 @@ std::vector<Fact> facts_of(const ordered_json& config, const LoadedRun& run,
         facts.push_back({"Defense", method_name(d.method)});
         facts.push_back(
             {"Clean data", fmt::format("{:g} % of the training set, {} images", 100 * d.clean_ratio,
-                                       result.value("n_clean_subset", 0))});
+                                       count(result, "n_clean_subset"))});
         if (run.polarizer) {
             facts.push_back({"Insertion point", d.bilevel.insertion_point});
             facts.push_back({"Defense's training",
@@ -77,9 +101,9 @@ std::vector<Fact> facts_of(const ordered_json& config, const LoadedRun& run,
                                          d.bilevel.epochs, d.seed)});
         }
     }
-    facts.push_back({"Device", fmt::format("{}, {} threads", config.value("device", "cpu"),
-                                           config.value("threads", 0))});
-    facts.push_back({"cnpd", config.value("cnpd", "")});
+    facts.push_back({"Device", fmt::format("{}, {} threads", text_or_dash(config, "device"),
+                                           count(config, "threads"))});
+    facts.push_back({"cnpd", text_or_dash(config, "cnpd")});
     return facts;
 }
 
@@ -230,7 +254,7 @@ void add_pictures(ReportData& data, const LoadedRun& run, const CollectOptions& 
                   engine::Device device) {
     training::VictimSettings settings = run.victim_settings;
     if (!options.data_override.empty()) settings.data.directory = options.data_override;
-    const training::Experiment experiment = training::prepare_experiment(settings);
+    const training::Experiment experiment = training::prepare_experiment(settings, run.input);
     if (!experiment.attack->plants_backdoor()) return;
     const TestSets tests = training::make_test_sets(experiment, device);
     const datasets::Images poisoned =
@@ -272,17 +296,19 @@ std::optional<Detection> detection_of(const ordered_json& result) {
 }  // namespace
 
 ReportData collect(const fs::path& run_path, const CollectOptions& options, engine::Device device) {
-    const ordered_json config = training::read_json(run_path / run_files::config);
-    const ordered_json result = training::read_json(run_path / run_files::result);
+    const ordered_json config = training::read_config(run_path);
+    const ordered_json result = read_result(run_path);
     const auto run = training::load_run(run_path, device);
     const training::VictimSettings& victim = run->victim_settings;
 
     ReportData data;
+    // First, because it finds out whether the run and the data set go together.
+    add_pictures(data, *run, options, device);
     data.title = fmt::format("{} on {}", victim.attack, victim.data.name);
     data.facts = facts_of(config, *run, result);
     data.commands = commands_of(*run);
-    data.n_clean = result.value("n_clean", 0);
-    data.n_poisoned = result.value("n_poisoned", 0);
+    data.n_clean = count(result, "n_clean");
+    data.n_poisoned = count(result, "n_poisoned");
     data.detection = detection_of(result);
     if (run->defense_settings) {
         const std::string method = method_name(run->defense_settings->method);
@@ -293,23 +319,21 @@ ReportData collect(const fs::path& run_path, const CollectOptions& options, engi
                                 .r_acc = fraction(result, "r_acc_before"),
                                 .is_victim = true});
         for (const fs::path& other : options.compare) {
-            const ordered_json other_config = training::read_json(other / run_files::config);
+            const ordered_json other_config = training::read_config(other, "defense");
             const auto defense =
                 training::defense_settings(other_config, (other / run_files::config).string());
-            data.results.push_back(row_of(method_name(defense.method),
-                                          training::read_json(other / run_files::result)));
+            data.results.push_back(row_of(method_name(defense.method), read_result(other)));
         }
         data.results.push_back(row_of(method, result));
         data.results.back().highlight = true;
-        data.victim_training = curves(run_path / run_files::victim_metrics);
-        data.defense_training = curves(run_path / run_files::metrics);
+        data.victim_training = curves(training::run_file(run_path, run_files::victim_metrics));
+        data.defense_training = curves(training::run_file(run_path, run_files::metrics));
     } else {
         data.subtitle = "a backdoor planted";
         data.results.push_back(row_of("victim", result));
         data.results.back().is_victim = true;
-        data.victim_training = curves(run_path / run_files::metrics);
+        data.victim_training = curves(training::run_file(run_path, run_files::metrics));
     }
-    add_pictures(data, *run, options, device);
     return data;
 }
 

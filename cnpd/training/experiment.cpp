@@ -8,6 +8,7 @@
 
 #include "cnpd/training/log.h"
 #include "cnpd/training/progress.h"
+#include "engine/files.h"
 #include "engine/random.h"
 #include "kernels/common/error.h"
 
@@ -69,6 +70,25 @@ Experiment prepare_experiment(const VictimSettings& settings) {
     experiment.poisoned = attacks::choose_poisoned(
         *experiment.attack, train.labels, settings.attack_options.poison_ratio, settings.seed);
     if (!experiment.poisoned.notice.empty()) log_warning(experiment.poisoned.notice);
+    return experiment;
+}
+
+Experiment prepare_experiment(const VictimSettings& settings, const InputInfo& trained_on) {
+    Experiment experiment = prepare_experiment(settings);
+    const InputInfo found = input_info(experiment.data);
+    const auto described = [](const InputInfo& input) {
+        return fmt::format("{} classes of {} x {} x {} pixels", input.class_names.size(), input.w,
+                           input.h, input.c);
+    };
+    if (described(found) != described(trained_on))
+        throw InputError(
+            fmt::format("the data set has {}, the run was trained on {}; give its own with --data",
+                        described(found), described(trained_on)));
+    for (std::size_t y = 0; y < found.class_names.size(); ++y)
+        if (found.class_names[y] != trained_on.class_names[y])
+            throw InputError(fmt::format("class {} of the data set is {}, the run's is {}", y,
+                                         engine::in_quotes(found.class_names[y]),
+                                         engine::in_quotes(trained_on.class_names[y])));
     return experiment;
 }
 

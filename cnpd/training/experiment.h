@@ -26,9 +26,14 @@ struct Experiment {
     std::int64_t classes() const { return static_cast<std::int64_t>(data.class_names.size()); }
 };
 
+struct InputInfo;
+
 // Loads or generates the data set (with a progress bar) and draws the poisoned images. Throws
 // InputError and FileError.
 Experiment prepare_experiment(const VictimSettings& settings);
+// The same again for a run that has been trained. Throws InputError when the data set's images or
+// classes are not those that it was trained on.
+Experiment prepare_experiment(const VictimSettings& settings, const InputInfo& trained_on);
 
 // What the victim is trained on.
 datasets::BatchSource poisoned_training_set(const Experiment& experiment, engine::Device device);

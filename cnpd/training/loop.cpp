@@ -10,6 +10,7 @@
 #include "cnpd/training/progress.h"
 #include "cnpd/training/run_directory.h"
 #include "engine/checkpoint.h"
+#include "engine/safetensors.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::training {
@@ -34,6 +35,17 @@ class Position {
     double& epoch_seconds() { return sums_.data<double>()[1]; }
     double& total_seconds() { return sums_.data<double>()[2]; }
 
+    // Throws FileError unless the task can be continued there.
+    void check(const TrainingTask& task, const std::filesystem::path& checkpoint) {
+        const bool running =
+            epoch() >= 0 && epoch() < task.epochs() && batch() >= 0 && batch() <= task.batches();
+        const bool finished = epoch() == task.epochs() && batch() == 0;
+        if (!running && !finished)
+            throw FileError(checkpoint.string(),
+                            fmt::format("stands at epoch {}, batch {}", epoch(), batch()),
+                            fmt::format("at most {} epochs of {}", task.epochs(), task.batches()));
+    }
+
     void append_to(std::vector<NamedTensor>& state) const {
         state.push_back({.name = "loop.counters", .tensor = counters_});
         state.push_back({.name = "loop.sums", .tensor = sums_});
@@ -43,6 +55,20 @@ class Position {
     Tensor counters_ = Tensor::zeros({2}, DType::int64);
     Tensor sums_ = Tensor::zeros({3}, DType::float64);
 };
+
+std::filesystem::path checkpoint_of(const RunDirectory& directory) {
+    return run_file(directory.path(), run_files::checkpoint);
+}
+
+void check_identity(const std::map<std::string, std::string>& metadata,
+                    const std::filesystem::path& checkpoint, const LoopOptions& options) {
+    const auto identity = metadata.find("run");
+    if (identity == metadata.end() || identity->second != options.identity)
+        throw InputError(fmt::format(
+            "{}: this checkpoint belongs to a run with other settings; resume it with the "
+            "settings in config.json, or start again with --overwrite",
+            checkpoint.string()));
+}
 
 class Loop {
   public:
@@ -62,25 +88,22 @@ class Loop {
     }
 
   private:
-    std::filesystem::path checkpoint() const { return directory_.file(run_files::checkpoint); }
-
     // Continues from the checkpoint and cuts the metrics back to it; without one, starts afresh.
     void restore() {
-        if (!options_.resume || !std::filesystem::exists(checkpoint())) {
+        const std::filesystem::path checkpoint = checkpoint_of(directory_);
+        if (!options_.resume || !std::filesystem::exists(checkpoint)) {
             directory_.truncate_metrics(0);
             return;
         }
-        const auto metadata = engine::load_tensors(checkpoint(), state_);
-        const auto identity = metadata.find("run");
-        if (identity == metadata.end() || identity->second != options_.identity)
-            throw InputError(fmt::format(
-                "{}: this checkpoint belongs to a run with other settings; resume it with the "
-                "settings in config.json, or start again with --overwrite",
-                checkpoint().string()));
+        check_identity(engine::load_tensors(checkpoint, state_), checkpoint, options_);
+        position_.check(task_, checkpoint);
         directory_.truncate_metrics(position_.epoch());
     }
 
-    void save() { engine::save_tensors(checkpoint(), state_, {{"run", options_.identity}}); }
+    void save() {
+        engine::save_tensors(directory_.file(run_files::checkpoint), state_,
+                             {{"run", options_.identity}});
+    }
 
     void run_epoch(Progress& progress) {
         const std::int64_t epoch = position_.epoch();
@@ -105,8 +128,9 @@ class Loop {
 
     void stop() {
         save();
-        throw Interrupted(fmt::format("stopped in epoch {}; go on with --resume --out {}",
-                                      position_.epoch() + 1, directory_.path().string()));
+        throw Interrupted(
+            fmt::format("{}: stopped in epoch {}; the same command with --resume goes on",
+                        directory_.path().string(), position_.epoch() + 1));
     }
 
     void finish_epoch() {
@@ -134,6 +158,12 @@ class Loop {
 };
 
 }  // namespace
+
+void check_checkpoint(const RunDirectory& directory, const LoopOptions& options) {
+    const std::filesystem::path checkpoint = checkpoint_of(directory);
+    if (options.resume && std::filesystem::exists(checkpoint))
+        check_identity(engine::SafetensorsFile::read(checkpoint).metadata(), checkpoint, options);
+}
 
 double run_training(TrainingTask& task, RunDirectory& directory, const LoopOptions& options) {
     return Loop(task, directory, options).run();

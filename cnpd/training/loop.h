@@ -43,6 +43,10 @@ struct LoopOptions {
     std::string identity;
 };
 
+// Throws InputError when the directory's checkpoint is not this run's. To be called before anything
+// is written; nothing to do without a checkpoint, or when nothing is to be resumed.
+void check_checkpoint(const RunDirectory& directory, const LoopOptions& options);
+
 // Runs the task to its end and returns the seconds spent in it, earlier parts of a resumed run
 // included. Throws NumericError when the loss is not finite, and Interrupted after Ctrl-C, when the
 // checkpoint has been written.

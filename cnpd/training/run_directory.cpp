@@ -104,7 +104,12 @@ RunDirectory::~RunDirectory() {
 }
 
 void RunDirectory::keep() {
-    if (std::exchange(kept_, true) || !existing_.overwrite) return;
+    remove_former_run();
+    kept_ = true;
+}
+
+void RunDirectory::remove_former_run() {
+    if (!existing_.overwrite || std::exchange(former_removed_, true)) return;
     for (const char* name : kRunFiles) {
         std::error_code error;
         fs::remove(file(name), error);
@@ -116,11 +121,16 @@ bool RunDirectory::resumes() const {
     return existing_.resume && fs::exists(file(run_files::config));
 }
 
+void RunDirectory::write(std::string_view name, std::string_view bytes) {
+    remove_former_run();
+    engine::write_file_atomically(file(name), bytes);
+    kept_ = true;
+}
+
 void RunDirectory::write_json(std::string_view name, const nlohmann::ordered_json& value) {
-    keep();
     // Thousands of indices on a line each help nobody.
     const int indent = name == run_files::indices ? -1 : 2;
-    engine::write_file_atomically(file(name), text_of(value, indent));
+    write(name, text_of(value, indent));
 }
 
 void RunDirectory::append_metrics(const nlohmann::ordered_json& line) {
@@ -130,7 +140,7 @@ void RunDirectory::append_metrics(const nlohmann::ordered_json& line) {
 }
 
 void RunDirectory::truncate_metrics(std::int64_t epoch) {
-    const fs::path path = file(run_files::metrics);
+    const fs::path path = run_file(path_, run_files::metrics);
     if (!fs::exists(path)) return;
     const std::string text = engine::read_text_file(path, kMaxMetricsBytes);
     std::string kept;
@@ -140,6 +150,26 @@ void RunDirectory::truncate_metrics(std::int64_t epoch) {
     if (text == kept) return;
     keep();
     engine::write_file_atomically(path, kept);
+}
+
+fs::path run_file(const fs::path& run, std::string_view name) {
+    fs::path path = run / name;
+    std::error_code ignored;
+    if (fs::is_symlink(path, ignored))
+        throw FileError(path.string(), "is a link", "a file of the run's own");
+    return path;
+}
+
+nlohmann::ordered_json read_config(const fs::path& run, std::string_view kind) {
+    const fs::path path = run_file(run, run_files::config);
+    nlohmann::ordered_json config = read_json(path);
+    const auto found = config.find("kind");
+    if (found == config.end() || (*found != "victim" && *found != "defense"))
+        throw FileError(path.string(), "is no configuration of a run", "\"kind\": \"victim\"");
+    if (!kind.empty() && *found != kind)
+        throw FileError(run.string(), fmt::format("is the run of a {}", found->get<std::string>()),
+                        fmt::format("a {}'s", kind));
+    return config;
 }
 
 nlohmann::ordered_json read_json(const fs::path& path) {

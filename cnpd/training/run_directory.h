@@ -40,13 +40,13 @@ class RunDirectory {
     // writing to it, or when it holds a run and that is to be refused, and InputError when it is to
     // be both resumed and overwritten. Nothing in it is touched before keep().
     explicit RunDirectory(const std::filesystem::path& path, const ExistingRun& existing = {});
-    // Without keep(), removes what the constructor made.
+    // Without keep() or a write, removes what the constructor made.
     ~RunDirectory();
     RunDirectory(const RunDirectory&) = delete;
     RunDirectory& operator=(const RunDirectory&) = delete;
 
     // The command's input is good: from here the directory stays. To be overwritten, the
-    // files of the former run go. The first write calls it.
+    // files of the former run go. The first write does the same.
     void keep();
 
     const std::filesystem::path& path() const { return path_; }
@@ -54,6 +54,7 @@ class RunDirectory {
     // There is a run to go on with: it is to be resumed, and config.json is there.
     bool resumes() const;
 
+    void write(std::string_view name, std::string_view bytes);
     void write_json(std::string_view name, const nlohmann::ordered_json& value);
     // Adds one line to metrics.jsonl, an object with an integer "epoch", and syncs.
     void append_metrics(const nlohmann::ordered_json& line);
@@ -62,13 +63,22 @@ class RunDirectory {
     void truncate_metrics(std::int64_t epoch);
 
   private:
+    void remove_former_run();
+
     std::filesystem::path path_;
     ExistingRun existing_;
     // Outermost first.
     std::vector<std::filesystem::path> made_;
     std::optional<engine::FileLock> lock_;
-    bool kept_ = false;
+    bool kept_ = false, former_removed_ = false;
 };
+
+// The path of a run's file to read. Throws FileError when it is a link: a run holds its files
+// itself, and what it is made to point at is nobody's business.
+std::filesystem::path run_file(const std::filesystem::path& run, std::string_view name);
+
+// config.json of a run of this kind, "victim" or "defense", or of either. Throws FileError.
+nlohmann::ordered_json read_config(const std::filesystem::path& run, std::string_view kind = {});
 
 // Reads a JSON file of at most 16 MiB and 32 levels. Throws FileError.
 nlohmann::ordered_json read_json(const std::filesystem::path& path);

@@ -1,5 +1,10 @@
 #include "cnpd/training/runs.h"
 
+#include <functional>
+#include <span>
+#include <tuple>
+#include <utility>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +18,7 @@
 #include "engine/checkpoint.h"
 #include "engine/files.h"
 #include "engine/ops.h"
+#include "engine/safetensors.h"
 #include "engine/storage.h"
 #include "kernels/common/error.h"
 #include "kernels/common/parallel.h"
@@ -27,6 +33,18 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::int64_t kMaxMetricsBytes = 256 << 20;
+
+std::string fingerprint(std::span<const std::byte> bytes) {
+    const auto hash =
+        std::hash<std::string_view>{}({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    return fmt::format("{:016x}", hash);
+}
+
+// Of a run's weights.
+std::string fingerprint(const fs::path& run) {
+    return fingerprint(
+        engine::read_file(run_file(run, run_files::model), engine::SafetensorsFile::kMaxBytes));
+}
 
 // What a checkpoint must match: everything but where the data lies.
 std::string identity_of(ordered_json config) {
@@ -46,6 +64,12 @@ ordered_json describe(const char* kind, const InputInfo& input, ordered_json set
     for (auto& [key, value] : settings.items()) config[key] = std::move(value);
     config.update(to_json(input));
     return config;
+}
+
+// What every run's configuration says of its victim and the images.
+std::pair<VictimSettings, InputInfo> read_run(const fs::path& run, const ordered_json& config) {
+    const std::string path = run_file(run, run_files::config).string();
+    return {victim_settings(config, path), input_info(config, path)};
 }
 
 void save_model(const RunDirectory& directory, const char* name, const engine::nn::Module& module) {
@@ -163,19 +187,19 @@ ordered_json run_train(const VictimSettings& settings, const RunOptions& options
     const Experiment experiment = prepare_experiment(settings);
     const InputInfo input = input_info(experiment.data);
     const ordered_json config = describe("victim", input, to_json(settings), options.device);
+    const LoopOptions loop{.resume = options.resume, .identity = identity_of(config)};
+    check_checkpoint(directory, loop);
     auto model = make_victim(settings, input, options.device);
     const auto images = poisoned_training_set(experiment, options.device);
     const TestSets tests = make_test_sets(experiment, options.device);
 
     directory.write_json(run_files::config, config);
     directory.write_json(run_files::indices, {{"poisoned", experiment.poisoned.indices}});
-    directory.keep();
     SupervisedTask task(*model, images, &tests,
                         {.recipe = settings.recipe,
                          .draws = draws_of(experiment.data, settings.augment, settings.seed),
                          .evaluate_every = settings.evaluate_every});
-    const double seconds =
-        run_training(task, directory, {.resume = options.resume, .identity = identity_of(config)});
+    const double seconds = run_training(task, directory, loop);
     save_model(directory, run_files::model, *model);
 
     ordered_json result = scores_json(evaluate_model(tests, *model));
@@ -199,7 +223,7 @@ struct Defense {
     const TestSets& tests;
     const InputInfo& input;
     TrainingDraws draws;
-    std::string identity;
+    LoopOptions loop;
 };
 
 ordered_json fine_tune(const Defense& d) {
@@ -209,8 +233,7 @@ ordered_json fine_tune(const Defense& d) {
                          .recipe = d.settings.recipe,
                          .draws = d.draws,
                          .evaluate_every = d.settings.bilevel.evaluate_every});
-    const double seconds =
-        run_training(task, d.directory, {.resume = d.options.resume, .identity = d.identity});
+    const double seconds = run_training(task, d.directory, d.loop);
     save_model(d.directory, run_files::model, d.victim);
     const metrics::Scores after = evaluate_model(d.tests, d.victim);
     ordered_json result = scores_json(after);
@@ -231,8 +254,7 @@ ordered_json polarize(const Defense& d) {
     polarizers::RCnpd polarizer(d.victim.classes(), channels, d.options.device);
     calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
     BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
-    const double seconds =
-        run_training(task, d.directory, {.resume = d.options.resume, .identity = d.identity});
+    const double seconds = run_training(task, d.directory, d.loop);
     polarizer.refresh();
     save_model(d.directory, run_files::polarizer, polarizer);
     ordered_json result = purified_json(measure_purified(
@@ -246,19 +268,20 @@ ordered_json polarize(const Defense& d) {
 ordered_json run_defend(const fs::path& victim_run, const std::string& data_override,
                         const DefenseSettings& requested, const RunOptions& options) {
     validate(requested);
-    const ordered_json victim_config = read_json(victim_run / run_files::config);
-    VictimSettings victim_settings =
-        training::victim_settings(victim_config, (victim_run / run_files::config).string());
+    auto [victim_settings, input] = read_run(victim_run, read_config(victim_run, "victim"));
     if (!data_override.empty()) victim_settings.data.directory = data_override;
 
     RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
-    const Experiment experiment = prepare_experiment(victim_settings);
-    const InputInfo input = input_info(experiment.data);
+    const Experiment experiment = prepare_experiment(victim_settings, input);
     auto victim = make_victim(victim_settings, input, options.device);
-    load_model(victim_run / run_files::model, *victim);
+    load_model(run_file(victim_run, run_files::model), *victim);
     DefenseSettings settings = requested;
     if (settings.bilevel.insertion_point.empty())
         settings.bilevel.insertion_point = victim->insertion_point();
+    // Refuses an unknown one while nothing is written yet. In training mode it would change the
+    // victim's running statistics.
+    victim->eval();
+    channels_at(*victim, settings.bilevel.insertion_point, input, options.device);
 
     ordered_json all = to_json(victim_settings);
     all.update(to_json(settings));
@@ -270,17 +293,20 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     const auto clean = clean_subset(experiment, split.training, options.device);
     const auto held_out = clean_subset(experiment, split.held_out, options.device);
     const TestSets tests = make_test_sets(experiment, options.device);
+    const LoopOptions loop{
+        .resume = options.resume,
+        .identity = identity_of(config) + " of victim " + fingerprint(victim_run)};
+    check_checkpoint(directory, loop);
+    const fs::path history = run_file(victim_run, run_files::metrics);
 
     directory.write_json(run_files::config, config);
     directory.write_json(run_files::indices,
                          {{"poisoned", experiment.poisoned.indices},
                           {"clean_subset", subset},
                           {"overlap", overlap(subset, experiment.poisoned.indices)}});
-    directory.keep();
-    const fs::path history = victim_run / run_files::metrics;
     if (fs::exists(history))
-        engine::write_file_atomically(directory.file(run_files::victim_metrics),
-                                      engine::read_text_file(history, kMaxMetricsBytes));
+        directory.write(run_files::victim_metrics,
+                        engine::read_text_file(history, kMaxMetricsBytes));
     const Defense defense{.settings = settings,
                           .options = options,
                           .directory = directory,
@@ -290,7 +316,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
                           .tests = tests,
                           .input = input,
                           .draws = draws_of(experiment.data, settings.augment, settings.seed),
-                          .identity = identity_of(config)};
+                          .loop = loop};
     ordered_json result = is_polarizer(settings.method) ? polarize(defense) : fine_tune(defense);
     result["n_clean_subset"] = clean.size();
     directory.write_json(run_files::result, result);
@@ -303,22 +329,21 @@ Tensor LoadedRun::predict(const Tensor& images) const {
 }
 
 std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
-    const fs::path config_path = path / run_files::config;
-    const ordered_json config = read_json(config_path);
+    const ordered_json config = read_config(path);
     auto run = std::make_unique<LoadedRun>();
-    run->victim_settings = victim_settings(config, config_path.string());
-    run->input = input_info(config, config_path.string());
-    if (config.contains("defense"))
-        run->defense_settings = defense_settings(config, config_path.string());
+    std::tie(run->victim_settings, run->input) = read_run(path, config);
+    if (config["kind"] == "defense")
+        run->defense_settings =
+            defense_settings(config, run_file(path, run_files::config).string());
     run->model = make_victim(run->victim_settings, run->input, device);
-    load_model(path / run_files::model, *run->model);
+    load_model(run_file(path, run_files::model), *run->model);
     run->model->freeze();
     if (!run->defense_settings || !is_polarizer(run->defense_settings->method)) return run;
 
     const std::string& point = run->defense_settings->bilevel.insertion_point;
     auto polarizer = std::make_unique<polarizers::RCnpd>(
         run->model->classes(), channels_at(*run->model, point, run->input, device), device);
-    load_model(path / run_files::polarizer, *polarizer);
+    load_model(run_file(path, run_files::polarizer), *polarizer);
     polarizer->refresh();
     run->polarizer = std::move(polarizer);
     run->purified.emplace(*run->model, *run->polarizer, purified_options(*run->defense_settings));
@@ -328,7 +353,7 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
 ordered_json run_evaluate(const fs::path& path, const std::string& data_override, Device device) {
     const auto run = load_run(path, device);
     if (!data_override.empty()) run->victim_settings.data.directory = data_override;
-    const Experiment experiment = prepare_experiment(run->victim_settings);
+    const Experiment experiment = prepare_experiment(run->victim_settings, run->input);
     const TestSets tests = make_test_sets(experiment, device);
     if (run->purified) return purified_json(measure_purified(tests, *run->purified));
     return scores_json(evaluate_model(tests, *run->model));

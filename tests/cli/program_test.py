@@ -1,0 +1,241 @@
+"""What the program prints, which settings it takes from where, and what it does with old runs."""
+
+import json
+import re
+import subprocess
+
+import support
+
+SCORES = {"acc", "asr", "r_acc", "n_clean", "n_poisoned"}
+COSTS = {"seconds", "parameters_trained", "peak_memory_bytes"}
+COMPARISON = {"der", "acc_before", "asr_before", "r_acc_before"}
+SUBCOMMANDS = ["demo", "train", "defend", "evaluate", "predict", "report", "info"]
+
+
+class Printing(support.RunsTest):
+    def json_of(self, *arguments):
+        done = self.succeed(*arguments, "--json")
+        return json.loads(done.stdout)
+
+    def check_scores(self, result, keys):
+        self.assertLessEqual(keys, result.keys())
+        for key in ("acc", "asr", "r_acc"):
+            self.assertTrue(0 <= result[key] <= 100, f"{key} {result[key]}")
+        self.assertEqual((result["n_clean"], result["n_poisoned"]), (200, 180))
+
+    def test_help(self):
+        text = self.succeed("--help").stdout
+        for name in SUBCOMMANDS:
+            self.assertIn(name, text)
+            own = self.succeed(name, "--help")
+            self.assertIn("--json", own.stdout, name)
+            self.assertEqual(own.stderr, "")
+
+    def test_version(self):
+        self.assertRegex(self.succeed("--version").stdout, r"\Acnpd \d+\.\d+\.\d+\n\Z")
+
+    def test_no_arguments(self):
+        done = support.run()
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("--help", done.stderr)
+
+    def test_train(self):
+        result = self.json_of(*support.train(self.folder / "out"))
+        self.check_scores(result, SCORES | COSTS | {"n_train", "n_train_poisoned"})
+        self.assertEqual((result["n_train"], result["n_train_poisoned"]), (600, 60))
+        self.assertEqual(result, json.loads((self.folder / "out" / "result.json").read_text()))
+
+    def test_defend(self):
+        for method in ("r-cnpd", "ensemble", "ft"):
+            with self.subTest(method):
+                result = self.json_of(*support.defend(self.victim, self.folder / method,
+                                                      "--method", method))
+                self.check_scores(result, SCORES | COSTS | COMPARISON)
+                victim = support.result(self.victim)
+                for key in ("acc", "asr", "r_acc"):
+                    self.assertEqual(result[f"{key}_before"], victim[key])
+                again = self.json_of("evaluate", "--run", self.folder / method)
+                for key in SCORES:
+                    self.assertEqual(again[key], result[key], key)
+
+    def test_evaluate_a_victim(self):
+        again = self.json_of("evaluate", "--run", self.victim)
+        self.assertEqual(again, {key: support.result(self.victim)[key] for key in again})
+        self.check_scores(again, SCORES)
+
+    def test_report(self):
+        done = self.json_of("report", "--run", self.defense)
+        self.assertEqual(done, {"report": str(self.defense / "report.html")})
+        page = (self.defense / "report.html").read_text()
+        self.assertNotRegex(page, r"(src|href)=\"?https?:", "the page needs the network")
+        self.assertIn("</html>", page)
+
+    def test_info(self):
+        info = self.json_of("info")
+        self.assertIn("cpu", info["backends"])
+        self.assertIn("cpu", info["devices"])
+        self.assertEqual(self.json_of("info", "--threads", "1")["threads"], 1)
+
+    def test_a_table_for_people(self):
+        text = self.succeed(*support.defend(self.victim, self.folder / "out")).stdout
+        self.assertRegex(text, r"(?s)ACC %.*victim.*r-cnpd")
+        self.assertNotIn("\x1b", text)
+
+    def test_quiet(self):
+        demo = ["demo", "--width", "2", "--epochs", "1", "--train-limit", "300", "--out",
+                self.folder / "demo"]
+        with subprocess.Popen(support.command(*demo), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True) as loud:
+            self.assertRegex(loud.stderr.readline(), "1/4")
+            loud.kill()
+        quiet = self.succeed(*demo, "--quiet", "--json")
+        self.assertEqual(quiet.stderr, "")
+        self.assertEqual(list(json.loads(quiet.stdout)), ["victim", "fine-tuning", "r-cnpd"])
+        self.assertTrue((self.folder / "demo" / "r-cnpd" / "report.html").exists())
+
+
+class Configuration(support.ProgramTest):
+    """An option wins over the file, the file over the default."""
+
+    TOML = """
+        # for every subcommand
+        seed = 7
+        threads = 1
+
+        [train]
+        width = 2
+        epochs = 2
+        batch-size = 32
+        train_limit = 300
+        test_limit = 100
+        poison-ratio = 0.2
+        no-augment = true
+
+        [defend]
+        epochs = 1
+    """
+    JSON = {"seed": 7, "threads": 1,
+            "train": {"width": 2, "epochs": 2, "batch-size": 32, "train_limit": 300,
+                      "test_limit": 100, "poison-ratio": 0.2, "no-augment": True},
+            "defend": {"epochs": 1}}
+
+    def config_of(self, out):
+        return json.loads((out / "config.json").read_text())
+
+    def check(self, path):
+        victim, out = self.folder / "victim", self.folder / "out"
+        self.succeed("train", "--quiet", "--config", path, "--epochs", "1", "--out", victim)
+        config = self.config_of(victim)
+        self.assertEqual(config["training"]["epochs"], 1)
+        self.assertEqual(config["training"]["batch_size"], 32)
+        self.assertEqual(config["training"]["seed"], 7)
+        self.assertFalse(config["training"]["augment"])
+        self.assertEqual(config["model"]["width"], 2)
+        self.assertEqual(config["attack"]["poison_ratio"], 0.2)
+        self.assertEqual(config["attack"]["target"], 0)
+        self.succeed("defend", "--quiet", "--config", path, "--run", victim, "--clean-ratio",
+                     "0.2", "--batch-size", "16", "--out", out)
+        config = self.config_of(out)
+        self.assertEqual(config["polarizer"]["epochs"], 1)
+        self.assertEqual(config["polarizer"]["warmup_epochs"], 2)
+        self.assertEqual(config["defense"]["seed"], 7)
+
+    def test_toml(self):
+        (self.folder / "settings.toml").write_text(self.TOML)
+        self.check(self.folder / "settings.toml")
+
+    def test_json(self):
+        (self.folder / "settings.json").write_text(json.dumps(self.JSON))
+        self.check(self.folder / "settings.json")
+
+
+class OldRuns(support.RunsTest):
+    def test_refused_resumed_or_replaced(self):
+        self.refuse(support.train(self.victim), "holds a run already", "--resume", "--overwrite")
+        self.refuse(support.defend(self.victim, self.defense), "holds a run already")
+        self.refuse(support.train(self.defense), "holds a run already")
+        self.succeed("report", "--run", self.victim)
+        self.succeed(*support.train(self.victim, "--resume"))
+        self.assert_same_run(self.victim, self.made / "victim", ["model.safetensors"])
+        self.succeed(*support.train(self.victim, "--overwrite", "--seed", "1"))
+        self.assertNotEqual(support.metrics(self.victim), support.metrics(self.made / "victim"))
+        # What belonged to the former run has gone with it.
+        self.assertFalse((self.victim / "report.html").exists())
+
+    def test_overwriting_spares_other_files(self):
+        (self.victim / "notes.txt").write_text("mine")
+        self.succeed(*support.train(self.victim, "--overwrite"))
+        self.assertEqual((self.victim / "notes.txt").read_text(), "mine")
+
+    def test_resume_with_other_settings(self):
+        for more in (["--seed", "1"], ["--lr", "0.05"], ["--epochs", "4"], ["--width", "4"],
+                     ["--target", "1"], ["--poison-ratio", "0.2"], ["--no-augment"],
+                     ["--attack", "blended"]):
+            with self.subTest(more):
+                self.refuse(support.train(self.victim, "--resume", *more), "other settings",
+                            "--overwrite")
+        for more in (["--seed", "1"], ["--pgd-steps", "1"], ["--method", "ft"],
+                     ["--clean-ratio", "0.3"], ["--insertion-point", "layer3.0.conv1"]):
+            with self.subTest(more):
+                self.refuse(support.defend(self.victim, self.defense, "--resume", *more),
+                            "other settings", "--overwrite")
+
+    def test_resume_of_a_defense_whose_victim_changed(self):
+        path = self.victim / "model.safetensors"
+        header, data = support.read_safetensors(path)
+        support.write_safetensors(path, header, bytes([data[0] ^ 1]) + data[1:])
+        self.refuse(support.defend(self.victim, self.defense, "--resume"), "other settings")
+
+    def test_resume_where_nothing_is(self):
+        out = self.folder / "out"
+        self.succeed(*support.train(out, "--resume"))
+        self.assert_same_run(out, self.victim, ["model.safetensors"])
+
+    def test_two_runs_are_the_same(self):
+        out = self.folder / "out"
+        self.succeed(*support.defend(self.victim, out))
+        self.assert_same_run(out, self.defense, ["model.safetensors", "polarizer.safetensors"])
+
+
+class Attacks(support.ProgramTest):
+    def end_to_end(self, *options):
+        """Trains, defends, measures and draws. Returns both results."""
+        victim, defense = self.folder / "victim", self.folder / "defense"
+        self.succeed(*support.train(victim, *options))
+        self.succeed(*support.defend(victim, defense))
+        for run in (victim, defense):
+            done = self.succeed("evaluate", "--run", run, "--json")
+            self.assertEqual(json.loads(done.stdout)["acc"], support.result(run)["acc"])
+            self.succeed("evaluate", "--run", run)
+            self.succeed("report", "--run", run)
+        return support.result(victim), support.result(defense)
+
+    def test_none(self):
+        victim, defense = self.end_to_end("--attack", "none")
+        for result in (victim, defense):
+            self.assertEqual(result["n_poisoned"], 0)
+            self.assertIsNone(result["asr"])
+            self.assertIsNone(result["r_acc"])
+        self.assertEqual(victim["n_train_poisoned"], 0)
+        self.assertIsNone(defense["der"])
+
+    def test_all_to_all(self):
+        victim, defense = self.end_to_end("--attack-mode", "all-to-all")
+        # No class is spared: every test image has another label to be taken for.
+        self.assertEqual(victim["n_poisoned"], 200)
+        self.assertEqual(defense["n_poisoned"], 200)
+        self.assertIsNotNone(defense["der"])
+
+    def test_sig(self):
+        victim, _ = self.end_to_end("--attack", "sig", "--poison-ratio", "0.05")
+        self.assertEqual(victim["n_train_poisoned"], 30)
+
+    def test_hold_out(self):
+        self.succeed(*support.train(self.folder / "victim"))
+        self.succeed(*support.defend(self.folder / "victim", self.folder / "defense", "--hold-out",
+                                     "0.25"))
+        last = support.metrics(self.folder / "defense")[-1]
+        self.assertTrue(re.search("held_out_acc", " ".join(last)), last)
+
+
+support.main()

@@ -1,0 +1,137 @@
+"""Options and configuration files that the program refuses."""
+
+import support
+
+# What is given to `cnpd train` and what the message must hold.
+TRAIN = [
+    (["--epochs", "0"], "epochs"),
+    (["--epochs", "100001"], "epochs"),
+    (["--epochs", "many"], "--epochs"),
+    (["--epochs", "99999999999999999999"], "epochs"),
+    (["--batch-size", "0"], "batch-size"),
+    (["--lr", "-0.1"], "lr"),
+    (["--lr", "nan"], "lr"),
+    (["--lr", "inf"], "lr"),
+    (["--width", "0"], "width"),
+    (["--width", "1025"], "width"),
+    (["--train-limit", "-1"], "train-limit"),
+    (["--test-limit", "-1"], "test-limit"),
+    (["--image-size", "5000"], "image-size"),
+    (["--eval-every", "-1"], "eval-every"),
+    (["--seed", "-1"], "--seed"),
+    (["--seed", "18446744073709551616"], "--seed"),
+    (["--threads", "-1"], "--threads"),
+    (["--threads", "100000"], "--threads"),
+    (["--poison-ratio", "1.5"], "poison ratio"),
+    (["--poison-ratio", "nan"], "poison ratio"),
+    (["--target", "10"], "target class"),
+    (["--target", "-1"], "target class"),
+    (["--patch-size", "33"], "33"),
+    (["--patch-size", "-1"], "-1"),
+    (["--attack", "blended", "--blend-alpha", "1.01"], "blend alpha"),
+    (["--attack", "blended", "--blend-alpha", "nan"], "blend alpha"),
+    (["--attack", "blended", "--blend-pattern", "missing.png"], "missing.png"),
+    (["--attack", "sig", "--attack-mode", "all-to-all"], "all-to-all"),
+    (["--attack", "wanet"], "unknown attack 'wanet'; known: none, badnets"),
+    (["--attack-mode", "one-to-one"], "unknown attack mode"),
+    (["--model", "lenet"], "lenet"),
+    (["--dataset", "mnist"], "unknown data set 'mnist'"),
+    (["--dataset", "cifar10"], "needs files"),
+    (["--dataset", "cifar10", "--data", "missing"], "missing"),
+    (["--recipe", "slow"], "slow"),
+    (["--device", "tpu"], "tpu"),
+    (["--resume", "--overwrite"], "exclude"),
+    (["--config", "missing.toml"], "missing.toml"),
+    (["--out", ""], "--out"),
+    (["--epoch", "3"], "--epoch"),
+    (["more"], "more"),
+]
+
+DEFEND = [
+    (["--method", "unlearning"], "unknown method 'unlearning'; known: r-cnpd, ensemble, ft"),
+    (["--insertion-point", "layer9.0.conv1"], "unknown insertion point 'layer9.0.conv1'; known:"),
+    (["--clean-ratio", "0"], "clean-ratio"),
+    (["--clean-ratio", "1.1"], "clean-ratio"),
+    (["--clean-ratio", "nan"], "clean-ratio"),
+    (["--clean-ratio", "0.001"], "leaves none of each class"),
+    (["--hold-out", "0.95"], "hold-out"),
+    (["--epochs", "0"], "epochs"),
+    (["--warmup-epochs", "-1"], "warmup-epochs"),
+    (["--batch-size", "0"], "batch-size"),
+    (["--lr", "nan"], "lr"),
+    (["--clip-norm", "-1"], "clip-norm"),
+    (["--eval-every", "-1"], "eval-every"),
+    (["--pgd-steps", "0"], "pgd-steps"),
+    (["--pgd-step-size", "nan"], "pgd-step-size"),
+    (["--pgd-radius", "-1"], "pgd-radius"),
+    (["--pgd-norm", "l3"], "unknown pgd-norm 'l3'; known: l2, linf, l1"),
+    (["--pgd-gradient", "cube"], "unknown pgd-gradient"),
+    (["--lambda-clean", "nan"], "lambda-clean"),
+    (["--lambda-undo", "-1"], "lambda-undo"),
+    (["--lambda-strongest", "inf"], "lambda-strongest"),
+    (["--lambda-target", "1e30"], "lambda-target"),
+    (["--top-k", "0"], "top-k"),
+    (["--data", "missing", "--run", "missing"], "missing"),
+]
+
+# Names, contents, and what the message must hold.
+CONFIGS = [
+    ("bad.toml", "epochs = = 3", "bad.toml"),
+    ("bad.toml", "epochs = 3\nepochs = 4", "line 2"),
+    ("bad.toml", "[train]\nepochs = 3\nno_such_key = 1", "unknown option 'no-such-key'"),
+    ("bad.toml", "epochs = \"three\"", "epochs"),
+    ("bad.toml", "epochs = 0", "epochs 0 is out of range"),
+    ("bad.toml", "config = \"other.toml\"", "unknown option 'config'"),
+    ("bad.toml", "\"a\\nb\" = 1", "bad.toml"),
+    ("bad.toml", b"attack = \"\xff\"", "not UTF-8"),
+    ("bad.json", "{\"epochs\": 3", "bad.json"),
+    ("bad.json", "{\"epochs\": [[3]]}", "bad.json"),
+    ("bad.json", "[1, 2]", "bad.json"),
+    ("bad.json", "{\"no_such_key\": 1}", "unknown option 'no-such-key'"),
+    ("bad.json", "[" * 100_000, "bad.json"),
+    ("bad.json", "", "bad.json"),
+    ("bad.ini", "epochs = 3", ".toml or .json"),
+    ("large.toml", "#" * (1 << 21), "at most"),
+]
+
+
+class RefusedOptions(support.ProgramTest):
+    def test_no_or_unknown_subcommand(self):
+        self.refuse([], "--help")
+        self.refuse(["plant"], "plant")
+        self.refuse(["--epochs", "3"], "--help")
+        self.refuse(["train", "--epochs"], "--epochs")
+
+    def test_train(self):
+        for options, message in TRAIN:
+            with self.subTest(" ".join(options)):
+                self.refuse(support.train("out", *options), message, cwd=self.folder)
+
+    def test_config_files(self):
+        for name, contents, message in CONFIGS:
+            with self.subTest(f"{name}: {contents[:40]!r}"):
+                text = contents if isinstance(contents, bytes) else contents.encode()
+                (self.folder / name).write_bytes(text)
+                self.refuse(["train", "--out", "out", "--config", name], message, cwd=self.folder)
+
+    def test_a_directory_for_a_config_file(self):
+        (self.folder / "bad.toml").mkdir()
+        self.refuse(["train", "--config", "bad.toml"], "is a directory", cwd=self.folder)
+
+
+class RefusedOptionsOfRuns(support.RunsTest):
+    def test_defend(self):
+        for options, message in DEFEND:
+            with self.subTest(" ".join(options)):
+                self.refuse(support.defend(self.victim, "out", *options), message, cwd=self.folder)
+
+    def test_others(self):
+        for arguments in (["predict", "--run", self.victim],
+                          ["predict", "--run", self.victim, "--top", "0", "image.png"],
+                          ["report", "--run", self.victim, "--examples", "-1"],
+                          ["evaluate"], ["report"], ["predict", "image.png"]):
+            with self.subTest(arguments[0]):
+                self.refuse(arguments, "see --help")
+
+
+support.main()
