@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,9 @@ class Attack {
     virtual void stamp(std::uint8_t* image) const = 0;
     // True if poisoned training images keep their label; they are then the target's own.
     virtual bool clean_label() const { return false; }
+    // A picture that the trigger was made of and that the options only name, [H,W,C]; empty if they
+    // tell all.
+    virtual std::span<const std::uint8_t> picture() const { return {}; }
     // False for `none` alone, which poisons and tests nothing.
     virtual bool plants_backdoor() const { return true; }
 

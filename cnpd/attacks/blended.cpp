@@ -16,6 +16,10 @@ class Blended : public Attack {
     Blended(const AttackOptions& options, const AttackedData& data)
         : Attack(options, data), pattern_(blend_pattern(options, data)) {}
     std::string_view name() const override { return "blended"; }
+    std::span<const std::uint8_t> picture() const override {
+        if (is_drawn(options().blend_pattern)) return {};
+        return pattern_;
+    }
     void stamp(std::uint8_t* image) const override {
         const double alpha = options().blend_alpha;
         for (std::size_t i = 0; i < pattern_.size(); ++i)

@@ -86,6 +86,10 @@ std::vector<std::uint8_t> from_file(const std::string& path, const AttackedData&
 
 }  // namespace
 
+bool is_drawn(std::string_view name) {
+    return name == "noise" || name == "smooth";
+}
+
 std::vector<std::uint8_t> blend_pattern(const AttackOptions& options, const AttackedData& data) {
     if (options.blend_pattern == "noise")
         return noise(data.h * data.w * data.c, options.blend_seed);

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "cnpd/attacks/attack.h"
 
 namespace cnpd::attacks {
+
+// Whether the pattern of this name is drawn from a seed: noise and smooth are, files are not.
+bool is_drawn(std::string_view name);
 
 // [H,W,C] as `options.blend_pattern` says:
 //   noise   every value independent and uniform

@@ -22,9 +22,9 @@ constexpr int kMaxDepth = 32;
 
 // The configuration is the last: as long as it is there, a run is.
 constexpr std::array kRunFiles = {
-    run_files::indices,   run_files::victim_metrics, run_files::metrics,
-    run_files::result,    run_files::report,         run_files::model,
-    run_files::polarizer, run_files::checkpoint,     run_files::config};
+    run_files::indices, run_files::victim_metrics, run_files::metrics,   run_files::result,
+    run_files::report,  run_files::model,          run_files::polarizer, run_files::checkpoint,
+    run_files::pattern, run_files::config};
 
 nlohmann::ordered_json parse_json(std::string_view text, std::string_view path,
                                   std::string_view where) {

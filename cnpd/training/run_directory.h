@@ -25,6 +25,8 @@ inline constexpr const char* report = "report.html";
 inline constexpr const char* model = "model.safetensors";
 inline constexpr const char* polarizer = "polarizer.safetensors";
 inline constexpr const char* checkpoint = "checkpoint.safetensors";
+// The picture that a trigger is made of, if the user gave one.
+inline constexpr const char* pattern = "pattern.png";
 }  // namespace run_files
 
 // What to do when the directory holds a run already: with neither, it is refused.

@@ -12,6 +12,7 @@
 #include "cnpd/polarizers/r_cnpd.h"
 #include "cnpd/training/log.h"
 #include "cnpd/training/loop.h"
+#include "cnpd/training/pattern_file.h"
 #include "cnpd/training/run_directory.h"
 #include "cnpd/version.h"
 #include "engine/autograd.h"
@@ -47,10 +48,12 @@ std::string fingerprint(const fs::path& run) {
 }
 
 // What a checkpoint must match: everything but where the data lies.
-std::string identity_of(ordered_json config) {
+std::string identity_of(ordered_json config, const Experiment& experiment) {
     config.erase("device");
     config.erase("threads");
     config["dataset"].erase("data");
+    if (const auto picture = experiment.attack->picture(); !picture.empty())
+        config["attack"]["blend_pattern"] = fingerprint(std::as_bytes(picture));
     return config.dump();
 }
 
@@ -69,7 +72,7 @@ ordered_json describe(const char* kind, const InputInfo& input, ordered_json set
 // What every run's configuration says of its victim and the images.
 std::pair<VictimSettings, InputInfo> read_run(const fs::path& run, const ordered_json& config) {
     const std::string path = run_file(run, run_files::config).string();
-    return {victim_settings(config, path), input_info(config, path)};
+    return {with_located_pattern(victim_settings(config, path), run), input_info(config, path)};
 }
 
 void save_model(const RunDirectory& directory, const char* name, const engine::nn::Module& module) {
@@ -186,13 +189,15 @@ ordered_json run_train(const VictimSettings& settings, const RunOptions& options
     RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
     const Experiment experiment = prepare_experiment(settings);
     const InputInfo input = input_info(experiment.data);
-    const ordered_json config = describe("victim", input, to_json(settings), options.device);
-    const LoopOptions loop{.resume = options.resume, .identity = identity_of(config)};
+    const ordered_json config = describe(
+        "victim", input, to_json(with_stored_pattern(settings, experiment)), options.device);
+    const LoopOptions loop{.resume = options.resume, .identity = identity_of(config, experiment)};
     check_checkpoint(directory, loop);
     auto model = make_victim(settings, input, options.device);
     const auto images = poisoned_training_set(experiment, options.device);
     const TestSets tests = make_test_sets(experiment, options.device);
 
+    store_pattern(experiment, directory);
     directory.write_json(run_files::config, config);
     directory.write_json(run_files::indices, {{"poisoned", experiment.poisoned.indices}});
     SupervisedTask task(*model, images, &tests,
@@ -283,7 +288,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     victim->eval();
     channels_at(*victim, settings.bilevel.insertion_point, input, options.device);
 
-    ordered_json all = to_json(victim_settings);
+    ordered_json all = to_json(with_stored_pattern(victim_settings, experiment));
     all.update(to_json(settings));
     const ordered_json config = describe("defense", input, std::move(all), options.device);
     const auto subset = draw_clean_subset(experiment.data.train, experiment.classes(),
@@ -295,10 +300,11 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     const TestSets tests = make_test_sets(experiment, options.device);
     const LoopOptions loop{
         .resume = options.resume,
-        .identity = identity_of(config) + " of victim " + fingerprint(victim_run)};
+        .identity = identity_of(config, experiment) + " of victim " + fingerprint(victim_run)};
     check_checkpoint(directory, loop);
     const fs::path history = run_file(victim_run, run_files::metrics);
 
+    store_pattern(experiment, directory);
     directory.write_json(run_files::config, config);
     directory.write_json(run_files::indices,
                          {{"poisoned", experiment.poisoned.indices},
