@@ -293,9 +293,10 @@ void validate(const DefenseSettings& s) {
     require_range<std::int64_t>("batch-size", b.batch_size, 1, 65'536);
     require_range("lr", b.learning_rate, 0.0, 1e3);
     require_range("clip-norm", b.clip_norm, 0.0, 1e6);
+    // Before the step size, which follows from them unless it is given.
     require_range<std::int64_t>("pgd-steps", b.pgd_steps, 1, 1000);
-    require_range("pgd-step-size", b.pgd.step, 0.0f, 1e3f);
     require_range("pgd-radius", b.pgd.radius, 0.0f, 1e6f);
+    require_range("pgd-step-size", b.pgd.step, 0.0f, 1e6f);
     require_range("lambda-clean", b.weights.clean, 0.0f, kMaxWeight);
     require_range("lambda-undo", b.weights.undo, 0.0f, kMaxWeight);
     require_range("lambda-strongest", b.weights.strongest, 0.0f, kMaxWeight);

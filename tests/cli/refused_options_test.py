@@ -66,6 +66,7 @@ DEFEND = [
     (["--pgd-radius", "-1"], "pgd-radius"),
     (["--pgd-norm", "l3"], "unknown pgd-norm 'l3'; known: l2, linf, l1"),
     (["--pgd-gradient", "cube"], "unknown pgd-gradient"),
+    (["--pgd-through", "nothing"], "unknown pgd-through"),
     (["--lambda-clean", "nan"], "lambda-clean"),
     (["--lambda-undo", "-1"], "lambda-undo"),
     (["--lambda-strongest", "inf"], "lambda-strongest"),
