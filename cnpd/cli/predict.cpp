@@ -42,13 +42,16 @@ class Predict : public Command {
     void run() override {
         const engine::Device device = common.apply();
         const auto loaded = training::load_run(run_, device);
+        // All of them first: a file that is no image leaves nothing half-printed.
+        std::vector<training::Explanation> said;
+        for (const std::string& path : images_)
+            said.push_back(explain_file(*loaded, path, device));
         auto all = nlohmann::ordered_json::array();
-        for (const std::string& path : images_) {
-            const training::Explanation said = explain_file(*loaded, path, device);
+        for (std::size_t i = 0; i < images_.size(); ++i) {
             if (common.json)
-                all.push_back(to_json(path, said));
+                all.push_back(to_json(images_[i], said[i]));
             else
-                print(path, said);
+                print(images_[i], said[i]);
         }
         if (common.json) fmt::print("{}\n", all.dump(2));
     }
