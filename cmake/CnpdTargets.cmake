@@ -1,11 +1,25 @@
 # cnpd_room(NAME [DEPENDS targets...]) makes the library of one room from all its .cpp files. Files
-# below tests/, versions/ and cli/ belong to other targets.
+# below tests/, versions/ and cli/ belong to other targets. With a CUDA backend, real or emulated,
+# the .cu files belong to it as well.
 function(cnpd_room name)
   cmake_parse_arguments(ROOM "" "" "DEPENDS;PRIVATE" ${ARGN})
   # Relative, so that the names of the directories above the project do not matter.
   file(GLOB_RECURSE sources RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS
        ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "(^|/)(versions|cli)/")
+  if(NOT CNPD_EMULATED)
+    list(FILTER sources EXCLUDE REGEX "(^|/)emulator/")
+  endif()
+  if(NOT CNPD_REAL_CUDA)
+    list(FILTER sources EXCLUDE REGEX "_cuda\\.cpp$")
+  endif()
+  if(CNPD_EMULATED OR CNPD_REAL_CUDA)
+    file(GLOB_RECURSE cuda_sources RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS
+         ${CMAKE_CURRENT_SOURCE_DIR}/*.cu)
+    list(FILTER cuda_sources EXCLUDE REGEX "(^|/)versions/")
+    cnpd_cuda_sources(${cuda_sources})
+    list(APPEND sources ${cuda_sources})
+  endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC cnpd_flags ${ROOM_DEPENDS} PRIVATE ${ROOM_PRIVATE})
 endfunction()
@@ -14,6 +28,11 @@ endfunction()
 # TEST_CASE becomes a test of ctest's.
 function(cnpd_tests name folder)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp)
+  if(CNPD_EMULATED OR CNPD_REAL_CUDA)
+    file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cu)
+    cnpd_cuda_sources(${cuda_sources})
+    list(APPEND sources ${cuda_sources})
+  endif()
   if(NOT sources)
     return()
   endif()

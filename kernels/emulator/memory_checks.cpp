@@ -1,0 +1,195 @@
+// What kernels do to memory, checked access by access. The .cu files of an emulated build are
+// compiled with -fsanitize=thread but linked with the functions below instead of ThreadSanitizer's:
+// the compiler calls one of them before every load and store. They know which bytes the block
+// shares, who touched them last and which barriers have been passed since, and report
+//
+//   - reads of shared memory that nothing has written since the block began,
+//   - two threads at the same shared bytes, one of them writing, without a barrier in between,
+//   - accesses that are not aligned to their size.
+#include <cstdlib>
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include <fmt/format.h>
+
+#include "kernels/emulator/state.h"
+#include "kernels/emulator/trace.h"
+
+// The linker's: the program's static variables lie between them.
+extern "C" {
+extern char __data_start, _end;
+}
+
+namespace cnpd::kernels::emulator {
+namespace {
+
+// Two bytes of shared memory: who wrote and who read them last, and when. Zeroed pages are a valid
+// start: no block has serial 0.
+struct Cell {
+    std::uint32_t serial;  // the block that wrote the rest of this
+    std::uint16_t writer, reader;
+    std::uint32_t write_block_epoch, write_warp_epoch, read_block_epoch, read_warp_epoch;
+};
+constexpr std::size_t kCellBytes = 2;
+constexpr std::uint16_t kNobody = 0xFFFF, kSeveral = 0xFFFE, kAtomics = 0xFFFD;
+constexpr std::size_t kMaxDynamic = 256 << 10;
+
+enum class Access { read, write, atomic };
+
+class Cells {
+  public:
+    explicit Cells(std::size_t bytes) : count_(bytes / kCellBytes + 1) {
+        void* pages = ::mmap(nullptr, count_ * sizeof(Cell), PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (pages == MAP_FAILED) std::abort();
+        cells_ = static_cast<Cell*>(pages);
+    }
+    Cell* of(std::size_t offset) { return cells_ + offset / kCellBytes; }
+
+  private:
+    std::size_t count_;
+    Cell* cells_;
+};
+
+struct Region {
+    const char* begin = nullptr;
+    std::size_t bytes = 0;
+    Cells cells;
+};
+
+bool is_builtin_variable(const void* address) {
+    const auto inside = [&](const auto& variable) {
+        return static_cast<std::size_t>(static_cast<const char*>(address) -
+                                        reinterpret_cast<const char*>(&variable)) < sizeof variable;
+    };
+    return inside(threadIdx) || inside(blockIdx) || inside(blockDim) || inside(gridDim);
+}
+
+std::string place(const void* code) {
+    Dl_info info{};
+    if (!::dladdr(code, &info) || !info.dli_fbase) return "";
+    return fmt::format(" [code at +{:#x}]",
+                       static_cast<const char*>(code) - static_cast<const char*>(info.dli_fbase));
+}
+
+void report_at(const void* code, const std::string& what) {
+    report((what + place(code)).c_str());
+}
+
+// Whether what `other` did at these epochs happened before what the running thread does now.
+bool before(const BlockState& state, std::uint16_t other, std::uint32_t block_epoch,
+            std::uint32_t warp_epoch) {
+    if (other == kNobody || other == state.rank || block_epoch != state.block_epoch) return true;
+    const unsigned warp = state.rank / kWarp;
+    return other < kAtomics && other / kWarp == warp && warp_epoch != state.warp_epoch[warp];
+}
+
+std::string by(std::uint16_t other) {
+    return other == kSeveral  ? "other threads"
+           : other == kAtomics ? "an atomic"
+                               : "thread " + thread_name(other);
+}
+
+void check_cell(Cell& cell, const BlockState& state, Access access, const void* code) {
+    if (cell.serial != state.serial)
+        cell = {state.serial, kNobody, kNobody, 0, 0, 0, 0};
+    const std::uint32_t warp_epoch = state.warp_epoch[state.rank / kWarp];
+
+    if (access != Access::write && cell.writer == kNobody) {
+        report_at(code, "reads shared memory that no thread has written");
+        cell.writer = static_cast<std::uint16_t>(state.rank);  // once is enough
+        cell.write_block_epoch = state.block_epoch;
+        cell.write_warp_epoch = warp_epoch;
+    }
+    const bool among_atomics = access == Access::atomic && cell.writer == kAtomics;
+    if (!among_atomics &&
+        !before(state, cell.writer, cell.write_block_epoch, cell.write_warp_epoch))
+        report_at(code, fmt::format("{} shared memory that {} writes, with no barrier in between",
+                                    access == Access::read ? "reads" : "writes", by(cell.writer)));
+    if (access != Access::read &&
+        !before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch))
+        report_at(code, fmt::format("writes shared memory that {} reads, with no barrier in between",
+                                    by(cell.reader)));
+
+    if (access == Access::read) {
+        // Of readers that no barrier parts it is enough to know that there are several.
+        const bool alone =
+            before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch);
+        cell.reader = alone ? static_cast<std::uint16_t>(state.rank) : kSeveral;
+        cell.read_block_epoch = state.block_epoch;
+        cell.read_warp_epoch = warp_epoch;
+    } else {
+        cell.writer = access == Access::atomic ? kAtomics : static_cast<std::uint16_t>(state.rank);
+        cell.write_block_epoch = state.block_epoch;
+        cell.write_warp_epoch = warp_epoch;
+    }
+}
+
+void check(const void* address, std::size_t bytes, Access access, const void* code) {
+    const BlockState& state = block_state();
+    if (!state.launch) return;  // the host's part of a .cu file
+    const char* const first = static_cast<const char*>(address);
+    if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
+        report_at(code, fmt::format("an access of {} bytes is not aligned to them", bytes));
+
+    static Region statics{&__data_start, static_cast<std::size_t>(&_end - &__data_start),
+                          Cells(static_cast<std::size_t>(&_end - &__data_start))};
+    thread_local Cells dynamic_cells(kMaxDynamic);
+    Cell* cell = nullptr;
+    if (const auto offset = static_cast<std::size_t>(first - statics.begin); offset < statics.bytes)
+        cell = statics.cells.of(offset);
+    else if (const auto inside =
+                 static_cast<std::size_t>(first - reinterpret_cast<char*>(state.dynamic_shared));
+             inside < state.launch->dynamic_shared)
+        cell = dynamic_cells.of(inside);
+    if (Trace* trace = Trace::current(); trace && !is_builtin_variable(address))
+        trace->access({.address = address,
+                       .bytes = bytes,
+                       .write = access != Access::read,
+                       .shared = cell != nullptr,
+                       .code = code});
+    if (!cell) return;
+    if (bytes < kCellBytes) return report_at(code, "shared memory of single bytes is not supported");
+    for (std::size_t i = 0; i < bytes; i += kCellBytes)
+        check_cell(*cell++, state, access, code);
+}
+
+}  // namespace
+
+void check_atomic(const void* address, std::size_t bytes, const void* code) {
+    check(address, bytes, Access::atomic, code);
+}
+
+void check_vector(const void* address, std::size_t bytes, bool write, const void* code) {
+    check(address, bytes, write ? Access::write : Access::read, code);
+}
+
+}  // namespace cnpd::kernels::emulator
+
+#define CNPD_ACCESS(name, bytes, access)                                                       \
+    extern "C" void __tsan_##name(void* address) {                                             \
+        cnpd::kernels::emulator::check(address, bytes, cnpd::kernels::emulator::Access::access, \
+                                       __builtin_return_address(0));                           \
+    }
+#define CNPD_ACCESSES(bytes)                             \
+    CNPD_ACCESS(read##bytes, bytes, read)                \
+    CNPD_ACCESS(write##bytes, bytes, write)              \
+    CNPD_ACCESS(unaligned_read##bytes, bytes, read)      \
+    CNPD_ACCESS(unaligned_write##bytes, bytes, write)
+
+CNPD_ACCESSES(1)
+CNPD_ACCESSES(2)
+CNPD_ACCESSES(4)
+CNPD_ACCESSES(8)
+CNPD_ACCESSES(16)
+
+extern "C" {
+void __tsan_init() {}
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
+void __tsan_vptr_read(void*) {}
+void __tsan_vptr_update(void*, void*) {}
+// Structures that are copied whole. Shared memory is reached element by element.
+void __tsan_read_range(void*, unsigned long) {}
+void __tsan_write_range(void*, unsigned long) {}
+}

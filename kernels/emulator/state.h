@@ -1,0 +1,30 @@
+// What the parts of the emulator know about the block that runs on this host thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/emulator/block.h"
+
+namespace cnpd::kernels::emulator {
+
+struct BlockState {
+    const Launch* launch = nullptr;  // null: no kernel runs
+    unsigned rank = 0;               // of the running thread in its block
+    // Barriers passed so far order what threads do to shared memory.
+    std::uint32_t block_epoch = 0;
+    std::vector<std::uint32_t> warp_epoch;
+    std::uint32_t serial = 0;  // of this block among all that ever ran
+    std::byte* dynamic_shared = nullptr;
+    std::string fault;  // the first one, empty: none
+};
+
+// Of this host thread.
+BlockState& block_state();
+
+// "(x, y, z)" of the thread of this rank.
+std::string thread_name(unsigned rank);
+
+}  // namespace cnpd::kernels::emulator

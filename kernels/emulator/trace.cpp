@@ -1,0 +1,81 @@
+#include "kernels/emulator/trace.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "kernels/emulator/state.h"
+
+namespace cnpd::kernels::emulator {
+namespace {
+
+constexpr std::uintptr_t kSector = 32, kBankBytes = 4, kBanks = 32;
+
+thread_local Trace* current_trace = nullptr;
+
+// How many times the fullest bank is asked for different words.
+std::int64_t wavefronts(const std::set<std::uintptr_t>& words) {
+    std::array<std::int64_t, kBanks> in_bank{};
+    for (const std::uintptr_t word : words) ++in_bank[word % kBanks];
+    return *std::max_element(in_bank.begin(), in_bank.end());
+}
+
+}  // namespace
+
+Trace::Trace() {
+    CNPD_CHECK(!current_trace, "there is a trace already");
+    current_trace = this;
+}
+
+Trace::~Trace() {
+    current_trace = nullptr;
+}
+
+Trace* Trace::current() {
+    return current_trace;
+}
+
+void Trace::access(const Access& access) {
+    const unsigned rank = block_state().rank;
+    const std::uint32_t time = times_[{rank, access.code}]++;
+    Together& together = steps_[{rank / kWarp, access.code, time}];
+    together.bytes = access.bytes;
+    together.write = access.write;
+    together.shared = access.shared;
+    together.addresses.emplace_back(rank % kWarp,
+                                    reinterpret_cast<std::uintptr_t>(access.address));
+}
+
+void Trace::block_end(const char* kernel) {
+    MemoryCounts& counts = counts_[kernel];
+    for (const auto& [step, together] : steps_) {
+        const auto bytes = static_cast<std::int64_t>(together.bytes * together.addresses.size());
+        if (!together.shared) {
+            std::set<std::uintptr_t> sectors;
+            for (const auto& [lane, address] : together.addresses)
+                for (auto sector = address / kSector;
+                     sector <= (address + together.bytes - 1) / kSector; ++sector)
+                    sectors.insert(sector);
+            const auto moved = static_cast<std::int64_t>(sectors.size());
+            (together.write ? counts.store_requests : counts.load_requests) += 1;
+            (together.write ? counts.store_sectors : counts.load_sectors) += moved;
+            (together.write ? counts.store_bytes : counts.load_bytes) += bytes;
+            continue;
+        }
+        // Wide accesses are served for so many lanes at a time that 128 bytes are moved.
+        const auto lanes_at_once =
+            static_cast<unsigned>(kWarp / std::max<std::size_t>(1, together.bytes / kBankBytes));
+        std::map<unsigned, std::set<std::uintptr_t>> parts;
+        for (const auto& [lane, address] : together.addresses)
+            for (auto word = address / kBankBytes;
+                 word <= (address + together.bytes - 1) / kBankBytes; ++word)
+                parts[lane / lanes_at_once].insert(word);
+        ++counts.shared_requests;
+        counts.shared_least_wavefronts += static_cast<std::int64_t>(parts.size());
+        for (const auto& [part, words] : parts) counts.shared_wavefronts += wavefronts(words);
+    }
+    steps_.clear();
+    times_.clear();
+}
+
+}  // namespace cnpd::kernels::emulator

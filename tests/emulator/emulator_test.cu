@@ -1,0 +1,311 @@
+// The emulator itself: that correct kernels give the right results in any order of threads, and
+// that each kind of mistake is found and named.
+#include <numeric>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "kernels/common/vector_access.h"
+#include "kernels/common/warp_reduce.h"
+#include "kernels/emulator/trace.h"
+
+using namespace cnpd::kernels;
+
+namespace {
+
+std::vector<float> counting(int count) {
+    std::vector<float> values(static_cast<std::size_t>(count));
+    std::iota(values.begin(), values.end(), 1.0f);
+    return values;
+}
+
+// The message of the fault that the work ends with; empty when there is none.
+template <typename Work>
+std::string fault_of(Work work) {
+    try {
+        work();
+    } catch (const emulator::KernelFault& fault) {
+        return fault.what();
+    }
+    return {};
+}
+
+bool contains(const std::string& text, const char* part) {
+    INFO(text);
+    return text.find(part) != std::string::npos;
+}
+
+__global__ void add_one(const float* x, float* y, int count) {
+    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i < count) y[i] = x[i] + 1;
+}
+
+template <int Threads, bool Barrier>
+__global__ void reverse(const float* x, float* y) {
+    __shared__ float tile[Threads];
+    tile[threadIdx.x] = x[blockIdx.x * Threads + threadIdx.x];
+    if constexpr (Barrier) __syncthreads();
+    y[blockIdx.x * Threads + threadIdx.x] = tile[Threads - 1 - threadIdx.x];
+}
+
+template <int Threads>
+__global__ void sum_twice(const float* x, float* sums) {
+    const float once = block_sum<Threads>(x[threadIdx.x]);
+    const float twice = block_sum<Threads>(once);
+    if (threadIdx.x == 0) sums[0] = twice;
+}
+
+__global__ void read_unwritten(float* y) {
+    __shared__ float tile[32];
+    if (threadIdx.x != 7) tile[threadIdx.x] = 1;
+    __syncthreads();
+    y[threadIdx.x] = tile[threadIdx.x];
+}
+
+__global__ void barrier_for_some(float* y) {
+    if (threadIdx.x < 40) __syncthreads();
+    y[threadIdx.x] = 1;
+}
+
+__global__ void warp_sum_for_some(float* y) {
+    if (threadIdx.x != 3) y[threadIdx.x] = warp_sum(1.0f);
+}
+
+__global__ void shuffle_from_outside(float* y) {
+    if (threadIdx.x < 16) y[threadIdx.x] = __shfl_sync(0xFFFFu, 1.0f, 20);
+}
+
+__global__ void misaligned_vector(const float* x, float* y) {
+    store4(y + 4 * threadIdx.x, load4(x + 4 * threadIdx.x + 1));
+}
+
+__global__ void copy_vectors(const float* x, float* y) {
+    store4(y + 4 * threadIdx.x, load4(x + 4 * threadIdx.x));
+}
+
+// Neighbours in a warp exchange through shared memory; the warp's own barrier is enough.
+template <bool Barrier>
+__global__ void swap_in_warp(const float* x, float* y) {
+    CNPD_DYNAMIC_SHARED(float, tile);
+    tile[threadIdx.x] = x[threadIdx.x];
+    if constexpr (Barrier) __syncwarp();
+    y[threadIdx.x] = tile[threadIdx.x ^ 1];
+}
+
+template <int Padding>
+__global__ void transpose(const float* x, float* y) {
+    __shared__ float tile[32][32 + Padding];
+    tile[threadIdx.y][threadIdx.x] = x[threadIdx.y * 32 + threadIdx.x];
+    __syncthreads();
+    y[threadIdx.y * 32 + threadIdx.x] = tile[threadIdx.x][threadIdx.y];
+}
+
+__global__ void histogram(const int* x, int* counts, int count) {
+    __shared__ int of_block[4];
+    if (threadIdx.x < 4) of_block[threadIdx.x] = 0;
+    __syncthreads();
+    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i < count) atomicAdd(&of_block[x[i]], 1);
+    __syncthreads();
+    if (threadIdx.x < 4) atomicAdd(&counts[threadIdx.x], of_block[threadIdx.x]);
+}
+
+__global__ void votes(unsigned* y) {
+    y[threadIdx.x] = __ballot_sync(kAllLanes, threadIdx.x % 3 == 0);
+}
+
+__global__ void shifts(const int* x, int* down, int* up) {
+    down[threadIdx.x] = __shfl_down_sync(kAllLanes, x[threadIdx.x], 1, 8);
+    up[threadIdx.x] = __shfl_up_sync(kAllLanes, x[threadIdx.x], 1, 8);
+}
+
+// d [16,16] = a [16,16] b [16,16]
+__global__ void tensor_core_product(const __nv_bfloat16* a, const __nv_bfloat16* b, float* d) {
+    using namespace nvcuda::wmma;
+    fragment<matrix_a, 16, 16, 16, __nv_bfloat16, row_major> left;
+    fragment<matrix_b, 16, 16, 16, __nv_bfloat16, col_major> right;
+    fragment<accumulator, 16, 16, 16, float> sum;
+    fill_fragment(sum, 0.0f);
+    load_matrix_sync(left, a, 16);
+    load_matrix_sync(right, b, 16);
+    mma_sync(sum, left, right, sum);
+    store_matrix_sync(d, sum, 16, mem_row_major);
+}
+
+}  // namespace
+
+TEST_CASE("a grid covers its elements, whatever the order of threads") {
+    const auto x = counting(1000);
+    for (const std::uint64_t seed : {0, 1, 2}) {
+        emulator::set_seed(seed);
+        std::vector<float> y(x.size());
+        launch({.name = "add_one", .grid = ceil_div(1000, 96), .block = 96}, add_one, x.data(),
+               y.data(), 1000);
+        for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i] + 1);
+    }
+}
+
+TEST_CASE("shared memory and barriers") {
+    const auto x = counting(512);
+    std::vector<float> y(x.size());
+    launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, true>, x.data(), y.data());
+    for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i / 256 * 256 + 255 - i % 256]);
+}
+
+TEST_CASE("a missing barrier is found and named") {
+    const auto x = counting(512);
+    std::vector<float> y(x.size());
+    const std::string fault = fault_of([&] {
+        launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, false>, x.data(),
+               y.data());
+    });
+    CHECK(contains(fault, "kernel reverse, block (0, 0, 0), thread ("));
+    CHECK(contains(fault, "shared memory"));
+}
+
+TEST_CASE("sums over a block") {
+    const auto x = counting(128);
+    float sum = 0;
+    launch({.name = "sum_twice", .grid = 1, .block = 128}, sum_twice<128>, x.data(), &sum);
+    CHECK(sum == 128.0f * 128 * 129 / 2);
+}
+
+TEST_CASE("a barrier that only some threads reach") {
+    std::vector<float> y(64);
+    const std::string fault = fault_of([&] {
+        launch({.name = "some", .grid = 1, .block = 64}, barrier_for_some, y.data());
+    });
+    CHECK(contains(fault, "waits at a barrier that 40 of the block's 64 threads have reached"));
+}
+
+TEST_CASE("a warp collective that a lane does not reach") {
+    std::vector<float> y(32);
+    const std::string fault = fault_of([&] {
+        launch({.name = "some", .grid = 1, .block = 32}, warp_sum_for_some, y.data());
+    });
+    CHECK(contains(fault, "not all lanes of its mask have reached"));
+}
+
+TEST_CASE("a shuffle from a lane outside of its mask") {
+    std::vector<float> y(32);
+    const std::string fault = fault_of([&] {
+        launch({.name = "outside", .grid = 1, .block = 32}, shuffle_from_outside, y.data());
+    });
+    CHECK(contains(fault, "lane outside of its mask"));
+}
+
+TEST_CASE("reads of shared memory that was never written") {
+    std::vector<float> y(32);
+    for (int time = 0; time < 2; ++time) {  // what the first launch left does not count
+        const std::string fault = fault_of([&] {
+            launch({.name = "unwritten", .grid = 1, .block = 32}, read_unwritten, y.data());
+        });
+        CHECK(contains(fault, "kernel unwritten, block (0, 0, 0), thread (7, 0, 0): reads shared "
+                              "memory that no thread has written"));
+    }
+}
+
+TEST_CASE("vector accesses have to be aligned") {
+    alignas(16) float x[132], y[128];
+    std::iota(std::begin(x), std::end(x), 0.0f);
+    launch({.name = "copy", .grid = 1, .block = 32}, copy_vectors, x, y);
+    for (int i = 0; i < 128; ++i) CHECK(y[i] == x[i]);
+    const std::string fault = fault_of(
+        [&] { launch({.name = "copy", .grid = 1, .block = 32}, misaligned_vector, x, y); });
+    CHECK(contains(fault, "not aligned"));
+}
+
+TEST_CASE("a warp's barrier orders its lanes, in dynamic shared memory too") {
+    const auto x = counting(64);
+    std::vector<float> y(x.size());
+    const LaunchShape shape = {
+        .name = "swap", .grid = 1, .block = 64, .dynamic_shared = 64 * sizeof(float)};
+    launch(shape, swap_in_warp<true>, x.data(), y.data());
+    for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i ^ 1]);
+    CHECK(contains(fault_of([&] { launch(shape, swap_in_warp<false>, x.data(), y.data()); }),
+                   "shared memory"));
+}
+
+TEST_CASE("atomics") {
+    std::vector<int> x(1000), counts(4);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<int>(i % 4);
+    launch({.name = "histogram", .grid = 4, .block = 256}, histogram, x.data(), counts.data(),
+           1000);
+    CHECK(counts == std::vector<int>{250, 250, 250, 250});
+}
+
+TEST_CASE("votes and shifts within a warp") {
+    std::vector<unsigned> ballots(32);
+    launch({.name = "votes", .grid = 1, .block = 32}, votes, ballots.data());
+    unsigned expected = 0;
+    for (int i = 0; i < 32; i += 3) expected |= 1u << i;
+    for (const unsigned ballot : ballots) CHECK(ballot == expected);
+
+    std::vector<int> x(32), down(32), up(32);
+    std::iota(x.begin(), x.end(), 0);
+    launch({.name = "shifts", .grid = 1, .block = 32}, shifts, x.data(), down.data(), up.data());
+    for (int i = 0; i < 32; ++i) {
+        CHECK(down[static_cast<std::size_t>(i)] == (i % 8 == 7 ? i : i + 1));
+        CHECK(up[static_cast<std::size_t>(i)] == (i % 8 == 0 ? i : i - 1));
+    }
+}
+
+TEST_CASE("tensor cores multiply bfloat16 and add in float32") {
+    __nv_bfloat16 a[256], b[256];
+    float d[256];
+    for (int i = 0; i < 256; ++i) {
+        a[i] = __float2bfloat16(static_cast<float>(i % 7 - 3));
+        b[i] = __float2bfloat16(static_cast<float>(i % 5 - 2) / 4);
+    }
+    launch({.name = "product", .grid = 1, .block = 32}, tensor_core_product, a, b, d);
+    for (int row = 0; row < 16; ++row)
+        for (int column = 0; column < 16; ++column) {
+            float sum = 0;
+            for (int k = 0; k < 16; ++k)
+                sum += __bfloat162float(a[row * 16 + k]) * __bfloat162float(b[column * 16 + k]);
+            CHECK(d[row * 16 + column] == sum);
+        }
+}
+
+TEST_CASE("bfloat16 rounds to the nearest, ties to even") {
+    const auto rounded = [](float value) { return __bfloat162float(__float2bfloat16(value)); };
+    CHECK(rounded(1.0f) == 1.0f);
+    CHECK(rounded(0x1.01p0f) == 1.0f);
+    CHECK(rounded(0x1.03p0f) == 0x1.04p0f);
+    CHECK(rounded(-0x1.0101p0f) == -0x1.02p0f);
+    CHECK(std::isinf(rounded(3.4e38f)));
+    CHECK(std::isnan(rounded(NAN)));
+}
+
+TEST_CASE("a trace counts sectors and bank conflicts") {
+    const auto x = counting(1024);
+    alignas(32) float y[1024];
+    const emulator::Trace trace;
+    launch({.name = "conflicts", .grid = 1, .block = {32, 32}}, transpose<0>, x.data(), y);
+    launch({.name = "padded", .grid = 1, .block = {32, 32}}, transpose<1>, x.data(), y);
+    const auto& plain = trace.counts().at("conflicts");
+    const auto& padded = trace.counts().at("padded");
+    CHECK(plain.load_requests == 32);
+    CHECK(plain.load_bytes == 4096);
+    CHECK(plain.store_sectors == 128);  // 32 lanes of 4 bytes: 4 sectors a request
+    CHECK(plain.shared_requests == 64);
+    CHECK(plain.bank_conflicts() == 32 * 31);  // a column lies in one bank
+    CHECK(padded.bank_conflicts() == 0);
+}
+
+TEST_CASE("a graph replays what was captured") {
+    auto x = counting(100);
+    std::vector<float> y(100);
+    const auto graph = gpu::Graph::capture([&] {
+        launch({.name = "add_one", .grid = 1, .block = 128}, add_one, x.data(), y.data(), 100);
+        gpu::copy_on_device(x.data(), y.data(), 100 * sizeof(float));
+    });
+    CHECK(graph.nodes() == 2);
+    CHECK(y[0] == 0);
+    graph.launch();
+    graph.launch();
+    CHECK(x[0] == 3);
+    CHECK_THROWS_AS(gpu::Graph::capture([&] { gpu::copy_to_host(y.data(), x.data(), 4); }),
+                    gpu::CudaError);
+    CHECK(!gpu::is_capturing());
+}
