@@ -27,8 +27,11 @@ find_package(dnnl REQUIRED)
 # Everything of ours is compiled with these.
 add_library(cnpd_flags INTERFACE)
 target_include_directories(cnpd_flags INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(cnpd_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-unknown-pragmas
-                                            -Werror)
+target_compile_options(
+  cnpd_flags
+  INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-unknown-pragmas -Werror>
+            "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas,-Werror;--expt-relaxed-constexpr>"
+)
 target_link_libraries(cnpd_flags INTERFACE fmt::fmt OpenMP::OpenMP_CXX Threads::Threads)
 if(CNPD_SANITIZE)
   target_compile_options(cnpd_flags INTERFACE -fsanitize=${CNPD_SANITIZE}

@@ -1,6 +1,13 @@
 // How one kernel contract serves every backend.
 #pragma once
 
+// Before functions that kernels call as well as the host.
+#ifdef __CUDACC__
+#define CNPD_HOST_DEVICE __host__ __device__
+#else
+#define CNPD_HOST_DEVICE
+#endif
+
 // Declares a kernel once for each backend: `reference::f` (plain loops, sums in double, the truth
 // for tests), `cpu::f` and `cuda::f` (a GPU's, or the emulated one's, whichever the build has). All
 // three promise what the comment above the declaration says. Pointers are device pointers of that

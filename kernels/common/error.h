@@ -49,6 +49,11 @@ class NumericError : public Error {
     using Error::Error;
 };
 
+// The CUDA runtime or one of NVIDIA's libraries failed.
+class CudaError : public Error {
+    using Error::Error;
+};
+
 // Ctrl-C, after the checkpoint has been written. Exit status 130.
 class Interrupted : public Error {
     using Error::Error;

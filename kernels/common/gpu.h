@@ -1,6 +1,6 @@
 // The CUDA runtime as far as it is used, without its headers: memory, streams, events and graphs of
-// the current GPU, or of the emulated one. Everything here is checked and throws CudaError; nothing
-// is copied or launched except on the calling thread's current stream.
+// the current GPU, or of the emulated one. Everything here is checked and throws CudaError (error.h);
+// nothing is copied or launched except on the calling thread's current stream.
 #pragma once
 
 #include <cstddef>
@@ -10,13 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/common/error.h"
-
 namespace cnpd::kernels::gpu {
-
-class CudaError : public Error {
-    using Error::Error;
-};
 
 // Throws CudaError with the meaning of a cudaError_t other than success.
 void check(int cuda_error, const char* what);

@@ -5,11 +5,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define CNPD_HOST_DEVICE __host__ __device__
-#else
-#define CNPD_HOST_DEVICE
-#endif
+#include "kernels/common/backend.h"
 
 namespace cnpd::kernels {
 

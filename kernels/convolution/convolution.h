@@ -14,8 +14,8 @@ struct ConvolutionShape {
     std::int64_t k = 0, r = 0, s = 0;         // filters
     std::int64_t stride = 1, pad = 0;         // the same in both directions
 
-    std::int64_t out_h() const { return (h + 2 * pad - r) / stride + 1; }
-    std::int64_t out_w() const { return (w + 2 * pad - s) / stride + 1; }
+    CNPD_HOST_DEVICE std::int64_t out_h() const { return (h + 2 * pad - r) / stride + 1; }
+    CNPD_HOST_DEVICE std::int64_t out_w() const { return (w + 2 * pad - s) / stride + 1; }
     bool operator==(const ConvolutionShape&) const = default;
 };
 

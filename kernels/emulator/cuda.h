@@ -156,6 +156,8 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
 
 // --- Arithmetic ---------------------------------------------------------------------------------------
 
+using std::isfinite;
+using std::isnan;
 using std::max;
 using std::min;
 

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/common/error.h"
+
 namespace cnpd::kernels::gpu {
 namespace {
 

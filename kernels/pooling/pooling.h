@@ -11,8 +11,8 @@ struct PoolingShape {  // pad is at most half the window, so that no window is a
     std::int64_t n = 0, h = 0, w = 0, c = 0;
     std::int64_t window_h = 0, window_w = 0, stride = 1, pad = 0;
 
-    std::int64_t out_h() const { return (h + 2 * pad - window_h) / stride + 1; }
-    std::int64_t out_w() const { return (w + 2 * pad - window_w) / stride + 1; }
+    CNPD_HOST_DEVICE std::int64_t out_h() const { return (h + 2 * pad - window_h) / stride + 1; }
+    CNPD_HOST_DEVICE std::int64_t out_w() const { return (w + 2 * pad - window_w) / stride + 1; }
 };
 
 // The mean of each window. Padded zeros count, as in PyTorch's default (count_include_pad). A

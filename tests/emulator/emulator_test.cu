@@ -306,6 +306,6 @@ TEST_CASE("a graph replays what was captured") {
     graph.launch();
     CHECK(x[0] == 3);
     CHECK_THROWS_AS(gpu::Graph::capture([&] { gpu::copy_to_host(y.data(), x.data(), 4); }),
-                    gpu::CudaError);
+                    cnpd::CudaError);
     CHECK(!gpu::is_capturing());
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "tests/support/compare.h"
+#include "tests/support/backends.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -36,17 +36,26 @@ TEST_CASE("average pooling equals the reference") {
     for (const PoolingShape& s : kShapes) {
         INFO(s.n, "x", s.h, "x", s.w, "x", s.c, " window ", s.window_h, "x", s.window_w);
         const auto x = random_values(inputs(s)), dy = random_values(outputs(s));
-        Guarded<float> y(outputs(s)), y_expected(outputs(s)), dx(inputs(s)), dx_expected(inputs(s));
-        cpu::average_pool_forward(s, x.data(), y.data());
+        Guarded<float> y_expected(outputs(s)), dx_expected(inputs(s));
         reference::average_pool_forward(s, x.data(), y_expected.data());
-        // As many roundings as the window has elements, of partial sums up to its size, then
-        // divided by it.
-        check_close(y, y_expected, 2e-7, 6e-8 * static_cast<double>(s.window_h * s.window_w), "y");
-        cpu::average_pool_backward(s, dy.data(), dx.data());
         reference::average_pool_backward(s, dy.data(), dx_expected.data());
-        check_close(dx, dx_expected, 2e-7, 5e-7, "dx");
-        CHECK(y.intact());
-        CHECK(dx.intact());
+        for (const auto& forward : CNPD_IMPLEMENTATIONS(average_pool_forward)) {
+            INFO(forward.backend);
+            Guarded<float> y(outputs(s));
+            forward(s, x, y);
+            // As many roundings as the window has elements, of partial sums up to its size, then
+            // divided by it.
+            check_close(y, y_expected, 2e-7, 6e-8 * static_cast<double>(s.window_h * s.window_w),
+                        "y");
+            CHECK(y.intact());
+        }
+        for (const auto& backward : CNPD_IMPLEMENTATIONS(average_pool_backward)) {
+            INFO(backward.backend);
+            Guarded<float> dx(inputs(s));
+            backward(s, dy, dx);
+            check_close(dx, dx_expected, 2e-7, 5e-7, "dx");
+            CHECK(dx.intact());
+        }
     }
 }
 
@@ -60,23 +69,30 @@ TEST_CASE("max pooling equals the reference, ties and NaN included") {
                 value = std::round(4 * value - 8);  // mostly negative: padding must not be 0
                 if (with_nan && value == -5) value = std::numeric_limits<float>::quiet_NaN();
             }
-            Guarded<float> y(outputs(s)), y_expected(outputs(s));
-            Guarded<std::int32_t> argmax(outputs(s)), argmax_expected(outputs(s));
-            cpu::max_pool_forward(s, x.data(), y.data(), argmax.data());
+            Guarded<float> y_expected(outputs(s)), dx_expected(inputs(s));
+            Guarded<std::int32_t> argmax_expected(outputs(s));
             reference::max_pool_forward(s, x.data(), y_expected.data(), argmax_expected.data());
-            for (std::int64_t i = 0; i < outputs(s); ++i) {
-                REQUIRE(argmax[i] == argmax_expected[i]);
-                REQUIRE(std::isnan(y[i]) == std::isnan(y_expected[i]));
-                if (!std::isnan(y[i])) REQUIRE(y[i] == y_expected[i]);
+            reference::max_pool_backward(s, dy.data(), argmax_expected.data(), dx_expected.data());
+            for (const auto& forward : CNPD_IMPLEMENTATIONS(max_pool_forward)) {
+                INFO(forward.backend);
+                Guarded<float> y(outputs(s));
+                Guarded<std::int32_t> argmax(outputs(s));
+                forward(s, x, y, argmax);
+                for (std::int64_t i = 0; i < outputs(s); ++i) {
+                    REQUIRE(argmax[i] == argmax_expected[i]);
+                    REQUIRE(std::isnan(y[i]) == std::isnan(y_expected[i]));
+                    if (!std::isnan(y[i])) REQUIRE(y[i] == y_expected[i]);
+                }
+                CHECK(y.intact());
+                CHECK(argmax.intact());
             }
-            CHECK(y.intact());
-            CHECK(argmax.intact());
-
-            Guarded<float> dx(inputs(s)), dx_expected(inputs(s));
-            cpu::max_pool_backward(s, dy.data(), argmax.data(), dx.data());
-            reference::max_pool_backward(s, dy.data(), argmax.data(), dx_expected.data());
-            check_close(dx, dx_expected, 2e-7, 2e-6, "dx");  // up to nine windows meet
-            CHECK(dx.intact());
+            for (const auto& backward : CNPD_IMPLEMENTATIONS(max_pool_backward)) {
+                INFO(backward.backend);
+                Guarded<float> dx(inputs(s));
+                backward(s, dy, argmax_expected, dx);
+                check_close(dx, dx_expected, 2e-7, 2e-6, "dx");  // up to nine windows meet
+                CHECK(dx.intact());
+            }
         }
 }
 

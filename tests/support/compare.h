@@ -27,6 +27,8 @@ class Guarded {
     std::int64_t size() const { return count_; }
     T& operator[](std::int64_t i) { return data()[i]; }
     const T& operator[](std::int64_t i) const { return data()[i]; }
+    // With the guards.
+    const std::vector<T>& storage() const { return storage_; }
     // False once something has been written outside.
     bool intact() const {
         std::vector<T> guard(kGuard);

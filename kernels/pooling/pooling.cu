@@ -1,0 +1,126 @@
+#include "kernels/pooling/pooling.h"
+
+#include "kernels/common/cuda.h"
+#include "kernels/common/grid.h"
+
+namespace cnpd::kernels::cuda {
+namespace {
+
+// All kernels below: neighbouring threads have neighbouring channels, so a warp's loads and stores
+// are contiguous; each thread owns elements of the output, and nobody else writes them.
+
+// The rows of windows that cover row h: [first, last].
+struct Range {
+    std::int64_t first, last;
+};
+__device__ Range windows_over(std::int64_t h, std::int64_t window, std::int64_t stride,
+                              std::int64_t pad, std::int64_t count) {
+    const std::int64_t at = h + pad;
+    const std::int64_t first = at < window ? 0 : (at - window) / stride + 1;
+    const std::int64_t last = at / stride;
+    return {first, last < count ? last : count - 1};
+}
+
+struct Position {
+    std::int64_t n, h, w, c;
+};
+__device__ Position position_of(std::int64_t element, std::int64_t h, std::int64_t w,
+                                std::int64_t c) {
+    return {element / c / w / h, element / c / w % h, element / c % w, element % c};
+}
+
+__global__ void average_forward(PoolingShape s, const float* x, float* y, std::int64_t count) {
+    const float area = static_cast<float>(s.window_h * s.window_w);
+    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
+        const Position at = position_of(i, s.out_h(), s.out_w(), s.c);
+        float sum = 0;
+        for (std::int64_t r = 0; r < s.window_h; ++r)
+            for (std::int64_t q = 0; q < s.window_w; ++q) {
+                const std::int64_t h = at.h * s.stride - s.pad + r;
+                const std::int64_t w = at.w * s.stride - s.pad + q;
+                if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
+                sum += x[((at.n * s.h + h) * s.w + w) * s.c + at.c];
+            }
+        y[i] = sum / area;
+    }
+}
+
+// Gathers: which windows cover this element? No atomics, so results repeat.
+__global__ void average_backward(PoolingShape s, const float* dy, float* dx, std::int64_t count) {
+    const float area = static_cast<float>(s.window_h * s.window_w);
+    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
+        const Position at = position_of(i, s.h, s.w, s.c);
+        const Range rows = windows_over(at.h, s.window_h, s.stride, s.pad, s.out_h());
+        const Range columns = windows_over(at.w, s.window_w, s.stride, s.pad, s.out_w());
+        float sum = 0;
+        for (std::int64_t oh = rows.first; oh <= rows.last; ++oh)
+            for (std::int64_t ow = columns.first; ow <= columns.last; ++ow)
+                sum += dy[((at.n * s.out_h() + oh) * s.out_w() + ow) * s.c + at.c];
+        dx[i] = sum / area;
+    }
+}
+
+__global__ void max_forward(PoolingShape s, const float* x, float* y, std::int32_t* argmax,
+                            std::int64_t count) {
+    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
+        const Position at = position_of(i, s.out_h(), s.out_w(), s.c);
+        float best = 0;
+        std::int64_t where = -1;
+        for (std::int64_t r = 0; r < s.window_h; ++r)
+            for (std::int64_t q = 0; q < s.window_w; ++q) {
+                const std::int64_t h = at.h * s.stride - s.pad + r;
+                const std::int64_t w = at.w * s.stride - s.pad + q;
+                if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
+                const float value = x[((at.n * s.h + h) * s.w + w) * s.c + at.c];
+                if (where >= 0 && !(value > best) && !isnan(value)) continue;
+                best = value;
+                where = h * s.w + w;
+            }
+        y[i] = best;
+        argmax[i] = static_cast<std::int32_t>(where);
+    }
+}
+
+__global__ void max_backward(PoolingShape s, const float* dy, const std::int32_t* argmax,
+                             float* dx, std::int64_t count) {
+    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
+        const Position at = position_of(i, s.h, s.w, s.c);
+        const Range rows = windows_over(at.h, s.window_h, s.stride, s.pad, s.out_h());
+        const Range columns = windows_over(at.w, s.window_w, s.stride, s.pad, s.out_w());
+        float sum = 0;
+        for (std::int64_t oh = rows.first; oh <= rows.last; ++oh)
+            for (std::int64_t ow = columns.first; ow <= columns.last; ++ow) {
+                const std::int64_t o = ((at.n * s.out_h() + oh) * s.out_w() + ow) * s.c + at.c;
+                if (argmax[o] == at.h * s.w + at.w) sum += dy[o];
+            }
+        dx[i] = sum;
+    }
+}
+
+std::int64_t inputs(const PoolingShape& s) {
+    return s.n * s.h * s.w * s.c;
+}
+std::int64_t outputs(const PoolingShape& s) {
+    return s.n * s.out_h() * s.out_w() * s.c;
+}
+
+}  // namespace
+
+void average_pool_forward(const PoolingShape& shape, const float* x, float* y) {
+    launch_elements("average_pool_forward", outputs(shape), average_forward, shape, x, y);
+}
+
+void average_pool_backward(const PoolingShape& shape, const float* dy, float* dx) {
+    launch_elements("average_pool_backward", inputs(shape), average_backward, shape, dy, dx);
+}
+
+void max_pool_forward(const PoolingShape& shape, const float* x, float* y, std::int32_t* argmax) {
+    launch_elements("max_pool_forward", outputs(shape), max_forward, shape, x, y, argmax);
+}
+
+void max_pool_backward(const PoolingShape& shape, const float* dy, const std::int32_t* argmax,
+                       float* dx) {
+    launch_elements("max_pool_backward", inputs(shape), max_backward, shape, dy, argmax, dx);
+}
+
+}  // namespace cnpd::kernels::cuda
