@@ -79,7 +79,7 @@ void launch(const LaunchShape& shape, void (*kernel)(Parameters...), Arguments..
                shape.name);
 }
 
-#define CNPD_DYNAMIC_SHARED(T, name)                                    \
+#define CNPD_DYNAMIC_SHARED(T, name)                                      \
     extern __shared__ __align__(128) unsigned char cnpd_dynamic_shared[]; \
     T* const name = reinterpret_cast<T*>(cnpd_dynamic_shared)
 

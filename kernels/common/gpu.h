@@ -1,6 +1,6 @@
 // The CUDA runtime as far as it is used, without its headers: memory, streams, events and graphs of
-// the current GPU, or of the emulated one. Everything here is checked and throws CudaError (error.h);
-// nothing is copied or launched except on the calling thread's current stream.
+// the current GPU, or of the emulated one. Everything here is checked and throws CudaError
+// (error.h); nothing is copied or launched except on the calling thread's current stream.
 #pragma once
 
 #include <cstddef>
@@ -78,8 +78,8 @@ class Event {
     ~Event();
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
-    void record();                                // on the current stream
-    void synchronize() const;                     // until the stream has come by
+    void record();                                     // on the current stream
+    void synchronize() const;                          // until the stream has come by
     double seconds_since(const Event& earlier) const;  // both have been recorded and passed
 
   private:

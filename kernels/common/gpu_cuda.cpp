@@ -153,9 +153,9 @@ void Event::synchronize() const {
 }
 double Event::seconds_since(const Event& earlier) const {
     float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, earlier.implementation_->event,
-                               implementation_->event),
-          "time between events");
+    check(
+        cudaEventElapsedTime(&milliseconds, earlier.implementation_->event, implementation_->event),
+        "time between events");
     return milliseconds * 1e-3;
 }
 

@@ -6,9 +6,9 @@
 #include <new>
 #include <utility>
 
+#include <fmt/format.h>
 #include <boost/context/fiber.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
-#include <fmt/format.h>
 
 #include "kernels/emulator/state.h"
 #include "kernels/emulator/trace.h"
@@ -36,7 +36,9 @@ class StackSwitch {
     StackSwitch(const void* bottom, std::size_t bytes) {
         __sanitizer_start_switch_fiber(&fake_, bottom, bytes);
     }
-    ~StackSwitch() { __sanitizer_finish_switch_fiber(fake_, nullptr, nullptr); }
+    ~StackSwitch() {
+        __sanitizer_finish_switch_fiber(fake_, nullptr, nullptr);
+    }
     static void arrive(const void** from, std::size_t* bytes) {
         __sanitizer_finish_switch_fiber(nullptr, from, bytes);
     }
@@ -63,8 +65,9 @@ class Worker {
         const context::stack_context stack = allocator.allocate();
         bytes_ = stack.size;
         bottom_ = static_cast<std::byte*>(stack.sp) - bytes_;
-        fiber_ = context::fiber(std::allocator_arg,
-                                context::preallocated(stack.sp, stack.size, stack), allocator, body);
+        fiber_ =
+            context::fiber(std::allocator_arg, context::preallocated(stack.sp, stack.size, stack),
+                           allocator, body);
     }
     ~Worker() {
         const StackSwitch there(bottom_, bytes_);
@@ -114,7 +117,9 @@ class Runner {
 
     void block_barrier();
     void collective(unsigned mask, Combine combine, void* mine);
-    void set_seed(std::uint64_t seed) { random_ = seed * 0x9E3779B97F4A7C15u + 0x632BE59BD9B4E019u; }
+    void set_seed(std::uint64_t seed) {
+        random_ = seed * 0x9E3779B97F4A7C15u + 0x632BE59BD9B4E019u;
+    }
 
     BlockState state;
 

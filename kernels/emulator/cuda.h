@@ -68,13 +68,15 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
     return {x, y, z, w};
 }
 
-// --- Built-in variables: set before a thread runs on ------------------------------------------------
+// --- Built-in variables: set before a thread runs on
+// ------------------------------------------------
 
 extern constinit thread_local uint3 threadIdx, blockIdx;
 extern constinit thread_local dim3 blockDim, gridDim;
 constexpr int warpSize = 32;
 
-// --- Synchronisation --------------------------------------------------------------------------------
+// --- Synchronisation
+// --------------------------------------------------------------------------------
 
 inline void __syncthreads() {
     cnpd::kernels::emulator::block_barrier();
@@ -86,7 +88,8 @@ inline void __syncwarp(unsigned mask = ~0u) {
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
-// --- Warp shuffles and votes --------------------------------------------------------------------------
+// --- Warp shuffles and votes
+// --------------------------------------------------------------------------
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
@@ -128,7 +131,8 @@ inline unsigned __activemask() {
     return ~0u;
 }
 
-// --- Atomics: whole, because threads only change places at barriers -------------------------------------
+// --- Atomics: whole, because threads only change places at barriers
+// -------------------------------------
 
 template <typename T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
@@ -154,7 +158,8 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
         address, [&](T old) { return old == expected ? value : old; });
 }
 
-// --- Arithmetic ---------------------------------------------------------------------------------------
+// --- Arithmetic
+// ---------------------------------------------------------------------------------------
 
 using std::isfinite;
 using std::isnan;

@@ -6,9 +6,9 @@
 //   - reads of shared memory that nothing has written since the block began,
 //   - two threads at the same shared bytes, one of them writing, without a barrier in between,
 //   - accesses that are not aligned to their size.
-#include <cstdlib>
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <cstdlib>
 
 #include <fmt/format.h>
 
@@ -85,14 +85,13 @@ bool before(const BlockState& state, std::uint16_t other, std::uint32_t block_ep
 }
 
 std::string by(std::uint16_t other) {
-    return other == kSeveral  ? "other threads"
+    return other == kSeveral   ? "other threads"
            : other == kAtomics ? "an atomic"
                                : "thread " + thread_name(other);
 }
 
 void check_cell(Cell& cell, const BlockState& state, Access access, const void* code) {
-    if (cell.serial != state.serial)
-        cell = {state.serial, kNobody, kNobody, 0, 0, 0, 0};
+    if (cell.serial != state.serial) cell = {state.serial, kNobody, kNobody, 0, 0, 0, 0};
     const std::uint32_t warp_epoch = state.warp_epoch[state.rank / kWarp];
 
     if (access != Access::write && cell.writer == kNobody) {
@@ -108,13 +107,13 @@ void check_cell(Cell& cell, const BlockState& state, Access access, const void* 
                                     access == Access::read ? "reads" : "writes", by(cell.writer)));
     if (access != Access::read &&
         !before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch))
-        report_at(code, fmt::format("writes shared memory that {} reads, with no barrier in between",
-                                    by(cell.reader)));
+        report_at(code,
+                  fmt::format("writes shared memory that {} reads, with no barrier in between",
+                              by(cell.reader)));
 
     if (access == Access::read) {
         // Of readers that no barrier parts it is enough to know that there are several.
-        const bool alone =
-            before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch);
+        const bool alone = before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch);
         cell.reader = alone ? static_cast<std::uint16_t>(state.rank) : kSeveral;
         cell.read_block_epoch = state.block_epoch;
         cell.read_warp_epoch = warp_epoch;
@@ -149,9 +148,9 @@ void check(const void* address, std::size_t bytes, Access access, const void* co
                        .shared = cell != nullptr,
                        .code = code});
     if (!cell) return;
-    if (bytes < kCellBytes) return report_at(code, "shared memory of single bytes is not supported");
-    for (std::size_t i = 0; i < bytes; i += kCellBytes)
-        check_cell(*cell++, state, access, code);
+    if (bytes < kCellBytes)
+        return report_at(code, "shared memory of single bytes is not supported");
+    for (std::size_t i = 0; i < bytes; i += kCellBytes) check_cell(*cell++, state, access, code);
 }
 
 }  // namespace
@@ -166,15 +165,15 @@ void check_vector(const void* address, std::size_t bytes, bool write, const void
 
 }  // namespace cnpd::kernels::emulator
 
-#define CNPD_ACCESS(name, bytes, access)                                                       \
-    extern "C" void __tsan_##name(void* address) {                                             \
+#define CNPD_ACCESS(name, bytes, access)                                                        \
+    extern "C" void __tsan_##name(void* address) {                                              \
         cnpd::kernels::emulator::check(address, bytes, cnpd::kernels::emulator::Access::access, \
-                                       __builtin_return_address(0));                           \
+                                       __builtin_return_address(0));                            \
     }
-#define CNPD_ACCESSES(bytes)                             \
-    CNPD_ACCESS(read##bytes, bytes, read)                \
-    CNPD_ACCESS(write##bytes, bytes, write)              \
-    CNPD_ACCESS(unaligned_read##bytes, bytes, read)      \
+#define CNPD_ACCESSES(bytes)                        \
+    CNPD_ACCESS(read##bytes, bytes, read)           \
+    CNPD_ACCESS(write##bytes, bytes, write)         \
+    CNPD_ACCESS(unaligned_read##bytes, bytes, read) \
     CNPD_ACCESS(unaligned_write##bytes, bytes, write)
 
 CNPD_ACCESSES(1)

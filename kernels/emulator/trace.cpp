@@ -42,8 +42,7 @@ void Trace::access(const Access& access) {
     together.bytes = access.bytes;
     together.write = access.write;
     together.shared = access.shared;
-    together.addresses.emplace_back(rank % kWarp,
-                                    reinterpret_cast<std::uintptr_t>(access.address));
+    together.addresses.emplace_back(rank % kWarp, reinterpret_cast<std::uintptr_t>(access.address));
 }
 
 void Trace::block_end(const char* kernel) {

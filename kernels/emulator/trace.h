@@ -12,11 +12,12 @@ namespace cnpd::kernels::emulator {
 
 struct MemoryCounts {
     // Global memory: one request is the same load or store of a warp's threads; it moves sectors of
-    // 32 bytes. `bytes` is what the threads asked for, so bytes / 32 is the least number of sectors.
+    // 32 bytes. `bytes` is what the threads asked for, so bytes / 32 is the least number of
+    // sectors.
     std::int64_t load_requests = 0, load_sectors = 0, load_bytes = 0;
     std::int64_t store_requests = 0, store_sectors = 0, store_bytes = 0;
-    // Shared memory: 32 banks of 4 bytes. A request needs at least one wavefront (of 8-byte accesses
-    // two, of 16-byte four), and one more for every further word in the same bank.
+    // Shared memory: 32 banks of 4 bytes. A request needs at least one wavefront (of 8-byte
+    // accesses two, of 16-byte four), and one more for every further word in the same bank.
     std::int64_t shared_requests = 0, shared_wavefronts = 0, shared_least_wavefronts = 0;
 
     std::int64_t bank_conflicts() const { return shared_wavefronts - shared_least_wavefronts; }

@@ -1,6 +1,6 @@
 // The tensor cores' warp-wide matrix product by the names of NVIDIA's mma.h, for 16x16x16 tiles of
-// bfloat16 that accumulate in float32. Which element a lane holds where is not specified there; here
-// lane l holds elements 8 l to 8 l + 7 of the row-major tile.
+// bfloat16 that accumulate in float32. Which element a lane holds where is not specified there;
+// here lane l holds elements 8 l to 8 l + 7 of the row-major tile.
 #pragma once
 
 #include <type_traits>

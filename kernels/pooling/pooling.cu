@@ -81,8 +81,8 @@ __global__ void max_forward(PoolingShape s, const float* x, float* y, std::int32
     }
 }
 
-__global__ void max_backward(PoolingShape s, const float* dy, const std::int32_t* argmax,
-                             float* dx, std::int64_t count) {
+__global__ void max_backward(PoolingShape s, const float* dy, const std::int32_t* argmax, float* dx,
+                             std::int64_t count) {
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
         const Position at = position_of(i, s.h, s.w, s.c);
         const Range rows = windows_over(at.h, s.window_h, s.stride, s.pad, s.out_h());

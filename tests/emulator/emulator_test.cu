@@ -172,17 +172,15 @@ TEST_CASE("sums over a block") {
 
 TEST_CASE("a barrier that only some threads reach") {
     std::vector<float> y(64);
-    const std::string fault = fault_of([&] {
-        launch({.name = "some", .grid = 1, .block = 64}, barrier_for_some, y.data());
-    });
+    const std::string fault = fault_of(
+        [&] { launch({.name = "some", .grid = 1, .block = 64}, barrier_for_some, y.data()); });
     CHECK(contains(fault, "waits at a barrier that 40 of the block's 64 threads have reached"));
 }
 
 TEST_CASE("a warp collective that a lane does not reach") {
     std::vector<float> y(32);
-    const std::string fault = fault_of([&] {
-        launch({.name = "some", .grid = 1, .block = 32}, warp_sum_for_some, y.data());
-    });
+    const std::string fault = fault_of(
+        [&] { launch({.name = "some", .grid = 1, .block = 32}, warp_sum_for_some, y.data()); });
     CHECK(contains(fault, "not all lanes of its mask have reached"));
 }
 
@@ -200,8 +198,9 @@ TEST_CASE("reads of shared memory that was never written") {
         const std::string fault = fault_of([&] {
             launch({.name = "unwritten", .grid = 1, .block = 32}, read_unwritten, y.data());
         });
-        CHECK(contains(fault, "kernel unwritten, block (0, 0, 0), thread (7, 0, 0): reads shared "
-                              "memory that no thread has written"));
+        CHECK(contains(fault,
+                       "kernel unwritten, block (0, 0, 0), thread (7, 0, 0): reads shared "
+                       "memory that no thread has written"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "tests/support/compare.h"
+#include "tests/support/backends.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -64,6 +64,10 @@ void check_sums(const Guarded<float>& actual, const Guarded<float>& expected, st
     CHECK(actual.intact());
 }
 
+std::int64_t multiplications(const ConvolutionShape& s) {
+    return s.n * s.out_h() * s.out_w() * s.k * s.r * s.s * s.c;
+}
+
 std::string name(const ConvolutionShape& s) {
     return fmt::format("[{},{},{},{}] with [{},{},{},{}], stride {}, pad {}", s.n, s.h, s.w, s.c,
                        s.k, s.r, s.s, s.c, s.stride, s.pad);
@@ -81,12 +85,16 @@ TEST_CASE("convolution_forward equals the reference with every epilogue") {
             const ConvolutionEpilogue epilogue = {parts & 1 ? problem.bias.data() : nullptr,
                                                   parts & 2 ? problem.residual.data() : nullptr,
                                                   (parts & 4) != 0};
-            Guarded<float> actual(outputs), expected(outputs);
+            Guarded<float> expected(outputs);
             reference::convolution_forward(shape, problem.x.data(), problem.filter.data(), epilogue,
                                            expected.data());
-            cpu::convolution_forward(shape, problem.x.data(), problem.filter.data(), epilogue,
-                                     actual.data());
-            check_sums(actual, expected, shape.r * shape.s * shape.c, "y");
+            for (const auto& run : CNPD_IMPLEMENTATIONS(convolution_forward)) {
+                if (run.too_slow_for(multiplications(shape))) continue;
+                INFO(run.backend);
+                Guarded<float> actual(outputs);
+                run(shape, problem.x, problem.filter, epilogue, actual);
+                check_sums(actual, expected, shape.r * shape.s * shape.c, "y");
+            }
         }
     }
 }
@@ -96,11 +104,16 @@ TEST_CASE("convolution_dgrad equals the reference") {
         CAPTURE(name(shape));
         const Problem problem(shape);
         const auto inputs = static_cast<std::int64_t>(problem.x.size());
-        Guarded<float> actual(inputs), expected(inputs);
+        Guarded<float> expected(inputs);
         reference::convolution_dgrad(shape, problem.dy.data(), problem.filter.data(),
                                      expected.data());
-        cpu::convolution_dgrad(shape, problem.dy.data(), problem.filter.data(), actual.data());
-        check_sums(actual, expected, shape.r * shape.s * shape.k, "dx");
+        for (const auto& run : CNPD_IMPLEMENTATIONS(convolution_dgrad)) {
+            if (run.too_slow_for(multiplications(shape))) continue;
+            INFO(run.backend);
+            Guarded<float> actual(inputs);
+            run(shape, problem.dy, problem.filter, actual);
+            check_sums(actual, expected, shape.r * shape.s * shape.k, "dx");
+        }
     }
 }
 
@@ -109,10 +122,15 @@ TEST_CASE("convolution_wgrad equals the reference") {
         CAPTURE(name(shape));
         const Problem problem(shape);
         const auto weights = static_cast<std::int64_t>(problem.filter.size());
-        Guarded<float> actual(weights), expected(weights);
+        Guarded<float> expected(weights);
         reference::convolution_wgrad(shape, problem.x.data(), problem.dy.data(), expected.data());
-        cpu::convolution_wgrad(shape, problem.x.data(), problem.dy.data(), actual.data());
-        check_sums(actual, expected, shape.n * shape.out_h() * shape.out_w(), "dfilter");
+        for (const auto& run : CNPD_IMPLEMENTATIONS(convolution_wgrad)) {
+            if (run.too_slow_for(multiplications(shape))) continue;
+            INFO(run.backend);
+            Guarded<float> actual(weights);
+            run(shape, problem.x, problem.dy, actual);
+            check_sums(actual, expected, shape.n * shape.out_h() * shape.out_w(), "dfilter");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "tests/support/compare.h"
+#include "tests/support/backends.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -22,17 +22,19 @@ TEST_CASE("gemm equals the reference for every transposition, accumulating or no
                     CAPTURE(transpose_b);
                     CAPTURE(beta);
                     const auto a = random_values(m * k), b = random_values(k * n);
-                    Guarded<float> actual(m * n), expected(m * n);
-                    if (beta != 0) {
-                        const auto before = random_values(m * n);
-                        std::copy(before.begin(), before.end(), actual.data());
-                        std::copy(before.begin(), before.end(), expected.data());
-                    }
+                    const auto before = random_values(m * n);
+                    Guarded<float> expected(m * n);
+                    if (beta != 0) std::copy(before.begin(), before.end(), expected.data());
                     reference::gemm(shape, a.data(), b.data(), expected.data());
-                    cpu::gemm(shape, a.data(), b.data(), actual.data());
-                    // k roundings of a sum that grows as sqrt(k): errors grow with k.
-                    check_close(actual, expected, 1e-6, 1e-6 + 1.2e-7 * static_cast<double>(k),
-                                "c");
-                    CHECK(actual.intact());
+                    for (const auto& run : CNPD_IMPLEMENTATIONS(gemm)) {
+                        INFO(run.backend);
+                        Guarded<float> actual(m * n);
+                        if (beta != 0) std::copy(before.begin(), before.end(), actual.data());
+                        run(shape, a, b, actual);
+                        // k roundings of a sum that grows as sqrt(k): errors grow with k.
+                        check_close(actual, expected, 1e-6, 1e-6 + 1.2e-7 * static_cast<double>(k),
+                                    "c");
+                        CHECK(actual.intact());
+                    }
                 }
 }

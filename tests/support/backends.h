@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -121,6 +122,11 @@ struct Implementation {
     const char* backend;
     Function* function;
     Memory memory;
+
+    // Whether so many multiplications would take the emulator longer than a test should.
+    bool too_slow_for(std::int64_t multiplications) const {
+        return std::string_view(backend) == "emulated" && multiplications > 5'000'000;
+    }
 
     template <typename... Arguments>
     void operator()(Arguments&&... arguments) const {

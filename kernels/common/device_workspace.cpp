@@ -1,0 +1,41 @@
+#include "kernels/common/device_workspace.h"
+
+#ifdef CNPD_HAS_CUDA
+
+#include <map>
+
+#include "kernels/common/gpu.h"
+
+namespace cnpd::kernels {
+namespace {
+
+using Pool = std::multimap<std::size_t, void*>;
+
+// Never destroyed: at the end of a thread the driver may be gone already.
+Pool& pool() {
+    thread_local Pool* const pool = new Pool;
+    return *pool;
+}
+
+}  // namespace
+
+DeviceWorkspace::DeviceWorkspace(std::size_t bytes) {
+    constexpr std::size_t kStep = 64 << 10;
+    bytes_ = (bytes + kStep - 1) / kStep * kStep;
+    const auto found = pool().lower_bound(bytes_);
+    if (found == pool().end()) {
+        data_ = gpu::allocate(bytes_);
+    } else {
+        bytes_ = found->first;
+        data_ = found->second;
+        pool().erase(found);
+    }
+}
+
+DeviceWorkspace::~DeviceWorkspace() {
+    pool().emplace(bytes_, data_);
+}
+
+}  // namespace cnpd::kernels
+
+#endif

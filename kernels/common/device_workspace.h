@@ -1,0 +1,30 @@
+// Scratch memory on the device for one kernel call.
+#pragma once
+
+#include <cstddef>
+
+namespace cnpd::kernels {
+
+// Uninitialised device memory, aligned to 256 bytes. At the end of the scope it goes back to a pool
+// of the calling thread and may be handed out again at once, because whatever uses it next is
+// enqueued behind. The pool never shrinks, so that graphs may refer to it.
+class DeviceWorkspace {
+  public:
+    explicit DeviceWorkspace(std::size_t bytes);
+    ~DeviceWorkspace();
+    DeviceWorkspace(const DeviceWorkspace&) = delete;
+    DeviceWorkspace& operator=(const DeviceWorkspace&) = delete;
+
+    void* data() const { return data_; }
+    template <typename T>
+    T* as() const {
+        return static_cast<T*>(data_);
+    }
+    float* floats() const { return as<float>(); }
+
+  private:
+    void* data_ = nullptr;
+    std::size_t bytes_ = 0;
+};
+
+}  // namespace cnpd::kernels
