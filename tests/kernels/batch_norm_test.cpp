@@ -2,7 +2,7 @@
 
 #include <omp.h>
 
-#include "tests/support/compare.h"
+#include "tests/support/backends.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -50,29 +50,36 @@ TEST_CASE("batch norm statistics are accurate even far from zero") {
             CAPTURE(channels);
             auto x = random_values(rows * channels, deviation, mean);
             x[0] += 20 * deviation;  // the first value, around which sums begin, is an outlier
-            Guarded<float> m(channels), v(channels), m_expected(channels), v_expected(channels);
-            cpu::batch_norm_statistics(x.data(), rows, channels, m.data(), v.data());
+            Guarded<float> m_expected(channels), v_expected(channels);
             reference::batch_norm_statistics(x.data(), rows, channels, m_expected.data(),
                                              v_expected.data());
-            // A float sum has at most 72 roundings of 2^-24 before it goes to double; deviations
-            // are up to 20 as large as their standard deviation.
-            check_close(m, m_expected, 2e-7, 4e-6 * deviation, "mean");
-            check_close(v, v_expected, 2e-5, 1e-6 * deviation * deviation, "variance");
-            CHECK(m.intact());
-            CHECK(v.intact());
+            for (const auto& statistics : CNPD_IMPLEMENTATIONS(batch_norm_statistics)) {
+                INFO(statistics.backend);
+                Guarded<float> m(channels), v(channels);
+                statistics(x, rows, channels, m, v);
+                // A float sum has at most 72 roundings of 2^-24 before it goes to double;
+                // deviations are up to 20 as large as their standard deviation.
+                check_close(m, m_expected, 2e-7, 4e-6 * deviation, "mean");
+                check_close(v, v_expected, 2e-5, 1e-6 * deviation * deviation, "variance");
+                CHECK(m.intact());
+                CHECK(v.intact());
+            }
         }
 }
 
 TEST_CASE("batch norm statistics of a constant and of NaN") {
     std::vector<float> x(100 * 3, 1e6f);
     x[50 * 3 + 1] = std::numeric_limits<float>::quiet_NaN();
-    float mean[3], variance[3];
-    cpu::batch_norm_statistics(x.data(), 100, 3, mean, variance);
-    CHECK(mean[0] == 1e6f);
-    CHECK(variance[0] == 0);
-    CHECK(std::isnan(mean[1]));
-    CHECK(std::isnan(variance[1]));
-    CHECK(mean[2] == 1e6f);
+    for (const auto& statistics : CNPD_IMPLEMENTATIONS(batch_norm_statistics)) {
+        INFO(statistics.backend);
+        std::vector<float> mean(3), variance(3);
+        statistics(x, 100, 3, mean, variance);
+        CHECK(mean[0] == 1e6f);
+        CHECK(variance[0] == 0);
+        CHECK(std::isnan(mean[1]));
+        CHECK(std::isnan(variance[1]));
+        CHECK(mean[2] == 1e6f);
+    }
 }
 
 TEST_CASE("batch norm statistics repeat bit for bit, and hardly depend on the threads") {
@@ -103,23 +110,27 @@ TEST_CASE("batch norm apply equals the reference, in place too") {
             CAPTURE(channels);
             CAPTURE(relu);
             const Data data(shape);
-            Guarded<float> y(rows * channels), expected(rows * channels);
-            cpu::batch_norm_apply(data.x.data(), rows, channels, data.scale.data(),
-                                  data.shift.data(), relu, y.data());
+            Guarded<float> expected(rows * channels);
             reference::batch_norm_apply(data.x.data(), rows, channels, data.scale.data(),
                                         data.shift.data(), relu, expected.data());
-            // Two roundings of numbers up to about 10.
-            check_close(y, expected, 1.2e-7, 1.2e-6, "y");
-            CHECK(y.intact());
-            auto in_place = data.x;
-            cpu::batch_norm_apply(in_place.data(), rows, channels, data.scale.data(),
-                                  data.shift.data(), relu, in_place.data());
-            check_close(in_place, y, 0, 1e-30, "in place");
+            for (const auto& apply : CNPD_IMPLEMENTATIONS(batch_norm_apply)) {
+                INFO(apply.backend);
+                Guarded<float> y(rows * channels);
+                apply(data.x, rows, channels, data.scale, data.shift, relu, y);
+                // Two roundings of numbers up to about 10.
+                check_close(y, expected, 1.2e-7, 1.2e-6, "y");
+                CHECK(y.intact());
+                auto in_place = data.x;
+                apply(in_place, rows, channels, data.scale, data.shift, relu, in_place);
+                check_close(in_place, y, 0, 1e-30, "in place");
+            }
         }
-    const float nan = std::numeric_limits<float>::quiet_NaN(), one = 1;
-    float y = 0;
-    cpu::batch_norm_apply(&nan, 1, 1, &one, &one, true, &y);
-    CHECK(std::isnan(y));
+    const std::vector<float> nan{std::numeric_limits<float>::quiet_NaN()}, one{1};
+    for (const auto& apply : CNPD_IMPLEMENTATIONS(batch_norm_apply)) {
+        std::vector<float> y(1);
+        apply(nan, 1, 1, one, one, true, y);
+        CHECK(std::isnan(y[0]));
+    }
 }
 
 TEST_CASE("batch norm backward sums equal the reference") {
@@ -136,18 +147,20 @@ TEST_CASE("batch norm backward sums equal the reference") {
                 for (float& value : *values) value = std::round(value);
             for (float& value : data.shift) value += 0.5f;
             for (float& value : data.scale) value = 1;
-            Guarded<float> g(channels), gx(channels), g_expected(channels), gx_expected(channels);
-            cpu::batch_norm_backward_reduce(data.dy.data(), data.x.data(), rows, channels,
-                                            data.mean.data(), relu ? data.scale.data() : nullptr,
-                                            relu ? data.shift.data() : nullptr, relu, g.data(),
-                                            gx.data());
+            Guarded<float> g_expected(channels), gx_expected(channels);
             reference::batch_norm_backward_reduce(
                 data.dy.data(), data.x.data(), rows, channels, data.mean.data(), data.scale.data(),
                 data.shift.data(), relu, g_expected.data(), gx_expected.data());
-            check_close(g, g_expected, 0, 1e-30, "sum_g");
-            check_close(gx, gx_expected, 0, 1e-30, "sum_gx");
-            CHECK(g.intact());
-            CHECK(gx.intact());
+            for (const auto& reduce : CNPD_IMPLEMENTATIONS(batch_norm_backward_reduce)) {
+                INFO(reduce.backend);
+                Guarded<float> g(channels), gx(channels);
+                reduce(data.dy, data.x, rows, channels, data.mean, if_wanted(relu, data.scale),
+                       if_wanted(relu, data.shift), relu, g, gx);
+                check_close(g, g_expected, 0, 1e-30, "sum_g");
+                check_close(gx, gx_expected, 0, 1e-30, "sum_gx");
+                CHECK(g.intact());
+                CHECK(gx.intact());
+            }
         }
 }
 
@@ -160,26 +173,29 @@ TEST_CASE("batch norm input gradient equals the reference, in every variant and 
             CAPTURE(channels);
             CAPTURE(variant);
             const Data data(shape);
-            const auto run = [&](const auto& kernel, const float* dy, const float* add, float* dx) {
-                kernel(dy, relu || training ? data.x.data() : nullptr, rows, channels,
-                       relu ? data.scale.data() : nullptr, relu ? data.shift.data() : nullptr, relu,
-                       data.a.data(), training ? data.b.data() : nullptr,
-                       training ? data.c.data() : nullptr, add, dx);
+            const auto run = [&](const auto& kernel, auto& dy, auto& add, auto& dx) {
+                kernel(dy, if_wanted(relu || training, data.x), rows, channels,
+                       if_wanted(relu, data.scale), if_wanted(relu, data.shift), relu, data.a,
+                       if_wanted(training, data.b), if_wanted(training, data.c),
+                       if_wanted(with_add, add), dx);
             };
-            const float* add = with_add ? data.add.data() : nullptr;
-            Guarded<float> dx(rows * channels), expected(rows * channels);
-            run(cpu::batch_norm_backward_input, data.dy.data(), add, dx.data());
-            run(reference::batch_norm_backward_input, data.dy.data(), add, expected.data());
-            // Three roundings of numbers up to about 40.
-            check_close(dx, expected, 1.2e-7, 7e-6, "dx");
-            CHECK(dx.intact());
-            auto in_place = data.dy;
-            run(cpu::batch_norm_backward_input, in_place.data(), add, in_place.data());
-            check_close(in_place, dx, 0, 1e-30, "dx in place of dy");
-            if (!with_add) continue;
-            in_place = data.add;
-            run(cpu::batch_norm_backward_input, data.dy.data(), in_place.data(), in_place.data());
-            check_close(in_place, dx, 0, 1e-30, "dx in place of add");
+            Guarded<float> expected(rows * channels);
+            run(CNPD_REFERENCE(batch_norm_backward_input), data.dy, data.add, expected);
+            for (const auto& backward : CNPD_IMPLEMENTATIONS(batch_norm_backward_input)) {
+                INFO(backward.backend);
+                Guarded<float> dx(rows * channels);
+                run(backward, data.dy, data.add, dx);
+                // Three roundings of numbers up to about 40.
+                check_close(dx, expected, 1.2e-7, 7e-6, "dx");
+                CHECK(dx.intact());
+                auto in_place = data.dy;
+                run(backward, in_place, data.add, in_place);
+                check_close(in_place, dx, 0, 1e-30, "dx in place of dy");
+                if (!with_add) continue;
+                in_place = data.add;
+                run(backward, data.dy, in_place, in_place);
+                check_close(in_place, dx, 0, 1e-30, "dx in place of add");
+            }
         }
 }
 

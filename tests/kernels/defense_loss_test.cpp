@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/support/compare.h"
+#include "tests/support/backends.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -43,8 +43,9 @@ constexpr DefenseLossWeights kWeights{
 template <class Function>
 Result run(const Function& function, const Case& c, const DefenseLossWeights& weights = kWeights) {
     Result result(c);
-    function(c.n, c.classes, c.clean.data(), c.adversarial.data(), c.labels(), weights,
-             result.terms.data(), result.dclean.data(), result.dadversarial.data());
+    INFO(function.backend);
+    function(c.n, c.classes, c.clean, c.adversarial, c.labels(), weights, result.terms,
+             result.dclean, result.dadversarial);
     CHECK(result.terms.intact());
     CHECK(result.dclean.intact());
     CHECK(result.dadversarial.intact());
@@ -107,7 +108,7 @@ void check_slopes(const Case& c, bool of_clean, const Guarded<float>& gradient) 
 TEST_CASE("defense loss: the reference is the formula, its gradients the derivatives") {
     for (std::int64_t classes : {2, 3, 10, 43}) {
         const Case c(7, classes);
-        const Result result = run(reference::defense_loss, c);
+        const Result result = run(CNPD_REFERENCE(defense_loss), c);
         check_close(result.terms,
                     terms_of(c, {c.clean.begin(), c.clean.end()},
                              {c.adversarial.begin(), c.adversarial.end()}),
@@ -117,24 +118,31 @@ TEST_CASE("defense loss: the reference is the formula, its gradients the derivat
     }
 }
 
-TEST_CASE("defense loss: cpu agrees with the reference") {
+TEST_CASE("defense loss: every backend agrees with the reference") {
     for (std::int64_t classes : {2, 7, 10, 43, 200})
         for (std::int64_t n : {1, 2, 37, 128}) {
             const Case c(n, classes, 3);
-            const Result expected = run(reference::defense_loss, c);
-            const Result actual = run(cpu::defense_loss, c);
-            check_close(actual.terms, expected.terms, 1e-6, 1e-30, "terms");
-            check_close(actual.dclean, expected.dclean, 1e-6, 1e-12, "dclean");
-            check_close(actual.dadversarial, expected.dadversarial, 1e-6, 1e-12, "dadversarial");
+            const Result expected = run(CNPD_REFERENCE(defense_loss), c);
+            for (const auto& function : CNPD_IMPLEMENTATIONS(defense_loss)) {
+                INFO(function.backend);
+                const Result actual = run(function, c);
+                check_close(actual.terms, expected.terms, 1e-6, 1e-30, "terms");
+                check_close(actual.dclean, expected.dclean, 1e-6, 1e-12, "dclean");
+                check_close(actual.dadversarial, expected.dadversarial, 1e-6, 1e-12,
+                            "dadversarial");
+            }
         }
 }
 
 TEST_CASE("defense loss: certain predictions stay finite") {
     Case c(6, 5, 200);  // probabilities of exactly 0 and 1
-    const Result expected = run(reference::defense_loss, c);
-    const Result actual = run(cpu::defense_loss, c);
-    check_close(actual.terms, expected.terms, 1e-6, 1e-30, "terms");
-    check_close(actual.dadversarial, expected.dadversarial, 1e-5, 1e-9, "dadversarial");
+    const Result expected = run(CNPD_REFERENCE(defense_loss), c);
+    for (const auto& function : CNPD_IMPLEMENTATIONS(defense_loss)) {
+        INFO(function.backend);
+        const Result actual = run(function, c);
+        check_close(actual.terms, expected.terms, 1e-6, 1e-30, "terms");
+        check_close(actual.dadversarial, expected.dadversarial, 1e-5, 1e-9, "dadversarial");
+    }
     // -log(1.0001 - 1), the most that the last two terms can be
     CHECK(expected.terms[2] <= doctest::Approx(std::log(1e4)));
     CHECK(expected.terms[3] <= doctest::Approx(std::log(1e4)));
@@ -142,7 +150,7 @@ TEST_CASE("defense loss: certain predictions stay finite") {
 
 TEST_CASE("defense loss: masked samples count for the clean term alone") {
     Case c(9, 4);
-    const Result before = run(cpu::defense_loss, c);
+    const Result before = run(CNPD_REFERENCE(defense_loss), c);
     // What a masked sample says of the adversarial example is not read.
     for (std::int64_t row = 0; row < c.n; row += 3) {
         REQUIRE(c.target[row] < 0);
@@ -152,7 +160,7 @@ TEST_CASE("defense loss: masked samples count for the clean term alone") {
             c.adversarial[row * c.classes + k] += 5;
         }
     }
-    for (const auto& function : {reference::defense_loss, cpu::defense_loss}) {
+    for (const auto& function : CNPD_WITH_REFERENCE(defense_loss)) {
         const Result after = run(function, c);
         check_close(after.terms, before.terms, 1e-6, 1e-30, "terms");
         check_close(after.dadversarial, before.dadversarial, 1e-6, 1e-12, "dadversarial");
@@ -162,7 +170,7 @@ TEST_CASE("defense loss: masked samples count for the clean term alone") {
 TEST_CASE("defense loss: with every sample masked the adversarial terms are zero") {
     Case c(5, 3);
     std::fill(c.target.begin(), c.target.end(), -1);
-    for (const auto& function : {reference::defense_loss, cpu::defense_loss}) {
+    for (const auto& function : CNPD_WITH_REFERENCE(defense_loss)) {
         const Result result = run(function, c);
         CHECK(result.terms[0] > 0);
         for (int term = 1; term < 4; ++term) CHECK(result.terms[term] == 0);
@@ -178,7 +186,7 @@ TEST_CASE("defense loss: the strongest wrong class is the first of equals and ne
     c.restored = {0};
     c.target = {3};
     const DefenseLossWeights only_strongest{.clean = 0, .undo = 0, .strongest = 1, .target = 0};
-    for (const auto& function : {reference::defense_loss, cpu::defense_loss}) {
+    for (const auto& function : CNPD_WITH_REFERENCE(defense_loss)) {
         const Result result = run(function, c, only_strongest);
         CHECK(result.dadversarial[1] > 0);
         for (int k : {0, 2, 3}) CHECK(result.dadversarial[k] < 0);

@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/support/compare.h"
+#include "tests/support/backends.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -43,8 +43,8 @@ struct Result {
 template <class Function>
 Result run(const Function& function, const Case& c) {
     Result result(c);
-    function(c.settings, c.x.data(), c.dinput.data(), result.adversarial.data(),
-             result.input.data());
+    INFO(function.backend);
+    function(c.settings, c.x, c.dinput, result.adversarial, result.input);
     CHECK(result.adversarial.intact());
     CHECK(result.input.intact());
     return result;
@@ -74,7 +74,8 @@ float biting_radius(PgdNorm norm, std::int64_t count) {
 
 }  // namespace
 
-TEST_CASE("pgd: cpu agrees with the reference, and the result is inside the ball and the box") {
+TEST_CASE(
+    "pgd: every backend agrees with the reference, and the result is inside the ball and the box") {
     for (PgdGradient form : kForms)
         for (PgdNorm norm : kNorms)
             for (std::int64_t pixels : {1, 7, 64, 1024})
@@ -91,16 +92,20 @@ TEST_CASE("pgd: cpu agrees with the reference, and the result is inside the ball
                                   .norm = norm,
                                   .step = 0.1f,
                                   .radius = radius});
-                    const Result expected = run(reference::pgd_step, c);
-                    const Result actual = run(cpu::pgd_step, c);
-                    check_close(actual.adversarial, expected.adversarial, 0, 2e-6, "adversarial");
-                    check_close(actual.input, expected.input, 0, 1e-5, "input");
-                    for (std::int64_t n = 0; n < c.settings.n; ++n)
-                        CHECK(norm_of_difference(c, actual, n) <=
-                              radius + 1e-6 * static_cast<double>(c.sample_size()));
-                    for (std::int64_t i = 0; i < actual.adversarial.size(); ++i) {
-                        CHECK(actual.adversarial[i] >= 0);
-                        CHECK(actual.adversarial[i] <= 1);
+                    const Result expected = run(CNPD_REFERENCE(pgd_step), c);
+                    for (const auto& function : CNPD_IMPLEMENTATIONS(pgd_step)) {
+                        INFO(function.backend);
+                        const Result actual = run(function, c);
+                        check_close(actual.adversarial, expected.adversarial, 0, 2e-6,
+                                    "adversarial");
+                        check_close(actual.input, expected.input, 0, 1e-5, "input");
+                        for (std::int64_t n = 0; n < c.settings.n; ++n)
+                            CHECK(norm_of_difference(c, actual, n) <=
+                                  radius + 1e-6 * static_cast<double>(c.sample_size()));
+                        for (std::int64_t i = 0; i < actual.adversarial.size(); ++i) {
+                            CHECK(actual.adversarial[i] >= 0);
+                            CHECK(actual.adversarial[i] <= 1);
+                        }
                     }
                 }
 }
@@ -108,7 +113,7 @@ TEST_CASE("pgd: cpu agrees with the reference, and the result is inside the ball
 TEST_CASE("pgd: the first sign step moves every pixel by eta against the gradient") {
     Case c({.n = 3, .pixels = 10, .step = 0.1f, .radius = 100});
     c.adversarial = c.x;
-    for (const auto& function : {reference::pgd_step, cpu::pgd_step}) {
+    for (const auto& function : CNPD_WITH_REFERENCE(pgd_step)) {
         const Result result = run(function, c);
         for (std::int64_t i = 0; i < result.adversarial.size(); ++i) {
             const float step = c.dinput[i] > 0 ? -0.1f : 0.1f;
@@ -134,10 +139,11 @@ TEST_CASE("pgd: the projection comes before the clip") {
                                .mean = &mean,
                                .inverse_std = &inverse_std};
     const std::vector<float> x{0.9f, 0.0f}, dinput{-0.6f, -0.8f};
-    for (const auto& function : {reference::pgd_step, cpu::pgd_step}) {
+    for (const auto& function : CNPD_WITH_REFERENCE(pgd_step)) {
         std::vector<float> adversarial = x;
         Guarded<float> input(2);
-        function(settings, x.data(), dinput.data(), adversarial.data(), input.data());
+        INFO(function.backend);
+        function(settings, x, dinput, adversarial, input);
         CHECK(adversarial[0] == doctest::Approx(1.0));
         CHECK(adversarial[1] == doctest::Approx(0.4));
         CHECK(input[0] == adversarial[0]);
@@ -154,9 +160,12 @@ TEST_CASE("pgd: the normalised step has the length eta, whatever the gradient's 
         for (float& pixel : c.x) pixel = 0.5f;
         c.adversarial = c.x;
         for (float& value : c.dinput) value *= size;
-        const Result result = run(cpu::pgd_step, c);
-        for (std::int64_t n = 0; n < 2; ++n)
-            CHECK(norm_of_difference(c, result, n) == doctest::Approx(0.2).epsilon(1e-5));
+        for (const auto& function : CNPD_IMPLEMENTATIONS(pgd_step)) {
+            INFO(function.backend);
+            const Result result = run(function, c);
+            for (std::int64_t n = 0; n < 2; ++n)
+                CHECK(norm_of_difference(c, result, n) == doctest::Approx(0.2).epsilon(1e-5));
+        }
     }
 }
 
@@ -166,7 +175,7 @@ TEST_CASE("pgd: a zero gradient moves nothing") {
             Case c({.n = 2, .pixels = 6, .gradient = form, .norm = norm, .radius = 0.5f});
             c.adversarial = c.x;
             std::fill(c.dinput.begin(), c.dinput.end(), 0.0f);
-            for (const auto& function : {reference::pgd_step, cpu::pgd_step})
+            for (const auto& function : CNPD_WITH_REFERENCE(pgd_step))
                 check_close(run(function, c).adversarial, c.x, 0, 1e-30, "adversarial");
         }
 }
@@ -174,15 +183,17 @@ TEST_CASE("pgd: a zero gradient moves nothing") {
 TEST_CASE("pgd: a negative step ascends") {
     Case c({.n = 1, .pixels = 4, .step = -0.1f});
     c.adversarial = c.x = std::vector<float>(12, 0.5f);
-    const Result result = run(cpu::pgd_step, c);
-    for (int i = 0; i < 12; ++i) CHECK((result.adversarial[i] > 0.5f) == (c.dinput[i] > 0));
+    for (const auto& function : CNPD_IMPLEMENTATIONS(pgd_step)) {
+        const Result result = run(function, c);
+        for (int i = 0; i < 12; ++i) CHECK((result.adversarial[i] > 0.5f) == (c.dinput[i] > 0));
+    }
 }
 
 TEST_CASE("pgd: the L1 projection is the nearest point of the ball") {
     // The threshold is the root of sum max(|d| - t, 0) = radius, found here by bisection.
     Case c({.n = 6, .pixels = 21, .norm = PgdNorm::l1, .step = 0, .radius = 2});
     for (float& pixel : c.x) pixel = 0.5f;
-    for (const auto& function : {reference::pgd_step, cpu::pgd_step}) {
+    for (const auto& function : CNPD_WITH_REFERENCE(pgd_step)) {
         const Result result = run(function, c);
         for (std::int64_t n = 0; n < c.settings.n; ++n) {
             const std::int64_t start = n * c.sample_size();

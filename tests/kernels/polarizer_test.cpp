@@ -7,7 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/common/error.h"
-#include "tests/support/compare.h"
+#include "tests/support/backends.h"
 
 using namespace cnpd;
 using namespace cnpd::kernels;
@@ -99,28 +99,35 @@ TEST_CASE("polarizer: fold and its backward agree with the reference") {
     for (std::int64_t channels : {1, 7, 64, 130}) {
         const std::int64_t classes = 3;
         const Parameters parameters(classes, channels);
-        Guarded<float> a(classes * channels * channels), b(classes * channels);
-        Guarded<float> expected_a(a.size()), expected_b(b.size());
-        cpu::polarizer_fold(classes, channels, parameters.view(), a.data(), b.data());
+        Guarded<float> expected_a(classes * channels * channels), expected_b(classes * channels);
         reference::polarizer_fold(classes, channels, parameters.view(), expected_a.data(),
                                   expected_b.data());
-        check_close(a, expected_a, 1e-6, 0, "a");
-        check_close(b, expected_b, 1e-5, 1e-4, "b");
+        for (const auto& fold : CNPD_IMPLEMENTATIONS(polarizer_fold)) {
+            INFO(fold.backend);
+            Guarded<float> a(expected_a.size()), b(expected_b.size());
+            fold(classes, channels, parameters.view(), a, b);
+            check_close(a, expected_a, 1e-6, 0, "a");
+            check_close(b, expected_b, 1e-5, 1e-4, "b");
+            for (const auto* output : {&a, &b}) CHECK(output->intact());
+        }
 
-        const auto da = random_values(a.size()), db = random_values(b.size());
-        Guarded<float> dweight(a.size()), dgamma(b.size()), dbeta(b.size());
-        Guarded<float> expected_dweight(a.size()), expected_dgamma(b.size()),
-            expected_dbeta(b.size());
-        cpu::polarizer_fold_backward(classes, channels, parameters.view(), da.data(), db.data(),
-                                     dweight.data(), dgamma.data(), dbeta.data());
+        const auto da = random_values(expected_a.size()), db = random_values(expected_b.size());
+        Guarded<float> expected_dweight(expected_a.size()), expected_dgamma(expected_b.size()),
+            expected_dbeta(expected_b.size());
         reference::polarizer_fold_backward(classes, channels, parameters.view(), da.data(),
                                            db.data(), expected_dweight.data(),
                                            expected_dgamma.data(), expected_dbeta.data());
-        check_close(dweight, expected_dweight, 1e-6, 0, "dweight");
-        // 1 / std is at most 100 here.
-        check_close(dgamma, expected_dgamma, 1e-5, 100 * sum_tolerance(channels), "dgamma");
-        check_close(dbeta, expected_dbeta, 0, 1e-30, "dbeta");
-        for (const auto* output : {&a, &b, &dweight, &dgamma, &dbeta}) CHECK(output->intact());
+        for (const auto& fold_backward : CNPD_IMPLEMENTATIONS(polarizer_fold_backward)) {
+            INFO(fold_backward.backend);
+            Guarded<float> dweight(expected_a.size()), dgamma(expected_b.size()),
+                dbeta(expected_b.size());
+            fold_backward(classes, channels, parameters.view(), da, db, dweight, dgamma, dbeta);
+            check_close(dweight, expected_dweight, 1e-6, 0, "dweight");
+            // 1 / std is at most 100 here.
+            check_close(dgamma, expected_dgamma, 1e-5, 100 * sum_tolerance(channels), "dgamma");
+            check_close(dbeta, expected_dbeta, 0, 1e-30, "dbeta");
+            for (const auto* output : {&dweight, &dgamma, &dbeta}) CHECK(output->intact());
+        }
     }
 }
 
@@ -165,19 +172,23 @@ TEST_CASE("polarizer: forward agrees with the reference") {
                 CAPTURE(weighted);
                 CAPTURE(accumulate);
                 const Case c(shape);
-                Guarded<float> out(c.activations()), expected(c.activations());
-                if (accumulate) {
-                    const auto start = random_values(c.activations());
-                    std::copy(start.begin(), start.end(), out.data());
-                    std::copy(start.begin(), start.end(), expected.data());
+                const auto start = random_values(c.activations());
+                Guarded<float> expected(c.activations());
+                if (accumulate) std::copy(start.begin(), start.end(), expected.data());
+                reference::polarizer_forward(shape, c.z.data(), c.labels.data(),
+                                             weighted ? c.weights.data() : nullptr, accumulate,
+                                             c.a.data(), c.b.data(), expected.data());
+                for (const auto& forward : CNPD_IMPLEMENTATIONS(polarizer_forward)) {
+                    INFO(forward.backend);
+                    Guarded<float> out(c.activations());
+                    if (accumulate) std::copy(start.begin(), start.end(), out.data());
+                    if (weighted)
+                        forward(shape, c.z, c.labels, c.weights, accumulate, c.a, c.b, out);
+                    else
+                        forward(shape, c.z, c.labels, nullptr, accumulate, c.a, c.b, out);
+                    check_close(out, expected, 1e-5, sum_tolerance(shape.channels), "out");
+                    CHECK(out.intact());
                 }
-                const float* weights = weighted ? c.weights.data() : nullptr;
-                cpu::polarizer_forward(shape, c.z.data(), c.labels.data(), weights, accumulate,
-                                       c.a.data(), c.b.data(), out.data());
-                reference::polarizer_forward(shape, c.z.data(), c.labels.data(), weights,
-                                             accumulate, c.a.data(), c.b.data(), expected.data());
-                check_close(out, expected, 1e-5, sum_tolerance(shape.channels), "out");
-                CHECK(out.intact());
             }
 }
 
@@ -206,31 +217,38 @@ TEST_CASE("polarizer: dgrad and wgrad agree with the reference") {
         CAPTURE(shape.channels);
         CAPTURE(shape.positions);
         const Case c(shape);
-        Guarded<float> dz(c.activations()), expected_dz(c.activations());
-        cpu::polarizer_dgrad(shape, c.dout.data(), c.labels.data(), c.a.data(), dz.data());
+        Guarded<float> expected_dz(c.activations());
         reference::polarizer_dgrad(shape, c.dout.data(), c.labels.data(), c.a.data(),
                                    expected_dz.data());
-        check_close(dz, expected_dz, 1e-5, sum_tolerance(shape.channels), "dz");
-        CHECK(dz.intact());
+        for (const auto& dgrad : CNPD_IMPLEMENTATIONS(polarizer_dgrad)) {
+            INFO(dgrad.backend);
+            Guarded<float> dz(c.activations());
+            dgrad(shape, c.dout, c.labels, c.a, dz);
+            check_close(dz, expected_dz, 1e-5, sum_tolerance(shape.channels), "dz");
+            CHECK(dz.intact());
+        }
 
         const auto maps = static_cast<std::int64_t>(c.a.size());
         const auto biases = static_cast<std::int64_t>(c.b.size());
-        Guarded<float> da(maps), db(biases), expected_da(maps), expected_db(biases);
-        cpu::polarizer_wgrad(shape, c.z.data(), c.dout.data(), c.labels.data(), da.data(),
-                             db.data());
+        Guarded<float> expected_da(maps), expected_db(biases);
         reference::polarizer_wgrad(shape, c.z.data(), c.dout.data(), c.labels.data(),
                                    expected_da.data(), expected_db.data());
-        const double tolerance = sum_tolerance(shape.n * shape.positions);
-        check_close(da, expected_da, 1e-5, tolerance, "da");
-        check_close(db, expected_db, 1e-5, tolerance, "db");
-        CHECK(da.intact());
-        CHECK(db.intact());
-        // The class without samples: exactly zero.
-        if (shape.classes > 1)
-            for (std::int64_t i = biases - shape.channels; i < biases; ++i) {
-                CHECK(db[i] == 0);
-                CHECK(da[i * shape.channels] == 0);
-            }
+        for (const auto& wgrad : CNPD_IMPLEMENTATIONS(polarizer_wgrad)) {
+            INFO(wgrad.backend);
+            Guarded<float> da(maps), db(biases);
+            wgrad(shape, c.z, c.dout, c.labels, da, db);
+            const double tolerance = sum_tolerance(shape.n * shape.positions);
+            check_close(da, expected_da, 1e-5, tolerance, "da");
+            check_close(db, expected_db, 1e-5, tolerance, "db");
+            CHECK(da.intact());
+            CHECK(db.intact());
+            // The class without samples: exactly zero.
+            if (shape.classes > 1)
+                for (std::int64_t i = biases - shape.channels; i < biases; ++i) {
+                    CHECK(db[i] == 0);
+                    CHECK(da[i * shape.channels] == 0);
+                }
+        }
     }
 }
 

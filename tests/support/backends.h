@@ -1,7 +1,9 @@
 // Calling a kernel on every backend of the build.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <set>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -17,102 +19,112 @@ namespace cnpd::tests {
 // Where a backend's kernels find what they work on.
 enum class Memory { host, device };
 
-#ifdef CNPD_REAL_CUDA
-inline bool has_device() {
-    return kernels::gpu::device_count() > 0;
+// A buffer, or nothing.
+template <typename T>
+struct OptionalBuffer {
+    T* data = nullptr;
+    T* begin = nullptr;  // of what surrounds it
+    std::size_t count = 0;
+};
+template <typename T>
+OptionalBuffer<T> if_wanted(bool wanted, std::vector<T>& buffer) {
+    if (!wanted) return {};
+    return {buffer.data(), buffer.data(), buffer.size()};
+}
+template <typename T>
+OptionalBuffer<const T> if_wanted(bool wanted, const std::vector<T>& buffer) {
+    if (!wanted) return {};
+    return {buffer.data(), buffer.data(), buffer.size()};
 }
 
+#ifdef CNPD_REAL_CUDA
 // A buffer of a test's on the GPU for the time of a call, guards included.
-template <typename T>
-class OnDevice {
+class DeviceCopy {
   public:
-    OnDevice(const T* host, std::int64_t count) : host_(host), count_(count) {
-        memory_ = static_cast<T*>(kernels::gpu::allocate(bytes()));
-        kernels::gpu::copy_to_device(memory_, host, bytes());
+    DeviceCopy(const void* host, std::size_t bytes) : host_(host), bytes_(bytes) {
+        memory_ = kernels::gpu::allocate(std::max<std::size_t>(1, bytes));
+        kernels::gpu::copy_to_device(memory_, host, bytes);
     }
-    ~OnDevice() { kernels::gpu::release(memory_); }
-    OnDevice(const OnDevice&) = delete;
-    OnDevice& operator=(const OnDevice&) = delete;
-    T* data() const { return memory_; }
-    void copy_back(T* host) const { kernels::gpu::copy_to_host(host, memory_, bytes()); }
+    ~DeviceCopy() { kernels::gpu::release(memory_); }
+    DeviceCopy(const DeviceCopy&) = delete;
+    DeviceCopy& operator=(const DeviceCopy&) = delete;
 
-  private:
-    std::size_t bytes() const { return std::max<std::size_t>(1, count_ * sizeof(T)); }
-    const T* host_;
-    std::int64_t count_;
-    T* memory_ = nullptr;
-};
-#endif
-
-// One argument of a kernel: vectors and guarded buffers become pointers that the backend can reach,
-// all else is passed on.
-template <typename Argument>
-class Passed {
-  public:
-    Passed(Argument& argument, Memory) : argument_(argument) {}
-    Argument& get() const { return argument_; }
-    void finish() const {}
-
-  private:
-    Argument& argument_;
-};
-
-template <typename Buffer>
-class PassedBuffer {
-  public:
-    using T = std::remove_pointer_t<decltype(std::declval<Buffer&>().data())>;
-    PassedBuffer(Buffer& buffer, [[maybe_unused]] Memory memory) : buffer_(buffer) {
-#ifdef CNPD_REAL_CUDA
-        if (memory == Memory::device)
-            copy_ = std::make_unique<OnDevice<std::remove_const_t<T>>>(begin(), elements());
-#endif
-    }
-    T* get() const {
-#ifdef CNPD_REAL_CUDA
-        if (copy_) return copy_->data() + (buffer_.data() - begin());
-#endif
-        return buffer_.data();
-    }
-    void finish() const {
-#ifdef CNPD_REAL_CUDA
-        if constexpr (!std::is_const_v<T>)
-            if (copy_) copy_->copy_back(const_cast<T*>(begin()));
-#endif
+    const void* host() const { return host_; }
+    void* memory() const { return memory_; }
+    void copy_back() const {
+        kernels::gpu::copy_to_host(const_cast<void*>(host_), memory_, bytes_);
     }
 
   private:
-    Buffer& buffer_;
-#ifdef CNPD_REAL_CUDA
-    const T* begin() const {
-        if constexpr (requires { buffer_.storage(); })
-            return buffer_.storage().data();
-        else
-            return buffer_.data();
-    }
-    std::int64_t elements() const {
-        if constexpr (requires { buffer_.storage(); })
-            return static_cast<std::int64_t>(buffer_.storage().size());
-        else
-            return static_cast<std::int64_t>(buffer_.size());
-    }
-    std::unique_ptr<OnDevice<std::remove_const_t<T>>> copy_;
+    const void* host_;
+    std::size_t bytes_;
+    void* memory_ = nullptr;
+};
 #endif
-};
-template <typename T>
-class Passed<std::vector<T>> : public PassedBuffer<std::vector<T>> {
-    using PassedBuffer<std::vector<T>>::PassedBuffer;
-};
-template <typename T>
-class Passed<const std::vector<T>> : public PassedBuffer<const std::vector<T>> {
-    using PassedBuffer<const std::vector<T>>::PassedBuffer;
-};
-template <typename T>
-class Passed<Guarded<T>> : public PassedBuffer<Guarded<T>> {
-    using PassedBuffer<Guarded<T>>::PassedBuffer;
-};
-template <typename T>
-class Passed<const Guarded<T>> : public PassedBuffer<const Guarded<T>> {
-    using PassedBuffer<const Guarded<T>>::PassedBuffer;
+
+// The memory of one call. A buffer that is passed twice stays one buffer.
+class Staging {
+  public:
+    explicit Staging(Memory memory) : memory_(memory) {}
+
+    // What the kernel gets for an argument: buffers become pointers, all else is passed on.
+    template <typename T>
+    const T& pass(const T& argument) {
+        return argument;
+    }
+    template <typename T>
+    T* pass(std::vector<T>& buffer) {
+        return place(buffer.data(), buffer.data(), buffer.size(), true);
+    }
+    template <typename T>
+    const T* pass(const std::vector<T>& buffer) {
+        return place(buffer.data(), buffer.data(), buffer.size(), false);
+    }
+    template <typename T>
+    T* pass(Guarded<T>& buffer) {
+        return place(buffer.data(), buffer.storage().data(), buffer.storage().size(), true);
+    }
+    template <typename T>
+    const T* pass(const Guarded<T>& buffer) {
+        return place(buffer.data(), buffer.storage().data(), buffer.storage().size(), false);
+    }
+    template <typename T>
+    T* pass(const OptionalBuffer<T>& buffer) {
+        if (!buffer.data) return nullptr;
+        return place(buffer.data, buffer.begin, buffer.count, !std::is_const_v<T>);
+    }
+
+    // After the kernel: results go where they belong.
+    void finish() {
+#ifdef CNPD_REAL_CUDA
+        if (memory_ == Memory::device) kernels::gpu::synchronize();
+        for (const DeviceCopy* copy : written_) copy->copy_back();
+#elif defined(CNPD_HAS_CUDA)
+        if (memory_ == Memory::device) kernels::gpu::synchronize();
+#endif
+    }
+
+  private:
+    // Where `data`, a part of [begin, begin + count), is for the kernel.
+    template <typename T>
+    T* place(T* data, [[maybe_unused]] std::type_identity_t<const T*> begin,
+             [[maybe_unused]] std::size_t count, [[maybe_unused]] bool written) {
+#ifdef CNPD_REAL_CUDA
+        if (memory_ == Memory::device) {
+            auto& copy = copies_[begin];
+            if (!copy) copy = std::make_unique<DeviceCopy>(begin, count * sizeof(T));
+            if (written) written_.insert(copy.get());
+            return static_cast<T*>(copy->memory()) + (data - begin);
+        }
+#endif
+        return data;
+    }
+
+    Memory memory_;
+#ifdef CNPD_REAL_CUDA
+    std::map<const void*, std::unique_ptr<DeviceCopy>> copies_;
+    std::set<const DeviceCopy*> written_;
+#endif
 };
 
 // A kernel's function of one backend. Called with the kernel's arguments, where std::vector and
@@ -130,30 +142,34 @@ struct Implementation {
 
     template <typename... Arguments>
     void operator()(Arguments&&... arguments) const {
-        call(Passed<std::remove_reference_t<Arguments>>(arguments, memory)...);
-    }
-
-  private:
-    template <typename... Buffers>
-    void call(const Buffers&... buffers) const {
-        function(buffers.get()...);
-#ifdef CNPD_HAS_CUDA
-        if (memory == Memory::device) kernels::gpu::synchronize();
-#endif
-        (buffers.finish(), ...);
+        Staging staging(memory);
+        function(staging.pass(arguments)...);
+        staging.finish();
     }
 };
+
+template <typename Function>
+Implementation<Function> reference_implementation(Function* function) {
+    return {"reference", function, Memory::host};
+}
 
 template <typename Function>
 std::vector<Implementation<Function>> implementations(Function* cpu,
                                                       [[maybe_unused]] Function* cuda) {
     std::vector<Implementation<Function>> all = {{"cpu", cpu, Memory::host}};
 #ifdef CNPD_REAL_CUDA
-    if (has_device()) all.push_back({"cuda", cuda, Memory::device});
+    if (kernels::gpu::device_count() > 0) all.push_back({"cuda", cuda, Memory::device});
 #elif defined(CNPD_HAS_CUDA)
     all.push_back({"emulated", cuda, Memory::host});
 #endif
     return all;
+}
+
+template <typename Function>
+std::vector<Implementation<Function>> with_reference(Function* reference,
+                                                     std::vector<Implementation<Function>> others) {
+    others.insert(others.begin(), reference_implementation(reference));
+    return others;
 }
 
 }  // namespace cnpd::tests
@@ -167,3 +183,8 @@ std::vector<Implementation<Function>> implementations(Function* cpu,
 #define CNPD_IMPLEMENTATIONS(kernel) \
     ::cnpd::tests::implementations(&::cnpd::kernels::cpu::kernel, &::cnpd::kernels::cpu::kernel)
 #endif
+
+#define CNPD_REFERENCE(kernel) \
+    ::cnpd::tests::reference_implementation(&::cnpd::kernels::reference::kernel)
+#define CNPD_WITH_REFERENCE(kernel) \
+    ::cnpd::tests::with_reference(&::cnpd::kernels::reference::kernel, CNPD_IMPLEMENTATIONS(kernel))

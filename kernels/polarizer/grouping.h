@@ -1,0 +1,30 @@
+// Which samples of a batch belong to which class, and which tiles of a grouped matrix product that
+// makes. CUDA only: the CPU loops over samples.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/backend.h"
+#include "kernels/common/cuda.h"
+
+namespace cnpd::kernels::cuda {
+
+struct GroupShape {
+    std::int64_t samples = 0, classes = 1, rows_of_sample = 1, rows_of_tile = 1;
+
+    // Every class may end with a tile that is not full.
+    CNPD_HOST_DEVICE std::int64_t most_tiles() const {
+        return samples * rows_of_sample / rows_of_tile + (classes < samples ? classes : samples);
+    }
+};
+
+struct Groups {
+    std::int32_t* order;  // [samples] samples sorted by class, stable
+    std::int32_t* first;  // [classes + 1] where each class begins in `order`
+    int2* tile;           // [most_tiles()] class of a tile and its number in the class; -1: none
+};
+
+// Labels int32 [samples] in [0, classes); null: all 0.
+void group_by_label(const std::int32_t* labels, const GroupShape& shape, const Groups& groups);
+
+}  // namespace cnpd::kernels::cuda

@@ -1,0 +1,257 @@
+// The polarizer as a grouped matrix product: rows are positions, sorted by their sample's class, so
+// that all rows of a tile share one map A[y]. 2 N P C^2 FLOP over 8 N P C bytes: bounded by
+// arithmetic from about 100 channels on in float32.
+#include "kernels/polarizer/polarizer.h"
+
+#include "kernels/common/cuda.h"
+#include "kernels/common/device_workspace.h"
+#include "kernels/common/gemm_tile.h"
+#include "kernels/common/grid.h"
+#include "kernels/common/warp_reduce.h"
+#include "kernels/polarizer/grouping.h"
+
+namespace cnpd::kernels::cuda {
+namespace {
+
+constexpr int kTile = 64;
+
+// The rows of one class among [N,P,C].
+struct ClassRows {
+    const std::int32_t* order;  // the class's samples
+    std::int64_t rows, positions;
+
+    __device__ std::int64_t sample(std::int64_t row) const { return order[row / positions]; }
+    // Where the row starts, in rows of [N P, C].
+    __device__ std::int64_t place(std::int64_t row) const {
+        return sample(row) * positions + row % positions;
+    }
+};
+__device__ ClassRows rows_of(const Groups& groups, int label, std::int64_t positions) {
+    const int first = groups.first[label];
+    return {groups.order + first, (groups.first[label + 1] - first) * positions, positions};
+}
+
+// Row i of the class's rows; the channel is k.
+struct RowLoader {
+    static constexpr bool along_k = true;
+    struct Line {
+        std::int64_t place;  // negative: no such row
+    };
+    ClassRows rows;
+    const float* data;
+    std::int64_t channels;
+
+    __device__ Line line(std::int64_t i) const { return {i < rows.rows ? rows.place(i) : -1}; }
+    __device__ float at(const Line& line, std::int64_t k) const {
+        return line.place < 0 ? 0 : data[line.place * channels + k];
+    }
+};
+
+// The same data the other way round: line i is a channel, k runs over the class's rows.
+struct ChannelLoader {
+    static constexpr bool along_k = false;
+    struct Line {
+        std::int64_t channel;
+    };
+    ClassRows rows;
+    const float* data;
+    std::int64_t channels;
+
+    __device__ Line line(std::int64_t i) const { return {i}; }
+    __device__ float at(const Line& line, std::int64_t k) const {
+        return line.channel < channels ? data[rows.place(k) * channels + line.channel] : 0;
+    }
+};
+
+// What happens to a finished product on its way to memory.
+struct Epilogue {
+    const float* bias;     // [classes,C] or null
+    const float* weights;  // [N] or null
+    bool accumulate;
+};
+
+// out[row] = maps[y] in[row], or its transpose.
+template <bool Transposed>
+__global__ void __launch_bounds__(256)
+    apply_maps(Groups groups, std::int64_t positions, std::int64_t channels, const float* in,
+               const float* maps, Epilogue epilogue, float* out) {
+    const int2 tile_of_class = groups.tile[blockIdx.x];
+    const int label = tile_of_class.x;
+    if (label < 0) return;  // the whole block
+    const ClassRows rows = rows_of(groups, label, positions);
+    const std::int64_t row0 = static_cast<std::int64_t>(tile_of_class.y) * kTile;
+    const std::int64_t column0 = static_cast<std::int64_t>(blockIdx.y) * kTile;
+    using Tile = GemmTile<kTile, kTile>;
+    Tile tile;
+    tile.clear();
+    tile.add(RowLoader{rows, in, channels}, row0,
+             MatrixLoader<!Transposed>{maps + label * channels * channels, channels, channels},
+             column0, 0, channels);
+    for (int i = 0; i < Tile::kRows; ++i) {
+        const std::int64_t row = row0 + Tile::row(i);
+        if (row >= rows.rows) continue;
+        const float weight = epilogue.weights ? epilogue.weights[rows.sample(row)] : 1.0f;
+        for (int j = 0; j < Tile::kColumns; ++j) {
+            const std::int64_t c = column0 + Tile::column(j);
+            if (c >= channels) continue;
+            const float bias = epilogue.bias ? epilogue.bias[label * channels + c] : 0.0f;
+            float& target = out[rows.place(row) * channels + c];
+            target = weight * (tile.sum[i][j] + bias) + (epilogue.accumulate ? target : 0.0f);
+        }
+    }
+}
+
+// da[y] = dout^T z over the class's rows, one block for each tile of each class's map.
+__global__ void __launch_bounds__(256)
+    map_gradients(Groups groups, std::int64_t positions, std::int64_t channels, const float* z,
+                  const float* dout, float* da) {
+    const int label = static_cast<int>(blockIdx.z);
+    const ClassRows rows = rows_of(groups, label, positions);
+    const std::int64_t row0 = static_cast<std::int64_t>(blockIdx.x) * kTile;
+    const std::int64_t column0 = static_cast<std::int64_t>(blockIdx.y) * kTile;
+    using Tile = GemmTile<kTile, kTile>;
+    Tile tile;
+    tile.clear();
+    tile.add(ChannelLoader{rows, dout, channels}, row0, ChannelLoader{rows, z, channels}, column0,
+             0, rows.rows);
+    for (int i = 0; i < Tile::kRows; ++i)
+        for (int j = 0; j < Tile::kColumns; ++j) {
+            const std::int64_t row = row0 + Tile::row(i), column = column0 + Tile::column(j);
+            if (row < channels && column < channels)
+                da[(label * channels + row) * channels + column] = tile.sum[i][j];
+        }
+}
+
+// db[y] = sum of the class's rows of dout; 32 channels by 8 rows at a time.
+constexpr int kChannels = 32, kRowsAtOnce = 8;
+__global__ void bias_gradients(Groups groups, std::int64_t positions, std::int64_t channels,
+                               const float* dout, float* db) {
+    __shared__ float sums[kRowsAtOnce][kChannels];
+    const int label = static_cast<int>(blockIdx.y);
+    const ClassRows rows = rows_of(groups, label, positions);
+    const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kChannels + threadIdx.x;
+    float sum = 0;
+    if (c < channels)
+        for (std::int64_t row = threadIdx.y; row < rows.rows; row += kRowsAtOnce)
+            sum += dout[rows.place(row) * channels + c];
+    sums[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y != 0 || c >= channels) return;
+    for (int i = 1; i < kRowsAtOnce; ++i) sum += sums[i][threadIdx.x];
+    db[label * channels + c] = sum;
+}
+
+// Batch norm into the convolution: a warp for each row of W.
+__global__ void fold(std::int64_t rows, std::int64_t channels, PolarizerParameters p, float* a,
+                     float* b) {
+    const std::int64_t row = first_element() / 32;
+    if (row >= rows) return;
+    const float scale = p.gamma[row] / sqrtf(p.variance[row] + p.eps);
+    for (std::int64_t j = threadIdx.x % 32; j < channels; j += 32)
+        a[row * channels + j] = scale * p.weight[row * channels + j];
+    if (threadIdx.x % 32 == 0) b[row] = p.beta[row] - p.mean[row] * scale;
+}
+
+__global__ void fold_backward(std::int64_t rows, std::int64_t channels, PolarizerParameters p,
+                              const float* da, const float* db, float* dweight, float* dgamma,
+                              float* dbeta) {
+    const std::int64_t row = first_element() / 32;
+    if (row >= rows) return;  // whole warps
+    const float inverse_std = 1 / sqrtf(p.variance[row] + p.eps);
+    const float scale = p.gamma[row] * inverse_std;
+    float dscale = 0;
+    for (std::int64_t i = row * channels + threadIdx.x % 32; i < (row + 1) * channels; i += 32) {
+        dscale += da[i] * p.weight[i];
+        dweight[i] = scale * da[i];
+    }
+    dscale = warp_sum(dscale) - p.mean[row] * db[row];
+    if (threadIdx.x % 32 == 0) {
+        dgamma[row] = dscale * inverse_std;
+        dbeta[row] = db[row];
+    }
+}
+
+// The grouping of a batch, in scratch memory.
+class Grouping {
+  public:
+    Grouping(const PolarizerShape& s, const std::int32_t* labels)
+        : shape_{.samples = s.n,
+                 .classes = s.classes,
+                 .rows_of_sample = s.positions,
+                 .rows_of_tile = kTile},
+          order_(sizeof(std::int32_t) * static_cast<std::size_t>(s.n)),
+          first_(sizeof(std::int32_t) * static_cast<std::size_t>(s.classes + 1)),
+          tile_(sizeof(int2) * static_cast<std::size_t>(shape_.most_tiles())) {
+        group_by_label(labels, shape_, groups());
+    }
+    Groups groups() const {
+        return {order_.as<std::int32_t>(), first_.as<std::int32_t>(), tile_.as<int2>()};
+    }
+    unsigned tiles() const { return static_cast<unsigned>(shape_.most_tiles()); }
+
+  private:
+    GroupShape shape_;
+    DeviceWorkspace order_, first_, tile_;
+};
+
+// One warp for each of the rows of all maps.
+template <typename... Parameters, typename... Arguments>
+void launch_rows(const char* name, std::int64_t rows, void (*kernel)(Parameters...),
+                 Arguments... arguments) {
+    constexpr int kWarps = 4;
+    if (rows == 0) return;
+    launch({.name = name, .grid = ceil_div(rows, kWarps), .block = 32 * kWarps}, kernel,
+           arguments...);
+}
+
+template <bool Transposed>
+void apply(const char* name, const PolarizerShape& s, const float* in, const std::int32_t* labels,
+           const float* maps, const Epilogue& epilogue, float* out) {
+    if (s.n * s.positions * s.channels == 0) return;
+    const Grouping grouping(s, labels);
+    launch({.name = name, .grid = {grouping.tiles(), ceil_div(s.channels, kTile)}, .block = 256},
+           apply_maps<Transposed>, grouping.groups(), s.positions, s.channels, in, maps, epilogue,
+           out);
+}
+
+}  // namespace
+
+void polarizer_fold(std::int64_t classes, std::int64_t channels,
+                    const PolarizerParameters& parameters, float* a, float* b) {
+    launch_rows("polarizer_fold", classes * channels, fold, classes * channels, channels,
+                parameters, a, b);
+}
+
+void polarizer_fold_backward(std::int64_t classes, std::int64_t channels,
+                             const PolarizerParameters& parameters, const float* da,
+                             const float* db, float* dweight, float* dgamma, float* dbeta) {
+    launch_rows("polarizer_fold_backward", classes * channels, fold_backward, classes * channels,
+                channels, parameters, da, db, dweight, dgamma, dbeta);
+}
+
+void polarizer_forward(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+                       const float* weights, bool accumulate, const float* a, const float* b,
+                       float* out) {
+    apply<false>("polarizer_forward", shape, z, labels, a, {b, weights, accumulate}, out);
+}
+
+void polarizer_dgrad(const PolarizerShape& shape, const float* dout, const std::int32_t* labels,
+                     const float* a, float* dz) {
+    apply<true>("polarizer_dgrad", shape, dout, labels, a, {nullptr, nullptr, false}, dz);
+}
+
+void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
+                     const std::int32_t* labels, float* da, float* db) {
+    if (shape.channels == 0) return;
+    const Grouping grouping(shape, labels);
+    const unsigned tiles = ceil_div(shape.channels, kTile);
+    const auto classes = static_cast<unsigned>(shape.classes);
+    launch({.name = "polarizer_wgrad", .grid = {tiles, tiles, classes}, .block = 256},
+           map_gradients, grouping.groups(), shape.positions, shape.channels, z, dout, da);
+    launch({.name = "polarizer_wgrad",
+            .grid = {ceil_div(shape.channels, kChannels), classes},
+            .block = {kChannels, kRowsAtOnce}},
+           bias_gradients, grouping.groups(), shape.positions, shape.channels, dout, db);
+}
+
+}  // namespace cnpd::kernels::cuda
