@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include "kernels/common/error.h"
+#ifdef CNPD_REAL_CUDA
+#include "kernels/common/gpu.h"
+#endif
 
 namespace cnpd::engine {
 
@@ -24,21 +27,47 @@ std::string Device::str() const {
 }
 
 std::vector<Backend> built_backends() {
+#if defined(CNPD_EMULATED)
+    return {Backend::cpu, Backend::emulated};
+#elif defined(CNPD_HAS_CUDA)
+    return {Backend::cuda, Backend::cpu};
+#else
     return {Backend::cpu};
+#endif
 }
 
 std::vector<Device> available_devices() {
-    return {Device{}};
+    std::vector<Device> devices;
+#ifdef CNPD_REAL_CUDA
+    if (kernels::gpu::device_count() > 0) devices.push_back({.backend = Backend::cuda});
+#endif
+    devices.push_back({});
+#ifdef CNPD_EMULATED
+    devices.push_back({.backend = Backend::emulated});
+#endif
+    return devices;
+}
+
+std::string why_no_gpu() {
+#ifdef CNPD_REAL_CUDA
+    return kernels::gpu::why_no_device();
+#else
+    return "this program was built without the CUDA backend (-DCNPD_CUDA=ON)";
+#endif
 }
 
 Device device_from_name(std::string_view name) {
-    if (name == "cpu") return {};
+    for (const Device& device : available_devices())
+        if (name == device.str()) return device;
     if (name == "cuda" || name.starts_with("cuda:"))
-        throw DeviceError(
-            "device cuda: this program was built without the CUDA backend; use --device cpu");
+        throw DeviceError(fmt::format(
+            "device {}: {}; use --device cpu", name,
+            why_no_gpu().empty() ? "one GPU is used; CUDA_VISIBLE_DEVICES chooses which"
+                                 : why_no_gpu()));
     if (name == "emulated")
         throw DeviceError(
-            "device emulated: this program was built without the emulator; use --device cpu");
+            "device emulated: this program was built without the emulator "
+            "(-DCNPD_CUDA=EMULATE); use --device cpu");
     throw InputError(fmt::format("unknown device '{}'; known: cpu, cuda, emulated", name));
 }
 

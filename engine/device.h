@@ -28,6 +28,9 @@ inline Device default_device() {
     return available_devices().front();
 }
 
+// Why there is no cuda device; empty where there is one.
+std::string why_no_gpu();
+
 // The backends that this program was built with, usable here or not.
 std::vector<Backend> built_backends();
 std::string_view name_of(Backend backend);

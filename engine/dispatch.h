@@ -7,6 +7,14 @@
 #include "engine/device.h"
 #include "kernels/common/error.h"
 
+// The kernels' function of this name for a device that is not the CPU. `cuda` is the real backend or
+// the emulated one, whichever the build has.
+#ifdef CNPD_HAS_CUDA
+#define CNPD_RUN_ON_GPU(device, kernel, ...) ::cnpd::kernels::cuda::kernel(__VA_ARGS__)
+#else
+#define CNPD_RUN_ON_GPU(device, kernel, ...) ::cnpd::engine::no_such_backend((device), #kernel)
+#endif
+
 namespace cnpd::engine {
 
 // Throws DeviceError.
@@ -28,5 +36,5 @@ void set_zero(void* target, std::size_t bytes, Device device);
         if ((device).backend == ::cnpd::engine::Backend::cpu)   \
             ::cnpd::kernels::cpu::kernel(__VA_ARGS__);          \
         else                                                    \
-            ::cnpd::engine::no_such_backend((device), #kernel); \
+            CNPD_RUN_ON_GPU(device, kernel, __VA_ARGS__);       \
     } while (false)

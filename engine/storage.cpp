@@ -9,6 +9,9 @@
 #include <sys/resource.h>
 
 #include "kernels/common/error.h"
+#ifdef CNPD_HAS_CUDA
+#include "kernels/common/gpu.h"
+#endif
 
 namespace cnpd::engine {
 namespace {
@@ -21,8 +24,40 @@ std::size_t round_up(std::size_t bytes) {
     return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
 }
 
-class CpuAllocator {
+// Where a device's memory comes from.
+struct System {
+    std::byte* (*allocate)(std::size_t bytes);  // null when there is no more
+    void (*release)(std::byte* data);
+};
+
+std::byte* allocate_on_host(std::size_t bytes) {
+    void* data = std::aligned_alloc(bytes < kSmall ? 64 : kHugePage, bytes);
+    if (data && bytes >= kSmall) ::madvise(data, bytes, MADV_HUGEPAGE);
+    return static_cast<std::byte*>(data);
+}
+void release_on_host(std::byte* data) {
+    std::free(data);
+}
+
+#ifdef CNPD_HAS_CUDA
+std::byte* allocate_on_gpu(std::size_t bytes) {
+    try {
+        return static_cast<std::byte*>(kernels::gpu::allocate(bytes));
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+void release_on_gpu(std::byte* data) {
+    kernels::gpu::release(data);
+}
+#endif
+
+// A buffer that is given back may be handed out again while kernels on it are still running: what
+// is done to it next is enqueued behind them on the same stream.
+class CachingAllocator {
   public:
+    explicit CachingAllocator(System system) : system_(system) {}
+
     // Returns a buffer of at least `bytes` and sets capacity to its size. A cached buffer is taken
     // when it wastes at most an eighth of itself.
     std::byte* allocate(std::size_t bytes, std::size_t& capacity) {
@@ -50,7 +85,7 @@ class CpuAllocator {
             free_.emplace(capacity, data);
         } catch (const std::bad_alloc&) {
             statistics_.reserved -= capacity;
-            std::free(data);
+            system_.release(data);
         }
     }
 
@@ -66,39 +101,38 @@ class CpuAllocator {
 
   private:
     std::byte* from_system(std::size_t capacity) {
-        const std::size_t alignment = capacity < kSmall ? 64 : kHugePage;
-        void* data = std::aligned_alloc(alignment, capacity);
+        std::byte* data = system_.allocate(capacity);
         if (!data) {
             drop_cached();
-            data = std::aligned_alloc(alignment, capacity);
+            data = system_.allocate(capacity);
         }
         if (!data) throw std::bad_alloc();
-        if (capacity >= kSmall) ::madvise(data, capacity, MADV_HUGEPAGE);
-        return static_cast<std::byte*>(data);
+        return data;
     }
 
     void drop_cached() {
         for (const auto& [size, data] : free_) {
             statistics_.reserved -= size;
-            std::free(data);
+            system_.release(data);
         }
         free_.clear();
     }
 
+    System system_;
     std::mutex mutex_;
     std::multimap<std::size_t, std::byte*> free_;
     MemoryStatistics statistics_;
 };
 
 // Never destroyed: tensors with static lifetime may outlive every other static object.
-CpuAllocator& cpu_allocator() {
-    static CpuAllocator* const allocator = new CpuAllocator;
-    return *allocator;
-}
-
-CpuAllocator& allocator_of(Device device) {
-    if (device.backend != Backend::cpu) throw DeviceError("no memory on device " + device.str());
-    return cpu_allocator();
+CachingAllocator& allocator_of(Device device) {
+    static auto* const host = new CachingAllocator({allocate_on_host, release_on_host});
+    if (device.backend == Backend::cpu) return *host;
+#ifdef CNPD_HAS_CUDA
+    static auto* const gpu = new CachingAllocator({allocate_on_gpu, release_on_gpu});
+    if (device.index == 0) return *gpu;
+#endif
+    throw DeviceError("no memory on device " + device.str());
 }
 
 }  // namespace
@@ -108,7 +142,7 @@ Storage::Storage(std::size_t bytes, Device device) : bytes_(bytes), device_(devi
 }
 
 Storage::~Storage() {
-    cpu_allocator().release(data_, capacity_);
+    allocator_of(device_).release(data_, capacity_);
 }
 
 MemoryStatistics memory_statistics(Device device) {

@@ -30,7 +30,11 @@ void CommonOptions::add_to(CLI::App& app) {
 engine::Device CommonOptions::apply() const {
     if (quiet) set_verbosity(Verbosity::quiet);
     if (threads > 0) omp_set_num_threads(threads);
-    return device.empty() ? engine::default_device() : engine::device_from_name(device);
+    if (!device.empty()) return engine::device_from_name(device);
+    const bool built_for_gpu = engine::built_backends().front() == engine::Backend::cuda;
+    if (built_for_gpu && !engine::why_no_gpu().empty())
+        log_warning(fmt::format("no GPU ({}): running on the CPU", engine::why_no_gpu()));
+    return engine::default_device();
 }
 
 void add_seed(CLI::App& app, std::uint64_t& seed) {

@@ -6,6 +6,9 @@
 #include "cnpd/version.h"
 #include "engine/device.h"
 #include "kernels/common/cpu_info.h"
+#ifdef CNPD_REAL_CUDA
+#include "kernels/common/gpu.h"
+#endif
 #include "kernels/common/parallel.h"
 #include "kernels/vendor/onednn.h"
 
@@ -24,6 +27,7 @@ class Info : public Command {
             info["backends"].push_back(engine::name_of(backend));
         for (const engine::Device device : engine::available_devices())
             info["devices"].push_back(device.str());
+        add_gpu(info);
         info["threads"] = kernels::thread_count();
         info["cpu"] = kernels::cpu_name();
         info["kernels_isa"] = kernels::compiled_isa();
@@ -42,6 +46,20 @@ class Info : public Command {
                 text = value.is_string() ? value.get<std::string>() : value.dump();
             fmt::print("{:<12} {}\n", key, text);
         }
+    }
+
+  private:
+    static void add_gpu([[maybe_unused]] nlohmann::ordered_json& info) {
+#ifdef CNPD_REAL_CUDA
+        if (!engine::why_no_gpu().empty()) {
+            info["gpu"] = fmt::format("none: {}", engine::why_no_gpu());
+            return;
+        }
+        const auto gpu = kernels::gpu::properties();
+        info["gpu"] = fmt::format("{}, compute capability {}.{}, {} multiprocessors, {} GiB",
+                                  gpu.name, gpu.compute_major, gpu.compute_minor,
+                                  gpu.multiprocessors, gpu.memory_bytes >> 30);
+#endif
     }
 };
 
