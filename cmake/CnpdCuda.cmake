@@ -35,6 +35,17 @@ if(CNPD_REAL_CUDA)
   endif()
   find_package(CUDAToolkit 12.4 REQUIRED)
   target_compile_definitions(cnpd_flags INTERFACE CNPD_HAS_CUDA CNPD_REAL_CUDA)
+
+  # cuDNN: beside the toolkit, or wherever CUDNN_ROOT says (Python's wheels unpack one too).
+  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDNN_ROOT} $ENV{CUDNN_ROOT} ${CUDAToolkit_INCLUDE_DIRS}
+            PATH_SUFFIXES include)
+  find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDNN_ROOT} $ENV{CUDNN_ROOT}
+               ${CUDAToolkit_LIBRARY_DIR} PATH_SUFFIXES lib lib64)
+  if(CUDNN_INCLUDE_DIR AND CUDNN_LIBRARY)
+    message(STATUS "cuDNN: ${CUDNN_LIBRARY}")
+  else()
+    message(STATUS "cuDNN: not found; convolutions are our own implicit GEMM")
+  endif()
 endif()
 message(STATUS "CUDA backend: ${CNPD_CUDA} (real ${CNPD_REAL_CUDA}, emulated ${CNPD_EMULATED})")
 

@@ -4,6 +4,7 @@
 
 #include "kernels/common/cuda.h"
 #include "kernels/common/gemm_tile.h"
+#include "kernels/vendor/cublas.h"
 
 namespace cnpd::kernels::cuda {
 namespace {
@@ -33,6 +34,9 @@ __global__ void __launch_bounds__(256)
 
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c) {
     if (shape.m == 0 || shape.n == 0) return;
+#ifdef CNPD_REAL_CUDA
+    if (shape.k > 0) return cublas::gemm(shape, a, b, c);
+#endif
     const auto run = [&](auto kernel) {
         launch({.name = "gemm",
                 .grid = {ceil_div(shape.m, kTile), ceil_div(shape.n, kTile)},
