@@ -7,8 +7,8 @@
 #include "engine/device.h"
 #include "kernels/common/error.h"
 
-// The kernels' function of this name for a device that is not the CPU. `cuda` is the real backend or
-// the emulated one, whichever the build has.
+// The kernels' function of this name for a device that is not the CPU. `cuda` is the real backend
+// or the emulated one, whichever the build has.
 #ifdef CNPD_HAS_CUDA
 #define CNPD_RUN_ON_GPU(device, kernel, ...) ::cnpd::kernels::cuda::kernel(__VA_ARGS__)
 #else
@@ -31,10 +31,10 @@ void set_zero(void* target, std::size_t bytes, Device device);
 }  // namespace cnpd::engine
 
 // Calls the kernel of this name of the device's backend: CNPD_RUN(x.device(), add, px, py, n, pz).
-#define CNPD_RUN(device, kernel, ...)                           \
-    do {                                                        \
-        if ((device).backend == ::cnpd::engine::Backend::cpu)   \
-            ::cnpd::kernels::cpu::kernel(__VA_ARGS__);          \
-        else                                                    \
-            CNPD_RUN_ON_GPU(device, kernel, __VA_ARGS__);       \
+#define CNPD_RUN(device, kernel, ...)                         \
+    do {                                                      \
+        if ((device).backend == ::cnpd::engine::Backend::cpu) \
+            ::cnpd::kernels::cpu::kernel(__VA_ARGS__);        \
+        else                                                  \
+            CNPD_RUN_ON_GPU(device, kernel, __VA_ARGS__);     \
     } while (false)

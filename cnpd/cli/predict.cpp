@@ -44,8 +44,7 @@ class Predict : public Command {
         const auto loaded = training::load_run(run_, device);
         // All of them first: a file that is no image leaves nothing half-printed.
         std::vector<training::Explanation> said;
-        for (const std::string& path : images_)
-            said.push_back(explain_file(*loaded, path, device));
+        for (const std::string& path : images_) said.push_back(explain_file(*loaded, path, device));
         auto all = nlohmann::ordered_json::array();
         for (std::size_t i = 0; i < images_.size(); ++i) {
             if (common.json)

@@ -32,8 +32,8 @@ cublasLtHandle_t handle() {
 
 constexpr std::size_t kWorkspace = 32 << 20;
 
-// What cuBLASLt wants to know of one shape. Row-major matrices are its transposed column-major ones,
-// so c = op(a) op(b) is asked for as c^T = op(b)^T op(a)^T.
+// What cuBLASLt wants to know of one shape. Row-major matrices are its transposed column-major
+// ones, so c = op(a) op(b) is asked for as c^T = op(b)^T op(a)^T.
 class Plan {
   public:
     explicit Plan(const GemmShape& s) {
