@@ -100,9 +100,9 @@ std::vector<double> defense_losses(Device device) {
         const auto through = [&](const models::Cut& cut, const Tensor& by) {
             return victim->suffix({polarizer.apply(cut.z, by), cut.residual}, point);
         };
-        const ops::DefenseLoss loss =
-            ops::defense_loss(through(clean, predictions), through(pushed, routes),
-                              {.label = labels, .restored = predictions, .target = targets}, {});
+        const cnpd::ops::DefenseLoss loss = cnpd::ops::defense_loss(
+            through(clean, predictions), through(pushed, routes),
+            {.label = labels, .restored = predictions, .target = targets}, {});
         losses.push_back(loss.loss.item());
         backward(loss.loss);
         polarizer.prepare_gradients(1);
