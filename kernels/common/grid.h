@@ -15,16 +15,19 @@ __device__ inline std::int64_t elements_at_once() {
     return static_cast<std::int64_t>(gridDim.x) * blockDim.x;
 }
 
-// Enough threads to fill the GPU several times over, at most one for each element; `count` becomes
-// the kernel's last argument. Nothing happens when there are no elements.
+// Enough threads to fill the GPU several times over, at most one for each of `count` > 0 elements.
+inline LaunchShape elements_shape(const char* name, std::int64_t count) {
+    constexpr std::int64_t kThreads = 256, kMostBlocks = 132 * 32;
+    const std::int64_t blocks = std::min((count + kThreads - 1) / kThreads, kMostBlocks);
+    return {.name = name, .grid = static_cast<unsigned>(blocks), .block = kThreads};
+}
+
+// `count` becomes the kernel's last argument. Nothing happens when there are no elements.
 template <typename... Parameters, typename... Arguments>
 void launch_elements(const char* name, std::int64_t count, void (*kernel)(Parameters...),
                      Arguments... arguments) {
-    constexpr std::int64_t kThreads = 256, kMostBlocks = 132 * 32;
     if (count == 0) return;
-    const auto blocks = std::min(static_cast<std::int64_t>(ceil_div(count, kThreads)), kMostBlocks);
-    launch({.name = name, .grid = static_cast<unsigned>(blocks), .block = kThreads}, kernel,
-           arguments..., count);
+    launch(elements_shape(name, count), kernel, arguments..., count);
 }
 
 }  // namespace cnpd::kernels

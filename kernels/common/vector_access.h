@@ -2,6 +2,8 @@
 // memory.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/common/cuda.h"
 
 namespace cnpd::kernels {
@@ -39,6 +41,35 @@ __device__ __forceinline__ float4 load4(const T* address) {
 template <typename T>
 __device__ __forceinline__ void store4(T* address, const float4& value) {
     store_vector(address, value);
+}
+
+// Neighbouring elements that travel together. Kernels are templates of their Width: 4 floats make
+// an access of 16 bytes, 1 is for buffers that are not aligned to it.
+template <typename T, int Width>
+struct alignas(Width * sizeof(T)) Pack {
+    T of[Width];
+};
+template <int Width, typename T>
+__device__ __forceinline__ Pack<T, Width> load(const T* address) {
+    return load_vector<Pack<T, Width>>(address);
+}
+template <typename T, int Width>
+__device__ __forceinline__ void store(T* address, const Pack<T, Width>& value) {
+    store_vector(address, value);
+}
+
+// The Width that all of these buffers of 4-byte elements allow. Tensors are aligned; views of them
+// need not be.
+template <typename... Ts>
+int widest_access(const Ts*... buffers) {
+    static_assert(((sizeof(Ts) == 4) && ...));
+    const bool aligned = ((reinterpret_cast<std::uintptr_t>(buffers) % 16 == 0) && ...);
+    return aligned ? 4 : 1;
+}
+// The same for matrices, whose rows have to be aligned too.
+template <typename... Ts>
+int widest_access_of_rows(std::int64_t columns, const Ts*... buffers) {
+    return columns % 4 == 0 ? widest_access(buffers...) : 1;
 }
 
 }  // namespace cnpd::kernels
