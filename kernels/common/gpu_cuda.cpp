@@ -21,6 +21,18 @@ cudaStream_t stream() {
 // For destructors: an error there has been seen before, or the driver is shutting down.
 void ignore(cudaError_t) {}
 
+// While one of these lives, calls that are not work on a stream do not break the capture of a graph.
+class AllowedInCapture {
+  public:
+    AllowedInCapture() { ignore(cudaThreadExchangeStreamCaptureMode(&mode_)); }
+    ~AllowedInCapture() { ignore(cudaThreadExchangeStreamCaptureMode(&mode_)); }
+    AllowedInCapture(const AllowedInCapture&) = delete;
+    AllowedInCapture& operator=(const AllowedInCapture&) = delete;
+
+  private:
+    cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // then the one before
+};
+
 }  // namespace
 
 void check(int cuda_error, const char* what) {
@@ -56,6 +68,7 @@ Properties properties(int device) {
 }
 
 void* allocate(std::size_t bytes) {
+    const AllowedInCapture allowed;
     void* memory = nullptr;
     const cudaError_t error = cudaMalloc(&memory, bytes);
     if (error == cudaErrorMemoryAllocation) {
