@@ -1,6 +1,7 @@
 // Comparing buffers with a reference, and buffers that notice when they are written outside.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -17,13 +18,20 @@ namespace cnpd::tests {
 template <class T>
 class Guarded {
   public:
-    explicit Guarded(std::int64_t count) : count_(count), storage_(count + 2 * kGuard) {
+    // With an offset, a view of its storage that is not aligned for accesses of several elements.
+    explicit Guarded(std::int64_t count, std::int64_t offset = 0)
+        : count_(count), offset_(offset), storage_(count + offset + 2 * kGuard) {
         std::memset(static_cast<void*>(storage_.data()), 0xAB, storage_.size() * sizeof(T));
         if constexpr (std::is_floating_point_v<T>)
             std::fill_n(data(), count, std::numeric_limits<T>::quiet_NaN());
     }
-    T* data() { return storage_.data() + kGuard; }
-    const T* data() const { return storage_.data() + kGuard; }
+    // Not only for outputs: a copy of `values` between guards.
+    explicit Guarded(const std::vector<T>& values, std::int64_t offset = 0)
+        : Guarded(static_cast<std::int64_t>(values.size()), offset) {
+        std::copy(values.begin(), values.end(), data());
+    }
+    T* data() { return storage_.data() + kGuard + offset_; }
+    const T* data() const { return storage_.data() + kGuard + offset_; }
     std::int64_t size() const { return count_; }
     T& operator[](std::int64_t i) { return data()[i]; }
     const T& operator[](std::int64_t i) const { return data()[i]; }
@@ -31,15 +39,15 @@ class Guarded {
     const std::vector<T>& storage() const { return storage_; }
     // False once something has been written outside.
     bool intact() const {
-        std::vector<T> guard(kGuard);
-        std::memset(static_cast<void*>(guard.data()), 0xAB, kGuard * sizeof(T));
-        return !std::memcmp(storage_.data(), guard.data(), kGuard * sizeof(T)) &&
+        std::vector<T> guard(kGuard + offset_);
+        std::memset(static_cast<void*>(guard.data()), 0xAB, guard.size() * sizeof(T));
+        return !std::memcmp(storage_.data(), guard.data(), guard.size() * sizeof(T)) &&
                !std::memcmp(data() + count_, guard.data(), kGuard * sizeof(T));
     }
 
   private:
     static constexpr std::int64_t kGuard = 64;
-    std::int64_t count_;
+    std::int64_t count_, offset_;
     std::vector<T> storage_;
 };
 
