@@ -1,0 +1,201 @@
+// The loops between convolutions. A few operations an element, so all of them are limited by device
+// memory: accesses are 16 bytes wide where alignment allows.
+#include "kernels/elementwise/elementwise.h"
+
+#include "kernels/common/device_workspace.h"
+#include "kernels/common/grid_sum.h"
+#include "kernels/common/row_grid.h"
+#include "kernels/common/vector_grid.h"
+
+namespace cnpd::kernels::cuda {
+namespace {
+
+// Bytes an element: fill 4, scale and relu_forward 8, add and relu_backward 12. What a thread reads
+// it has read before it writes, so outputs may be inputs.
+struct Fill {
+    float* y;
+    float value;
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        Pack<float, Width> values;
+        for (float& each : values.of) each = value;
+        store(y + i, values);
+    }
+};
+
+struct Scale {
+    const float* x;
+    float alpha;
+    float* y;
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        auto values = load<Width>(x + i);
+        for (float& each : values.of) each *= alpha;
+        store(y + i, values);
+    }
+};
+
+struct Add {
+    const float *x, *y;
+    float* z;
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        auto sums = load<Width>(x + i);
+        const auto others = load<Width>(y + i);
+        for (int k = 0; k < Width; ++k) sums.of[k] += others.of[k];
+        store(z + i, sums);
+    }
+};
+
+struct ReluForward {
+    const float* x;
+    float* y;
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        auto values = load<Width>(x + i);
+        for (float& each : values.of) each = each <= 0 ? 0 : each;  // NaN is not <= 0
+        store(y + i, values);
+    }
+};
+
+struct ReluBackward {
+    const float *dy, *y;
+    float* dx;
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        auto gradients = load<Width>(dy + i);
+        const auto outputs = load<Width>(y + i);
+        for (int k = 0; k < Width; ++k)
+            if (!(outputs.of[k] > 0)) gradients.of[k] = 0;
+        store(dx + i, gradients);
+    }
+};
+
+// 8 bytes an element; the row comes from the cache, once for all the rows that a thread handles.
+template <int Width>
+__global__ void add_to_rows(const float* x, const float* row, std::int64_t rows,
+                            std::int64_t columns, float* y) {
+    for (std::int64_t c = Width * threadIdx.x; c < columns; c += Width * blockDim.x) {
+        const auto added = load<Width>(row + c);
+        for (std::int64_t r = first_row(); r < rows; r += rows_at_once()) {
+            auto sums = load<Width>(x + r * columns + c);
+            for (int k = 0; k < Width; ++k) sums.of[k] += added.of[k];
+            store(y + r * columns + c, sums);
+        }
+    }
+}
+
+// 4 bytes an element, read once, by threads that walk down the rows of their own columns. Sums go
+// from float to double every few rows: double additions alone would limit GPUs that have few units
+// for them, float alone would lose digits over many rows. Block (slab, tile) of the grid sums a
+// slab of the rows of a tile of the columns, to partial [columns,slabs], or, where there is one
+// slab, to sums.
+template <int Width>
+__global__ void sum_slab(const float* x, std::int64_t rows, std::int64_t columns, double* partial,
+                         float* sums) {
+    constexpr int kThreads = 256, kRowsInFloat = 16;
+    __shared__ double of_thread[kThreads][Width];
+    const std::int64_t slab = blockIdx.x, slabs = gridDim.x;
+    const std::int64_t end = rows * (slab + 1) / slabs;
+    const std::int64_t column =
+        Width * (static_cast<std::int64_t>(blockIdx.y) * blockDim.x + threadIdx.x);
+    double total[Width] = {};
+    for (std::int64_t row = rows * slab / slabs + threadIdx.y; column < columns && row < end;) {
+        float sum[Width] = {};
+        for (int i = 0; i < kRowsInFloat && row < end; ++i, row += blockDim.y) {
+            const auto values = load<Width>(x + row * columns + column);
+            for (int k = 0; k < Width; ++k) sum[k] += values.of[k];
+        }
+        for (int k = 0; k < Width; ++k) total[k] += sum[k];
+    }
+    for (int k = 0; k < Width; ++k) of_thread[threadIdx.y * blockDim.x + threadIdx.x][k] = total[k];
+    __syncthreads();
+    if (threadIdx.y > 0 || column >= columns) return;
+    for (int k = 0; k < Width; ++k) {
+        double sum = 0;
+        for (unsigned y = 0; y < blockDim.y; ++y) sum += of_thread[y * blockDim.x + threadIdx.x][k];
+        if (partial)
+            partial[(column + k) * slabs + slab] = sum;
+        else
+            sums[column + k] = static_cast<float>(sum);
+    }
+}
+
+// Few bytes: one warp a column.
+__global__ void sum_slabs(const double* partial, std::int64_t columns, std::int64_t slabs,
+                          float* sums) {
+    const int lane = threadIdx.x % 32;
+    for (std::int64_t c = first_element() / 32; c < columns; c += elements_at_once() / 32) {
+        double sum = 0;
+        for (std::int64_t slab = lane; slab < slabs; slab += 32) sum += partial[c * slabs + slab];
+        sum = warp_sum(sum);
+        if (lane == 0) sums[c] = static_cast<float>(sum);
+    }
+}
+
+// 4 bytes an element.
+struct Squares {
+    const float* x;
+    template <int Width>
+    __device__ double at(std::int64_t i) const {
+        const auto values = load<Width>(x + i);
+        double sum = 0;
+        for (const float each : values.of) sum += static_cast<double>(each) * each;
+        return sum;
+    }
+};
+
+}  // namespace
+
+void fill(float* y, std::int64_t count, float value) {
+    launch_packs("fill", count, Fill{y, value}, y);
+}
+
+void scale(const float* x, std::int64_t count, float alpha, float* y) {
+    launch_packs("scale", count, Scale{x, alpha, y}, x, y);
+}
+
+void add(const float* x, const float* y, std::int64_t count, float* z) {
+    launch_packs("add", count, Add{x, y, z}, x, y, z);
+}
+
+void relu_forward(const float* x, std::int64_t count, float* y) {
+    launch_packs("relu_forward", count, ReluForward{x, y}, x, y);
+}
+
+void relu_backward(const float* dy, const float* y, std::int64_t count, float* dx) {
+    launch_packs("relu_backward", count, ReluBackward{dy, y, dx}, dy, y, dx);
+}
+
+void sum_rows(const float* x, std::int64_t rows, std::int64_t columns, float* sums) {
+    if (columns == 0) return;
+    // A slab is worth a block where every thread has some rows to sum; 8 blocks fill a
+    // multiprocessor.
+    constexpr std::int64_t kRowsOfThread = 16, kMostBlocks = 132 * 8;
+    const int width = widest_access_of_rows(columns, x);
+    const dim3 block = row_block(columns / width);
+    const unsigned tiles = ceil_div(columns, width * block.x);
+    const std::int64_t slabs = std::clamp<std::int64_t>(
+        rows / (kRowsOfThread * block.y), 1, std::max<std::int64_t>(kMostBlocks / tiles, 1));
+    const LaunchShape shape = {
+        .name = "sum_rows", .grid = {static_cast<unsigned>(slabs), tiles}, .block = block};
+    const auto kernel = width == 4 ? sum_slab<4> : sum_slab<1>;
+    if (slabs == 1) return launch(shape, kernel, x, rows, columns, nullptr, sums);
+    const DeviceWorkspace partial(columns * slabs * sizeof(double));
+    launch(shape, kernel, x, rows, columns, partial.as<double>(), nullptr);
+    launch(elements_shape("sum_rows", columns * 32), sum_slabs, partial.as<double>(), columns,
+           slabs, sums);
+}
+
+void add_row(const float* x, const float* row, std::int64_t rows, std::int64_t columns, float* y) {
+    if (rows == 0 || columns == 0) return;
+    const int width = widest_access_of_rows(columns, x, row, y);
+    launch(rows_shape("add_row", rows, columns / width),
+           width == 4 ? add_to_rows<4> : add_to_rows<1>, x, row, rows, columns, y);
+}
+
+void sum_of_squares(const float* x, std::int64_t count, double* result) {
+    launch_sum("sum_of_squares", count, Squares{x}, result, x);
+}
+
+}  // namespace cnpd::kernels::cuda
