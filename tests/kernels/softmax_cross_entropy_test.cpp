@@ -1,6 +1,6 @@
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
-#include "tests/support/compare.h"
+#include "tests/support/backends.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -13,7 +13,12 @@ const float kNaN = std::numeric_limits<float>::quiet_NaN();
 struct Shape {
     std::int64_t rows, classes;
 };
-const Shape kShapes[] = {{1, 1}, {1, 10}, {7, 3}, {128, 10}, {5, 43}, {300, 200}, {2, 1009}};
+const Shape kShapes[] = {{0, 10},   {1, 1},  {1, 10},    {7, 3},   {9, 64},
+                         {128, 10}, {5, 43}, {300, 200}, {2, 1009}};
+
+// Differences of logits are exact to 2e-6 (half an ulp of 64 in a difference up to 40), which exp
+// turns into a relative error.
+constexpr double kRelative = 5e-6;
 
 std::vector<std::int32_t> labels_with_masks(const Shape& shape) {
     auto labels = random_labels(shape.rows, static_cast<std::int32_t>(shape.classes));
@@ -23,73 +28,101 @@ std::vector<std::int32_t> labels_with_masks(const Shape& shape) {
 
 }  // namespace
 
-TEST_CASE("softmax and cross-entropy equal the reference") {
+TEST_CASE("softmax equals the reference, in place and unaligned too") {
+    for (const Shape& shape : kShapes)
+        for (const std::int64_t offset : {0, 1}) {
+            const auto& [rows, classes] = shape;
+            CAPTURE(rows);
+            CAPTURE(classes);
+            CAPTURE(offset);
+            const Guarded<float> logits(random_values(rows * classes, 5, 50), offset);
+            Guarded<float> expected(rows * classes);
+            reference::softmax(logits.data(), rows, classes, expected.data());
+            for (const auto& softmax : CNPD_IMPLEMENTATIONS(softmax)) {
+                INFO(softmax.backend);
+                Guarded<float> p(rows * classes, offset);
+                softmax(logits, rows, classes, p);
+                check_close(p, expected, kRelative, 1e-12, "softmax");
+                CHECK(p.intact());
+                auto in_place = logits;
+                softmax(in_place, rows, classes, in_place);
+                check_close(in_place, p, 0, 1e-30, "softmax in place");
+            }
+        }
+}
+
+TEST_CASE("cross-entropy equals the reference, in place and unaligned too") {
     for (const Shape& shape : kShapes)
         for (const float smoothing : {0.0f, 0.1f}) {
             const auto& [rows, classes] = shape;
             CAPTURE(rows);
             CAPTURE(classes);
             CAPTURE(smoothing);
-            const auto logits = random_values(rows * classes, 5, 50);
+            const std::int64_t offset = smoothing == 0 ? 0 : 1;
+            const Guarded<float> logits(random_values(rows * classes, 5, 50), offset);
             const auto labels = labels_with_masks(shape);
-            Guarded<float> p(rows * classes), p_expected(rows * classes), losses(rows),
-                losses_expected(rows), d(rows * classes), d_expected(rows * classes);
-            // Differences of logits are exact to 2e-6 (half an ulp of 64 in a difference up to 40),
-            // which exp turns into a relative error.
-            cpu::softmax(logits.data(), rows, classes, p.data());
-            reference::softmax(logits.data(), rows, classes, p_expected.data());
-            check_close(p, p_expected, 5e-6, 1e-12, "softmax");
-            cpu::softmax_cross_entropy_forward(logits.data(), labels.data(), rows, classes,
-                                               smoothing, losses.data());
+            Guarded<float> losses_expected(rows), d_expected(rows * classes);
             reference::softmax_cross_entropy_forward(logits.data(), labels.data(), rows, classes,
                                                      smoothing, losses_expected.data());
-            check_close(losses, losses_expected, 2e-7, 5e-6, "losses");
-            cpu::softmax_cross_entropy_backward(logits.data(), labels.data(), rows, classes,
-                                                smoothing, 0.25f, d.data());
+            for (const auto& forward : CNPD_IMPLEMENTATIONS(softmax_cross_entropy_forward)) {
+                INFO(forward.backend);
+                Guarded<float> losses(rows);
+                forward(logits, labels, rows, classes, smoothing, losses);
+                check_close(losses, losses_expected, 2e-7, 5e-6, "losses");
+                CHECK(losses.intact());
+            }
             reference::softmax_cross_entropy_backward(logits.data(), labels.data(), rows, classes,
                                                       smoothing, 0.25f, d_expected.data());
-            check_close(d, d_expected, 5e-6, 1e-6, "dlogits");
-            CHECK(p.intact());
-            CHECK(losses.intact());
-            CHECK(d.intact());
-            auto in_place = logits;
-            cpu::softmax(in_place.data(), rows, classes, in_place.data());
-            check_close(in_place, p, 0, 1e-30, "softmax in place");
-            in_place = logits;
-            cpu::softmax_cross_entropy_backward(in_place.data(), labels.data(), rows, classes,
-                                                smoothing, 0.25f, in_place.data());
-            check_close(in_place, d, 0, 1e-30, "dlogits in place");
+            for (const auto& backward : CNPD_IMPLEMENTATIONS(softmax_cross_entropy_backward)) {
+                INFO(backward.backend);
+                Guarded<float> d(rows * classes, offset);
+                backward(logits, labels, rows, classes, smoothing, 0.25f, d);
+                check_close(d, d_expected, kRelative, 1e-6, "dlogits");
+                CHECK(d.intact());
+                auto in_place = logits;
+                backward(in_place, labels, rows, classes, smoothing, 0.25f, in_place);
+                check_close(in_place, d, 0, 1e-30, "dlogits in place");
+            }
         }
 }
 
 TEST_CASE("masked rows have no loss and no gradient, whatever they hold") {
-    const float logits[] = {kNaN, 1, kInfinity, 2};
-    const std::int32_t labels[] = {-1, -7};
-    for (const auto forward :
-         {cpu::softmax_cross_entropy_forward, reference::softmax_cross_entropy_forward}) {
-        float losses[2] = {kNaN, kNaN};
+    const std::vector<float> logits = {kNaN, 1, kInfinity, 2};
+    const std::vector<std::int32_t> labels = {-1, -7};
+    for (const auto& forward : CNPD_WITH_REFERENCE(softmax_cross_entropy_forward)) {
+        INFO(forward.backend);
+        std::vector<float> losses(2, kNaN);
         forward(logits, labels, 2, 2, 0.1f, losses);
         CHECK(losses[0] == 0);
         CHECK(losses[1] == 0);
     }
-    for (const auto backward :
-         {cpu::softmax_cross_entropy_backward, reference::softmax_cross_entropy_backward}) {
-        float d[4] = {kNaN, kNaN, kNaN, kNaN};
+    for (const auto& backward : CNPD_WITH_REFERENCE(softmax_cross_entropy_backward)) {
+        INFO(backward.backend);
+        std::vector<float> d(4, kNaN);
         backward(logits, labels, 2, 2, 0.1f, 1, d);
         for (const float value : d) CHECK(value == 0);
     }
 }
 
 TEST_CASE("extreme logits: no overflow, certain predictions, NaN comes through") {
-    const float logits[] = {1000, -1000, 0, 1, -kInfinity, 1, kNaN, 0, 0};
-    const std::int32_t labels[] = {0, 0, 0};
-    for (const auto forward :
-         {cpu::softmax_cross_entropy_forward, reference::softmax_cross_entropy_forward}) {
-        float losses[3];
-        forward(logits, labels, 3, 3, 0, losses);
+    const std::vector<float> logits = {1000, -1000, 0, 1, -kInfinity, 1, kNaN, 0, 0, 0, 1, kNaN};
+    const std::vector<std::int32_t> labels = {0, 0, 0, 0};
+    for (const auto& forward : CNPD_WITH_REFERENCE(softmax_cross_entropy_forward)) {
+        INFO(forward.backend);
+        std::vector<float> losses(4);
+        forward(logits, labels, 4, 3, 0, losses);
         CHECK(losses[0] == 0);
         CHECK(losses[1] == doctest::Approx(std::log(2.0)));
         CHECK(std::isnan(losses[2]));
+        CHECK(std::isnan(losses[3]));
+    }
+    for (const auto& softmax : CNPD_WITH_REFERENCE(softmax)) {
+        INFO(softmax.backend);
+        std::vector<float> p(12);
+        softmax(logits, 4, 3, p);
+        check_close(std::vector<float>(p.begin(), p.begin() + 6),
+                    std::vector<double>{1, 0, 0, 0.5, 0, 0.5}, 1e-6, 1e-30, "probabilities");
+        for (int i = 6; i < 12; ++i) CHECK(std::isnan(p[i]));
     }
 }
 
@@ -135,34 +168,61 @@ TEST_CASE("the cross-entropy gradient of the reference agrees with central diffe
 }
 
 TEST_CASE("argmax takes the first of several, and NaN") {
-    const float logits[] = {1, 3, 3, 0, kNaN, 5, kNaN, 9, -kInfinity, -kInfinity, -kInfinity, -1};
-    for (const auto kernel : {cpu::argmax, reference::argmax}) {
-        Guarded<std::int32_t> predictions(3);
-        kernel(logits, 3, 4, predictions.data());
-        CHECK(predictions[0] == 1);
-        CHECK(predictions[1] == 0);
-        CHECK(predictions[2] == 3);
+    const std::vector<float> logits = {
+        1,          3,          3,          0,  kNaN,       5,          kNaN,       9,
+        -1,         0,          -0.0f,      -2, -0.0f,      0,          -1,         -1,
+        -kInfinity, -kInfinity, -kInfinity, -1, -kInfinity, -kInfinity, -kInfinity, -kInfinity};
+    const std::vector<std::int32_t> expected = {1, 0, 1, 0, 3, 0};
+    for (const auto& argmax : CNPD_WITH_REFERENCE(argmax)) {
+        INFO(argmax.backend);
+        Guarded<std::int32_t> predictions(6);
+        argmax(logits, 6, 4, predictions);
+        for (std::int64_t r = 0; r < 6; ++r) CHECK(predictions[r] == expected[r]);
         CHECK(predictions.intact());
-    }
-    for (const auto& [rows, classes] : kShapes) {
-        auto x = random_values(rows * classes);
-        for (float& value : x) value = std::round(value);
-        Guarded<std::int32_t> actual(rows), expected(rows);
-        cpu::argmax(x.data(), rows, classes, actual.data());
-        reference::argmax(x.data(), rows, classes, expected.data());
-        for (std::int64_t r = 0; r < rows; ++r) CHECK(actual[r] == expected[r]);
-        CHECK(actual.intact());
     }
 }
 
+TEST_CASE("argmax equals the reference, on more rows than a grid has warps too") {
+    std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+    shapes.push_back({132 * 32 * 8 + 11, 3});
+    for (const auto& [rows, classes] : shapes)
+        for (const std::int64_t offset : {0, 1}) {
+            CAPTURE(rows);
+            CAPTURE(classes);
+            auto values = random_values(rows * classes);
+            for (float& value : values) value = std::round(value);
+            const Guarded<float> x(values, offset);
+            Guarded<std::int32_t> expected(rows);
+            reference::argmax(x.data(), rows, classes, expected.data());
+            for (const auto& argmax : CNPD_IMPLEMENTATIONS(argmax)) {
+                INFO(argmax.backend);
+                Guarded<std::int32_t> actual(rows);
+                argmax(x, rows, classes, actual);
+                std::int64_t wrong = 0;
+                for (std::int64_t r = 0; r < rows; ++r) wrong += actual[r] != expected[r];
+                CHECK(wrong == 0);
+                CHECK(actual.intact());
+            }
+        }
+}
+
 TEST_CASE("count_equal counts") {
-    for (const std::int64_t count : {0, 1, 7, 1000}) {
-        const auto a = random_labels(count, 3), b = random_labels(count, 3);
-        std::int64_t actual = -1, expected = -2;
-        cpu::count_equal(a.data(), b.data(), count, &actual);
-        reference::count_equal(a.data(), b.data(), count, &expected);
-        CHECK(actual == expected);
-        cpu::count_equal(a.data(), a.data(), count, &actual);
-        CHECK(actual == count);
-    }
+    for (const std::int64_t count : {0, 1, 7, 1000, 100003})
+        for (const std::int64_t offset : {0, 1}) {
+            CAPTURE(count);
+            CAPTURE(offset);
+            const Guarded<std::int32_t> a(random_labels(count, 3), offset),
+                b(random_labels(count, 3), offset);
+            std::int64_t expected = -2;
+            reference::count_equal(a.data(), b.data(), count, &expected);
+            for (const auto& count_equal : CNPD_IMPLEMENTATIONS(count_equal)) {
+                INFO(count_equal.backend);
+                Guarded<std::int64_t> actual(1);
+                count_equal(a, b, count, actual);
+                CHECK(actual[0] == expected);
+                count_equal(a, a, count, actual);
+                CHECK(actual[0] == count);
+                CHECK(actual.intact());
+            }
+        }
 }

@@ -1,0 +1,205 @@
+// One warp a row: the classes of a data set are few, and a row's maximum and sum then need no
+// barrier, only shuffles. Device memory limits all of these: a row is read once from there and
+// again, up to twice, from the first-level cache. Bytes a logit: softmax and backward 8, forward
+// and argmax 4.
+#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+
+#include "kernels/common/grid_sum.h"
+
+namespace cnpd::kernels::cuda {
+namespace {
+
+constexpr int kWarp = 32;
+
+__device__ int lane() {
+    return threadIdx.x % kWarp;
+}
+
+// for (std::int64_t r = first_warp(); r < rows; r += warps_at_once())
+__device__ std::int64_t first_warp() {
+    return first_element() / kWarp;
+}
+__device__ std::int64_t warps_at_once() {
+    return elements_at_once() / kWarp;
+}
+
+// body(k, value of class k) for each of this lane's classes.
+template <int Width, typename Body>
+__device__ void for_classes_of_lane(const float* row, std::int64_t classes, const Body& body) {
+    for (std::int64_t k = lane() * Width; k < classes; k += kWarp * Width) {
+        const auto values = load<Width>(row + k);
+        for (int i = 0; i < Width; ++i) body(k + i, values.of[i]);
+    }
+}
+
+// A NaN makes the sum of exponentials NaN, whether it is found here or not.
+template <int Width>
+__device__ float largest(const float* row, std::int64_t classes) {
+    float maximum = -INFINITY;
+    for_classes_of_lane<Width>(
+        row, classes, [&](std::int64_t, float logit) { maximum = Maximum{}(logit, maximum); });
+    return warp_reduce(maximum, Maximum{});
+}
+
+// Lanes sum few terms each, in float; what the whole row has in common is double from here on.
+template <int Width>
+__device__ double sum_of_exponentials(const float* row, std::int64_t classes, float maximum) {
+    float sum = 0;
+    for_classes_of_lane<Width>(row, classes,
+                               [&](std::int64_t, float logit) { sum += expf(logit - maximum); });
+    return warp_sum(static_cast<double>(sum));
+}
+
+// to[k] = value(k, from[k]); they may be the same row.
+template <int Width, typename Value>
+__device__ void transform_row(const float* from, std::int64_t classes, float* to,
+                              const Value& value) {
+    for (std::int64_t k = lane() * Width; k < classes; k += kWarp * Width) {
+        auto values = load<Width>(from + k);
+        for (int i = 0; i < Width; ++i) values.of[i] = value(k + i, values.of[i]);
+        store(to + k, values);
+    }
+}
+
+template <int Width>
+__global__ void softmax_rows(const float* logits, std::int64_t rows, std::int64_t classes,
+                             float* probabilities) {
+    for (std::int64_t r = first_warp(); r < rows; r += warps_at_once()) {
+        const float* row = logits + r * classes;
+        const float maximum = largest<Width>(row, classes);
+        const auto factor =
+            static_cast<float>(1 / sum_of_exponentials<Width>(row, classes, maximum));
+        transform_row<Width>(
+            row, classes, probabilities + r * classes,
+            [=](std::int64_t, float logit) { return expf(logit - maximum) * factor; });
+    }
+}
+
+template <int Width>
+__global__ void losses_of_rows(const float* logits, const std::int32_t* labels, std::int64_t rows,
+                               std::int64_t classes, float smoothing, float* losses) {
+    for (std::int64_t r = first_warp(); r < rows; r += warps_at_once()) {
+        const float* row = logits + r * classes;
+        const std::int32_t label = labels[r];
+        double loss = 0;
+        if (label >= 0) {
+            const float maximum = largest<Width>(row, classes);
+            const double normalizer = log(sum_of_exponentials<Width>(row, classes, maximum));
+            loss = normalizer - (1.0 - smoothing) * (static_cast<double>(row[label]) - maximum);
+            if (smoothing != 0) {
+                float deviations = 0;
+                for_classes_of_lane<Width>(row, classes, [&](std::int64_t, float logit) {
+                    deviations += logit - maximum;
+                });
+                loss -= smoothing * warp_sum(static_cast<double>(deviations)) /
+                        static_cast<double>(classes);
+            }
+        }
+        if (lane() == 0) losses[r] = static_cast<float>(loss);
+    }
+}
+
+template <int Width>
+__global__ void gradients_of_rows(const float* logits, const std::int32_t* labels,
+                                  std::int64_t rows, std::int64_t classes, float smoothing,
+                                  float weight, float* dlogits) {
+    const float everywhere = smoothing / static_cast<float>(classes), on_label = 1 - smoothing;
+    for (std::int64_t r = first_warp(); r < rows; r += warps_at_once()) {
+        const float* row = logits + r * classes;
+        float* to = dlogits + r * classes;
+        const std::int32_t label = labels[r];
+        if (label < 0) {
+            transform_row<Width>(row, classes, to, [](std::int64_t, float) { return 0.0f; });
+            continue;
+        }
+        const float maximum = largest<Width>(row, classes);
+        const auto factor =
+            static_cast<float>(1 / sum_of_exponentials<Width>(row, classes, maximum));
+        transform_row<Width>(row, classes, to, [=](std::int64_t k, float logit) {
+            const float target = everywhere + (k == label ? on_label : 0);
+            return weight * (expf(logit - maximum) * factor - target);
+        });
+    }
+}
+
+// Numbers that are ordered as (logit, earlier class) is, NaN above all and -0 equal to 0. None is
+// 0.
+__device__ std::uint64_t rank(float logit, std::int64_t k) {
+    const std::uint32_t bits = __float_as_uint(logit + 0.0f);
+    const std::uint32_t sign = 0x80000000u;
+    const std::uint32_t ordered = isnan(logit) ? 0xFFFFFFFFu : (bits & sign ? ~bits : bits | sign);
+    return std::uint64_t{ordered} << 32 | (0xFFFFFFFFu - static_cast<std::uint32_t>(k));
+}
+
+template <int Width>
+__global__ void argmax_of_rows(const float* logits, std::int64_t rows, std::int64_t classes,
+                               std::int32_t* predictions) {
+    for (std::int64_t r = first_warp(); r < rows; r += warps_at_once()) {
+        std::uint64_t best = 0;
+        for_classes_of_lane<Width>(logits + r * classes, classes, [&](std::int64_t k, float logit) {
+            best = Maximum{}(best, rank(logit, k));
+        });
+        best = warp_reduce(best, Maximum{});
+        if (lane() == 0)
+            predictions[r] =
+                static_cast<std::int32_t>(0xFFFFFFFFu - static_cast<std::uint32_t>(best));
+    }
+}
+
+// 8 bytes a pair.
+struct EqualPairs {
+    const std::int32_t *a, *b;
+    template <int Width>
+    __device__ std::int64_t at(std::int64_t i) const {
+        const auto left = load<Width>(a + i), right = load<Width>(b + i);
+        int equal = 0;
+        for (int k = 0; k < Width; ++k) equal += left.of[k] == right.of[k];
+        return equal;
+    }
+};
+
+template <typename... Parameters, typename... Arguments>
+void launch_rows(const char* name, std::int64_t rows, void (*kernel)(Parameters...),
+                 Arguments... arguments) {
+    if (rows > 0) launch(elements_shape(name, rows * kWarp), kernel, arguments...);
+}
+
+}  // namespace
+
+void softmax(const float* logits, std::int64_t rows, std::int64_t classes, float* probabilities) {
+    const int width = widest_access_of_rows(classes, logits, probabilities);
+    launch_rows("softmax", rows, width == 4 ? softmax_rows<4> : softmax_rows<1>, logits, rows,
+                classes, probabilities);
+}
+
+void softmax_cross_entropy_forward(const float* logits, const std::int32_t* labels,
+                                   std::int64_t rows, std::int64_t classes, float smoothing,
+                                   float* losses) {
+    const int width = widest_access_of_rows(classes, logits);
+    launch_rows("softmax_cross_entropy_forward", rows,
+                width == 4 ? losses_of_rows<4> : losses_of_rows<1>, logits, labels, rows, classes,
+                smoothing, losses);
+}
+
+void softmax_cross_entropy_backward(const float* logits, const std::int32_t* labels,
+                                    std::int64_t rows, std::int64_t classes, float smoothing,
+                                    float weight, float* dlogits) {
+    const int width = widest_access_of_rows(classes, logits, dlogits);
+    launch_rows("softmax_cross_entropy_backward", rows,
+                width == 4 ? gradients_of_rows<4> : gradients_of_rows<1>, logits, labels, rows,
+                classes, smoothing, weight, dlogits);
+}
+
+void argmax(const float* logits, std::int64_t rows, std::int64_t classes,
+            std::int32_t* predictions) {
+    const int width = widest_access_of_rows(classes, logits);
+    launch_rows("argmax", rows, width == 4 ? argmax_of_rows<4> : argmax_of_rows<1>, logits, rows,
+                classes, predictions);
+}
+
+void count_equal(const std::int32_t* a, const std::int32_t* b, std::int64_t count,
+                 std::int64_t* result) {
+    launch_sum("count_equal", count, EqualPairs{a, b}, result, a, b);
+}
+
+}  // namespace cnpd::kernels::cuda
