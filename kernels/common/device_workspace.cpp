@@ -11,10 +11,11 @@ namespace {
 
 using Pool = std::multimap<std::size_t, void*>;
 
-// Never destroyed: at the end of a thread the driver may be gone already.
+// Of this thread's current stream: what is next on another stream might not wait. Never destroyed:
+// at the end of a thread the driver may be gone already.
 Pool& pool() {
-    thread_local Pool* const pool = new Pool;
-    return *pool;
+    thread_local auto* const pools = new std::map<void*, Pool>;
+    return (*pools)[gpu::current_stream()];
 }
 
 }  // namespace
@@ -22,13 +23,14 @@ Pool& pool() {
 DeviceWorkspace::DeviceWorkspace(std::size_t bytes) {
     constexpr std::size_t kStep = 64 << 10;
     bytes_ = (bytes + kStep - 1) / kStep * kStep;
-    const auto found = pool().lower_bound(bytes_);
-    if (found == pool().end()) {
+    Pool& free = pool();
+    const auto found = free.lower_bound(bytes_);
+    if (found == free.end()) {
         data_ = gpu::allocate(bytes_);
     } else {
         bytes_ = found->first;
         data_ = found->second;
-        pool().erase(found);
+        free.erase(found);
     }
 }
 

@@ -6,8 +6,8 @@
 namespace cnpd::kernels {
 
 // Uninitialised device memory, aligned to 256 bytes. At the end of the scope it goes back to a pool
-// of the calling thread and may be handed out again at once, because whatever uses it next is
-// enqueued behind. The pool never shrinks, so that graphs may refer to it.
+// of the thread's current stream and may be handed out again at once, because whatever uses it
+// next is enqueued behind. The pool never shrinks, so that graphs may refer to it.
 class DeviceWorkspace {
   public:
     explicit DeviceWorkspace(std::size_t bytes);
