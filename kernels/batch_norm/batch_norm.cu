@@ -37,8 +37,18 @@ __device__ void for_each_row(std::int64_t rows, std::int64_t rows_each, const Vi
     for (std::int64_t row = begin + threadIdx.y; row < end; row += kRowsAtOnce) visit(row);
 }
 
-// Count, mean and sum of squared deviations: merging two loses no digits, whatever the mean
-// (Chan, Golub and LeVeque, 1979).
+// About where a channel's values lie: the mean of the first few. It is taken away from all of them
+// before they are summed, since a mean of 30,000 would leave float few digits for deviations of 1.
+__device__ float pivot_of(const float* x, std::int64_t rows, std::int64_t channels,
+                          std::int64_t c) {
+    const std::int64_t few = rows < 16 ? rows : 16;
+    float sum = 0;
+    for (std::int64_t row = 0; row < few; ++row) sum += x[row * channels + c];
+    return sum / static_cast<float>(few);
+}
+
+// Count, mean and sum of squared deviations: merging two loses no digits (Chan, Golub and LeVeque,
+// 1979).
 struct Moments {
     float count, mean, squares;
 };
@@ -55,10 +65,11 @@ __global__ void share_moments(const float* x, std::int64_t rows, std::int64_t ch
     __shared__ float count[kRowsAtOnce][kChannels], mean[kRowsAtOnce][kChannels],
         squares[kRowsAtOnce][kChannels];
     const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kChannels + threadIdx.x;
+    const float pivot = c < channels ? pivot_of(x, rows, channels, c) : 0;
     Moments mine{0, 0, 0};
     if (c < channels)
         for_each_row(rows, rows_each, [&](std::int64_t row) {
-            const float value = x[row * channels + c];
+            const float value = x[row * channels + c] - pivot;
             mine.count += 1;
             const float difference = value - mine.mean;
             mine.mean += difference / mine.count;
@@ -74,13 +85,14 @@ __global__ void share_moments(const float* x, std::int64_t rows, std::int64_t ch
     of_share[blockIdx.y * channels + c] = mine;
 }
 
-__global__ void merge_moments(const Moments* of_share, std::int64_t shares, std::int64_t rows,
-                              float* mean, float* variance, std::int64_t channels) {
+__global__ void merge_moments(const float* x, const Moments* of_share, std::int64_t shares,
+                              std::int64_t rows, float* mean, float* variance,
+                              std::int64_t channels) {
     for (std::int64_t c = first_element(); c < channels; c += elements_at_once()) {
         Moments all{0, 0, 0};
         for (std::int64_t share = 0; share < shares; ++share)
             all = merge(all, of_share[share * channels + c]);
-        mean[c] = all.mean;
+        mean[c] = pivot_of(x, rows, channels, c) + all.mean;
         variance[c] = all.squares / static_cast<float>(rows);
     }
 }
@@ -171,7 +183,7 @@ void batch_norm_statistics(const float* x, std::int64_t rows, std::int64_t chann
             .grid = grid_of(channels, share),
             .block = {kChannels, kRowsAtOnce}},
            share_moments, x, rows, channels, share.rows_each, workspace.as<Moments>());
-    launch_elements("batch_norm_statistics", channels, merge_moments, workspace.as<Moments>(),
+    launch_elements("batch_norm_statistics", channels, merge_moments, x, workspace.as<Moments>(),
                     share.count, rows, mean, variance);
 }
 

@@ -121,7 +121,7 @@ __device__ void adversarial_terms(const Problem& p, std::int64_t n, double unmas
 // order of the samples. `finished` is 0 before.
 __global__ void __launch_bounds__(kThreads)
     loss(Problem p, double* of_row, unsigned* finished, float* terms) {
-    __shared__ bool last;
+    __shared__ int last;  // this block is
     double count = 0;
     for (std::int64_t n = threadIdx.x; n < p.n; n += kThreads) count += p.labels.target[n] >= 0;
     const double unmasked = block_sum<kThreads>(count);

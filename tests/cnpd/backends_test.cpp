@@ -54,7 +54,7 @@ std::vector<double> training_losses(Device device) {
     const auto source = source_on(device);
     Sgd optimizer({{.parameters = model->parameters(), .weight_decay = 5e-4}},
                   {.momentum = 0.9, .nesterov = true});
-    optimizer.set_learning_rate(0.02);
+    optimizer.set_learning_rate(0.002);
     std::vector<double> losses;
     for (int step = 0; step < 10; ++step) {
         const Tensor input = source.input(
