@@ -49,8 +49,8 @@ struct BilevelSettings {
     std::int64_t evaluate_every = 1;  // epochs; 0: only after the last
 };
 
-// The inner loop as NPD published it: two steps along the gradient's sign, against the victim alone.
-// Half as costly as the default.
+// The inner loop as NPD published it: two steps along the gradient's sign, against the victim
+// alone. Half as costly as the default.
 inline void use_published_inner_loop(BilevelSettings& settings) {
     settings.pgd_steps = 2;
     settings.pgd.gradient = ops::PgdGradient::sign;

@@ -21,7 +21,8 @@ cudaStream_t stream() {
 // For destructors: an error there has been seen before, or the driver is shutting down.
 void ignore(cudaError_t) {}
 
-// While one of these lives, calls that are not work on a stream do not break the capture of a graph.
+// While one of these lives, calls that are not work on a stream do not break the capture of a
+// graph.
 class AllowedInCapture {
   public:
     AllowedInCapture() { ignore(cudaThreadExchangeStreamCaptureMode(&mode_)); }
