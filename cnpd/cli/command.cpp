@@ -113,6 +113,11 @@ void print_results(const std::vector<ResultLine>& lines, bool json) {
     const ordered_json& first = lines.front().result;
     fmt::print("ACC over {} clean test images, ASR and R-ACC over {} with the trigger.\n",
                first.value("n_clean", 0), first.value("n_poisoned", 0));
+    for (const auto& [name, result] : lines)
+        if (const auto rate = result.find("asr_untriggered");
+            rate != result.end() && rate->is_number())
+            fmt::print("Without the trigger the {} calls {:.2f} % of these images the same.\n",
+                       name, rate->get<double>());
 }
 
 }  // namespace cnpd::cli

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/cli/command.h"
-#include "kernels/common/error.h"
+#include "cnpd/training/names.h"
 
 namespace cnpd::cli {
 namespace {
@@ -110,17 +110,6 @@ void Defend::add_polarizer_options(CLI::App& app) {
         ->group(group);
 }
 
-template <class Enum>
-Enum choose(const char* option, const std::string& name,
-            const std::vector<std::pair<std::string, Enum>>& known) {
-    std::string names;
-    for (const auto& [candidate, value] : known) {
-        if (candidate == name) return value;
-        names += (names.empty() ? "" : ", ") + candidate;
-    }
-    throw InputError(fmt::format("unknown {} '{}'; known: {}", option, name, names));
-}
-
 training::DefenseSettings Defend::settings() const {
     training::DefenseSettings settings = settings_;
     settings.recipe = training::recipe_from_name("fine-tuning");
@@ -128,20 +117,13 @@ training::DefenseSettings Defend::settings() const {
     if (epochs_) settings.recipe.epochs = b.epochs = *epochs_;
     if (batch_size_) settings.recipe.batch_size = b.batch_size = *batch_size_;
     if (learning_rate_) settings.recipe.learning_rate = b.learning_rate = *learning_rate_;
-    b.pgd.gradient = choose<ops::PgdGradient>("pgd-gradient", pgd_gradient_,
-                                              {{"sign", ops::PgdGradient::sign},
-                                               {"raw", ops::PgdGradient::raw},
-                                               {"normalised", ops::PgdGradient::normalised}});
-    b.pgd.norm = choose<ops::PgdNorm>(
-        "pgd-norm", pgd_norm_,
-        {{"l2", ops::PgdNorm::l2}, {"linf", ops::PgdNorm::linf}, {"l1", ops::PgdNorm::l1}});
+    using training::value_named;
+    b.pgd.gradient = value_named<ops::PgdGradient>("pgd-gradient", pgd_gradient_);
+    b.pgd.norm = value_named<ops::PgdNorm>("pgd-norm", pgd_norm_);
+    b.pgd_through = value_named<training::PgdThrough>("pgd-through", pgd_through_);
     const float steps_to_the_radius = b.pgd.radius / static_cast<float>(b.pgd_steps);
     b.pgd.step = pgd_step_size_.value_or(
         b.pgd.gradient == ops::PgdGradient::sign ? 0.1f : steps_to_the_radius);
-    b.pgd_through = choose<training::PgdThrough>("pgd-through", pgd_through_,
-                                                 {{"plain", training::PgdThrough::plain},
-                                                  {"composite", training::PgdThrough::composite},
-                                                  {"both", training::PgdThrough::both}});
     b.cosine = !constant_rate_;
     settings.augment = !no_augment_;
     training::validate(settings);

@@ -4,8 +4,8 @@
 
 #include "cnpd/attacks/attack.h"
 #include "cnpd/cli/command.h"
+#include "cnpd/training/names.h"
 #include "datasets/dataset.h"
-#include "kernels/common/error.h"
 #include "models/classifier.h"
 
 namespace cnpd::cli {
@@ -84,11 +84,8 @@ training::VictimSettings TrainOptions::settings() const {
     if (batch_size_) settings.recipe.batch_size = *batch_size_;
     if (learning_rate_) settings.recipe.learning_rate = *learning_rate_;
     settings.augment = !no_augment_;
-    if (attack_mode_ == "all-to-all")
-        settings.attack_options.mode = attacks::LabelMode::all_to_all;
-    else if (attack_mode_ != "all-to-one")
-        throw InputError(
-            fmt::format("unknown attack mode '{}'; known: all-to-one, all-to-all", attack_mode_));
+    settings.attack_options.mode =
+        training::value_named<attacks::LabelMode>("attack mode", attack_mode_);
     training::validate(settings);
     return settings;
 }

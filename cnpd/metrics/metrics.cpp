@@ -1,6 +1,7 @@
 #include "cnpd/metrics/metrics.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "kernels/common/error.h"
 
@@ -15,6 +16,17 @@ double share_equal(std::span<const std::int32_t> a, std::span<const std::int32_t
     return static_cast<double>(equal) / static_cast<double>(a.size());
 }
 
+double share_untriggered(std::span<const std::int32_t> clean_predictions,
+                         const PoisonedLabels& labels) {
+    std::vector<std::int32_t> predictions;
+    for (const std::int32_t index : labels.clean_index) {
+        CNPD_CHECK(static_cast<std::size_t>(index) < clean_predictions.size(),
+                   "poisoned images are copies of clean ones");
+        predictions.push_back(clean_predictions[static_cast<std::size_t>(index)]);
+    }
+    return share_equal(predictions, labels.backdoor);
+}
+
 }  // namespace
 
 Scores score(std::span<const std::int32_t> clean_predictions,
@@ -23,6 +35,7 @@ Scores score(std::span<const std::int32_t> clean_predictions,
     return {.acc = share_equal(clean_predictions, clean_labels),
             .asr = share_equal(poisoned_predictions, labels.backdoor),
             .r_acc = share_equal(poisoned_predictions, labels.original),
+            .asr_untriggered = share_untriggered(clean_predictions, labels),
             .n_clean = static_cast<std::int64_t>(clean_labels.size()),
             .n_poisoned = static_cast<std::int64_t>(labels.backdoor.size())};
 }

@@ -14,12 +14,15 @@ struct Scores {
     double asr = std::numeric_limits<double>::quiet_NaN();  // poisoned predicted as backdoor label
     double r_acc =
         std::numeric_limits<double>::quiet_NaN();  // poisoned predicted as original label
+    // The same images without the trigger predicted as backdoor label: the part of ASR that is
+    // no more than the model's ordinary mistakes.
+    double asr_untriggered = std::numeric_limits<double>::quiet_NaN();
     std::int64_t n_clean = 0, n_poisoned = 0;
 };
 
-// The poisoned test set's labels, in its order.
+// The poisoned test set's labels, in its order, and which clean test image each one was.
 struct PoisonedLabels {
-    std::span<const std::int32_t> backdoor, original;
+    std::span<const std::int32_t> backdoor, original, clean_index;
 };
 
 Scores score(std::span<const std::int32_t> clean_predictions,

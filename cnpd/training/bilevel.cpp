@@ -318,9 +318,8 @@ metrics::Scores evaluate_purified(const TestSets& tests, const polarizers::Purif
             predictions[set].insert(predictions[set].end(), piece.begin(), piece.end());
         }
     }
-    return metrics::score(
-        predictions[0], tests.clean.host_labels(), predictions[1],
-        {.backdoor = tests.poisoned.host_labels(), .original = tests.original_labels});
+    return metrics::score(predictions[0], tests.clean.host_labels(), predictions[1],
+                          tests.poisoned_labels());
 }
 
 }  // namespace cnpd::training

@@ -42,10 +42,8 @@ std::vector<std::int32_t> predict_all(const datasets::BatchSource& images,
 
 metrics::Scores evaluate(const TestSets& sets,
                          const std::function<Tensor(const Tensor&)>& forward) {
-    return metrics::score(
-        predict_all(sets.clean, forward), sets.clean.host_labels(),
-        predict_all(sets.poisoned, forward),
-        {.backdoor = sets.poisoned.host_labels(), .original = sets.original_labels});
+    return metrics::score(predict_all(sets.clean, forward), sets.clean.host_labels(),
+                          predict_all(sets.poisoned, forward), sets.poisoned_labels());
 }
 
 CachedFeatures cache_features(const models::Classifier& victim, std::string_view insertion_point,

@@ -17,6 +17,12 @@ struct TestSets {
     datasets::BatchSource poisoned;              // labels: backdoor labels
     std::vector<std::int32_t> original_labels;   // of the poisoned images
     std::vector<std::int32_t> poisoned_indices;  // which clean test image each poisoned one was
+
+    metrics::PoisonedLabels poisoned_labels() const {
+        return {.backdoor = poisoned.host_labels(),
+                .original = original_labels,
+                .clean_index = poisoned_indices};
+    }
 };
 
 inline constexpr std::int64_t kEvaluationBatch = 250;

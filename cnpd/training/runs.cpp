@@ -94,6 +94,7 @@ void add_costs(ordered_json& result, double seconds, std::int64_t parameters) {
 ordered_json scores_json(const metrics::Scores& scores) {
     ordered_json json;
     metrics::add_scores(json, scores);
+    json["asr_untriggered"] = metrics::percent(scores.asr_untriggered);
     json["n_clean"] = scores.n_clean;
     json["n_poisoned"] = scores.n_poisoned;
     return json;
@@ -162,8 +163,7 @@ PurifiedScores measure_purified(const TestSets& tests, const polarizers::Purifie
         return both;
     };
     const Both clean = predict(tests.clean), poisoned = predict(tests.poisoned);
-    const metrics::PoisonedLabels labels{.backdoor = tests.poisoned.host_labels(),
-                                         .original = tests.original_labels};
+    const metrics::PoisonedLabels labels = tests.poisoned_labels();
     const auto& truth = tests.clean.host_labels();
     return {.before = metrics::score(clean.victim, truth, poisoned.victim, labels),
             .after = metrics::score(clean.purified, truth, poisoned.purified, labels),

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/training/experiment.h"
+#include "cnpd/training/names.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::training {
@@ -17,40 +18,6 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// Names of enumerations in files.
-template <class Enum>
-struct Names;
-template <>
-struct Names<Recipe::Schedule> {
-    static constexpr std::pair<Recipe::Schedule, const char*> all[] = {
-        {Recipe::Schedule::one_cycle, "one-cycle"}, {Recipe::Schedule::cosine, "cosine"}};
-};
-template <>
-struct Names<attacks::LabelMode> {
-    static constexpr std::pair<attacks::LabelMode, const char*> all[] = {
-        {attacks::LabelMode::all_to_one, "all-to-one"},
-        {attacks::LabelMode::all_to_all, "all-to-all"}};
-};
-template <>
-struct Names<PgdThrough> {
-    static constexpr std::pair<PgdThrough, const char*> all[] = {
-        {PgdThrough::plain, "plain"},
-        {PgdThrough::composite, "composite"},
-        {PgdThrough::both, "both"}};
-};
-template <>
-struct Names<ops::PgdGradient> {
-    static constexpr std::pair<ops::PgdGradient, const char*> all[] = {
-        {ops::PgdGradient::sign, "sign"},
-        {ops::PgdGradient::raw, "raw"},
-        {ops::PgdGradient::normalised, "normalised"}};
-};
-template <>
-struct Names<ops::PgdNorm> {
-    static constexpr std::pair<ops::PgdNorm, const char*> all[] = {
-        {ops::PgdNorm::l2, "l2"}, {ops::PgdNorm::linf, "linf"}, {ops::PgdNorm::l1, "l1"}};
-};
-
 // One list of fields for each struct serves both directions.
 struct Writer {
     ordered_json& json;
@@ -58,8 +25,7 @@ struct Writer {
     template <class T>
     void operator()(const char* key, const T& value) const {
         if constexpr (std::is_enum_v<T>) {
-            for (const auto& [known, name] : Names<T>::all)
-                if (known == value) json[key] = name;
+            json[key] = name_of(value);
         } else if constexpr (std::is_same_v<T, float>) {
             // The shortest decimal that is this float, instead of the double nearest to it.
             json[key] = std::stod(fmt::format("{}", value));

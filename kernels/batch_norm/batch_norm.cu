@@ -21,7 +21,7 @@ struct Share {
     std::int64_t count, rows_each;
 };
 Share shares_of(std::int64_t rows, std::int64_t channels) {
-    constexpr std::int64_t kBlocks = 132 * 4, kLeastRows = 64;
+    constexpr std::int64_t kBlocks = kMultiprocessors * 4, kLeastRows = 64;
     const std::int64_t wanted = std::max<std::int64_t>(
         1, kBlocks / static_cast<std::int64_t>(ceil_div(channels, kChannels)));
     const std::int64_t count =

@@ -15,9 +15,12 @@ __device__ inline std::int64_t elements_at_once() {
     return static_cast<std::int64_t>(gridDim.x) * blockDim.x;
 }
 
+// Grids are made for a GPU of about this many multiprocessors (an H100); smaller ones take longer.
+constexpr std::int64_t kMultiprocessors = 132;
+
 // Enough threads to fill the GPU several times over, at most one for each of `count` > 0 elements.
 inline LaunchShape elements_shape(const char* name, std::int64_t count) {
-    constexpr std::int64_t kThreads = 256, kMostBlocks = 132 * 32;
+    constexpr std::int64_t kThreads = 256, kMostBlocks = kMultiprocessors * 32;
     const std::int64_t blocks = std::min((count + kThreads - 1) / kThreads, kMostBlocks);
     return {.name = name, .grid = static_cast<unsigned>(blocks), .block = kThreads};
 }

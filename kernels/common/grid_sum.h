@@ -46,7 +46,7 @@ void launch_sum(const char* name, std::int64_t count, const Terms& terms, T* res
                 const Ts*... buffers) {
     // A thread sums several packs before it is worth to start a further block; 8 blocks of 256
     // threads fill a multiprocessor.
-    constexpr std::int64_t kPacksOfThread = 8, kMostBlocks = 132 * 8;
+    constexpr std::int64_t kPacksOfThread = 8, kMostBlocks = kMultiprocessors * 8;
     const int width = widest_access(buffers...);
     const auto blocks = static_cast<unsigned>(
         std::clamp<std::int64_t>(count / (width * kPacksOfThread * kSumThreads), 1, kMostBlocks));

@@ -28,7 +28,7 @@ inline dim3 row_block(std::int64_t packs) {
 
 // Enough blocks for `rows` > 0, or to fill the GPU several times over.
 inline LaunchShape rows_shape(const char* name, std::int64_t rows, std::int64_t packs) {
-    constexpr std::int64_t kMostBlocks = 132 * 32;
+    constexpr std::int64_t kMostBlocks = kMultiprocessors * 32;
     const dim3 block = row_block(packs);
     const std::int64_t blocks = std::min((rows + block.y - 1) / block.y, kMostBlocks);
     return {.name = name, .grid = static_cast<unsigned>(blocks), .block = block};

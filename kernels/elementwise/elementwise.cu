@@ -171,7 +171,7 @@ void sum_rows(const float* x, std::int64_t rows, std::int64_t columns, float* su
     if (columns == 0) return;
     // A slab is worth a block where every thread has some rows to sum; 8 blocks fill a
     // multiprocessor.
-    constexpr std::int64_t kRowsOfThread = 16, kMostBlocks = 132 * 8;
+    constexpr std::int64_t kRowsOfThread = 16, kMostBlocks = kMultiprocessors * 8;
     const int width = widest_access_of_rows(columns, x);
     const dim3 block = row_block(columns / width);
     const unsigned tiles = ceil_div(columns, width * block.x);

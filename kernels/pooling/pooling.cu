@@ -29,18 +29,35 @@ __device__ Position position_of(std::int64_t element, std::int64_t h, std::int64
     return {element / c / w / h, element / c / w % h, element / c % w, element % c};
 }
 
+// Calls visit(element of x, position h * W + w) for this output's window, padding left out.
+template <typename Visit>
+__device__ void for_each_in_window(const PoolingShape& s, const Position& out, const Visit& visit) {
+    for (std::int64_t r = 0; r < s.window_h; ++r)
+        for (std::int64_t q = 0; q < s.window_w; ++q) {
+            const std::int64_t h = out.h * s.stride - s.pad + r;
+            const std::int64_t w = out.w * s.stride - s.pad + q;
+            if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
+            visit(((out.n * s.h + h) * s.w + w) * s.c + out.c, h * s.w + w);
+        }
+}
+
+// Calls visit(element of y) for the windows that cover this input.
+template <typename Visit>
+__device__ void for_each_window_over(const PoolingShape& s, const Position& in,
+                                     const Visit& visit) {
+    const Range rows = windows_over(in.h, s.window_h, s.stride, s.pad, s.out_h());
+    const Range columns = windows_over(in.w, s.window_w, s.stride, s.pad, s.out_w());
+    for (std::int64_t oh = rows.first; oh <= rows.last; ++oh)
+        for (std::int64_t ow = columns.first; ow <= columns.last; ++ow)
+            visit(((in.n * s.out_h() + oh) * s.out_w() + ow) * s.c + in.c);
+}
+
 __global__ void average_forward(PoolingShape s, const float* x, float* y, std::int64_t count) {
     const float area = static_cast<float>(s.window_h * s.window_w);
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
-        const Position at = position_of(i, s.out_h(), s.out_w(), s.c);
         float sum = 0;
-        for (std::int64_t r = 0; r < s.window_h; ++r)
-            for (std::int64_t q = 0; q < s.window_w; ++q) {
-                const std::int64_t h = at.h * s.stride - s.pad + r;
-                const std::int64_t w = at.w * s.stride - s.pad + q;
-                if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
-                sum += x[((at.n * s.h + h) * s.w + w) * s.c + at.c];
-            }
+        for_each_in_window(s, position_of(i, s.out_h(), s.out_w(), s.c),
+                           [&](std::int64_t element, std::int64_t) { sum += x[element]; });
         y[i] = sum / area;
     }
 }
@@ -49,13 +66,9 @@ __global__ void average_forward(PoolingShape s, const float* x, float* y, std::i
 __global__ void average_backward(PoolingShape s, const float* dy, float* dx, std::int64_t count) {
     const float area = static_cast<float>(s.window_h * s.window_w);
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
-        const Position at = position_of(i, s.h, s.w, s.c);
-        const Range rows = windows_over(at.h, s.window_h, s.stride, s.pad, s.out_h());
-        const Range columns = windows_over(at.w, s.window_w, s.stride, s.pad, s.out_w());
         float sum = 0;
-        for (std::int64_t oh = rows.first; oh <= rows.last; ++oh)
-            for (std::int64_t ow = columns.first; ow <= columns.last; ++ow)
-                sum += dy[((at.n * s.out_h() + oh) * s.out_w() + ow) * s.c + at.c];
+        for_each_window_over(s, position_of(i, s.h, s.w, s.c),
+                             [&](std::int64_t element) { sum += dy[element]; });
         dx[i] = sum / area;
     }
 }
@@ -63,19 +76,15 @@ __global__ void average_backward(PoolingShape s, const float* dy, float* dx, std
 __global__ void max_forward(PoolingShape s, const float* x, float* y, std::int32_t* argmax,
                             std::int64_t count) {
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
-        const Position at = position_of(i, s.out_h(), s.out_w(), s.c);
         float best = 0;
         std::int64_t where = -1;
-        for (std::int64_t r = 0; r < s.window_h; ++r)
-            for (std::int64_t q = 0; q < s.window_w; ++q) {
-                const std::int64_t h = at.h * s.stride - s.pad + r;
-                const std::int64_t w = at.w * s.stride - s.pad + q;
-                if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
-                const float value = x[((at.n * s.h + h) * s.w + w) * s.c + at.c];
-                if (where >= 0 && !(value > best) && !isnan(value)) continue;
-                best = value;
-                where = h * s.w + w;
-            }
+        for_each_in_window(s, position_of(i, s.out_h(), s.out_w(), s.c),
+                           [&](std::int64_t element, std::int64_t position) {
+                               const float value = x[element];
+                               if (where >= 0 && !(value > best) && !isnan(value)) return;
+                               best = value;
+                               where = position;
+                           });
         y[i] = best;
         argmax[i] = static_cast<std::int32_t>(where);
     }
@@ -85,14 +94,10 @@ __global__ void max_backward(PoolingShape s, const float* dy, const std::int32_t
                              std::int64_t count) {
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
         const Position at = position_of(i, s.h, s.w, s.c);
-        const Range rows = windows_over(at.h, s.window_h, s.stride, s.pad, s.out_h());
-        const Range columns = windows_over(at.w, s.window_w, s.stride, s.pad, s.out_w());
         float sum = 0;
-        for (std::int64_t oh = rows.first; oh <= rows.last; ++oh)
-            for (std::int64_t ow = columns.first; ow <= columns.last; ++ow) {
-                const std::int64_t o = ((at.n * s.out_h() + oh) * s.out_w() + ow) * s.c + at.c;
-                if (argmax[o] == at.h * s.w + at.w) sum += dy[o];
-            }
+        for_each_window_over(s, at, [&](std::int64_t element) {
+            if (argmax[element] == at.h * s.w + at.w) sum += dy[element];
+        });
         dx[i] = sum;
     }
 }

@@ -75,6 +75,7 @@ TEST_CASE("scores of a model over both test sets") {
     CHECK(scores.acc == doctest::Approx(5.0 / 6));
     CHECK(scores.asr == 0.5);    // images 0 and 3
     CHECK(scores.r_acc == 0.5);  // images 1 and 2
+    CHECK(scores.asr_untriggered == 0.5);
 }
 
 TEST_CASE("cached features are the prefix's output, and a purified model scores the same on them") {

@@ -24,12 +24,14 @@ Scores scores(double acc, double asr) {
 TEST_CASE("accuracy, attack success rate and recovered accuracy") {
     const Classes clean_predictions{0, 1, 2, 2}, clean_labels{0, 1, 2, 0};
     const Classes poisoned_predictions{0, 0, 2, 1, 1}, backdoor{0, 0, 0, 0, 0},
-        original{1, 2, 2, 1, 3};
-    const Scores s = score(clean_predictions, clean_labels, poisoned_predictions,
-                           {.backdoor = backdoor, .original = original});
+        original{1, 2, 2, 1, 3}, clean_index{1, 2, 3, 1, 0};
+    const Scores s =
+        score(clean_predictions, clean_labels, poisoned_predictions,
+              {.backdoor = backdoor, .original = original, .clean_index = clean_index});
     CHECK(s.acc == 0.75);
     CHECK(s.asr == 0.4);
     CHECK(s.r_acc == 0.4);
+    CHECK(s.asr_untriggered == 0.2);  // the last one, clean image 0
     CHECK(s.n_clean == 4);
     CHECK(s.n_poisoned == 5);
 }
@@ -46,8 +48,20 @@ TEST_CASE("without poisoned images there is no attack to measure") {
 TEST_CASE("every label needs a prediction") {
     const Classes two{1, 2}, three{1, 2, 3};
     CHECK_THROWS_AS(score(two, three, {}, {}), Error);
-    CHECK_THROWS_AS(score(two, two, three, {.backdoor = two, .original = three}), Error);
-    CHECK_THROWS_AS(score(two, two, three, {.backdoor = three, .original = two}), Error);
+    const Classes beyond{0, 2};
+    CHECK_THROWS_AS(score(two, two, two, {.backdoor = two, .original = two, .clean_index = beyond}),
+                    Error);
+    const Classes zeros{0, 0}, of_three{0, 0, 0};
+    const auto poisoned = [&](const Classes& predictions, PoisonedLabels labels) {
+        return score(two, two, predictions, labels);
+    };
+    CHECK_THROWS_AS(poisoned(two, {.backdoor = two, .original = two, .clean_index = of_three}),
+                    Error);
+    CHECK_THROWS_AS(poisoned(three, {.backdoor = two, .original = three, .clean_index = of_three}),
+                    Error);
+    CHECK_THROWS_AS(poisoned(three, {.backdoor = three, .original = two, .clean_index = of_three}),
+                    Error);
+    CHECK_NOTHROW(poisoned(two, {.backdoor = two, .original = two, .clean_index = zeros}));
 }
 
 TEST_CASE("the defense effectiveness rating") {

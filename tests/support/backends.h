@@ -99,8 +99,6 @@ class Staging {
 #ifdef CNPD_REAL_CUDA
         if (memory_ == Memory::device) kernels::gpu::synchronize();
         for (const DeviceCopy* copy : written_) copy->copy_back();
-#elif defined(CNPD_HAS_CUDA)
-        if (memory_ == Memory::device) kernels::gpu::synchronize();
 #endif
     }
 

@@ -1,0 +1,68 @@
+#pragma once
+// How the values of enumerations are written, in options and in files.
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cnpd/attacks/attack.h"
+#include "cnpd/ops/adversarial.h"
+#include "cnpd/training/bilevel.h"
+#include "cnpd/training/victim.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::training {
+
+template <class Enum>
+struct Names;
+template <>
+struct Names<Recipe::Schedule> {
+    static constexpr std::pair<Recipe::Schedule, const char*> all[] = {
+        {Recipe::Schedule::one_cycle, "one-cycle"}, {Recipe::Schedule::cosine, "cosine"}};
+};
+template <>
+struct Names<attacks::LabelMode> {
+    static constexpr std::pair<attacks::LabelMode, const char*> all[] = {
+        {attacks::LabelMode::all_to_one, "all-to-one"},
+        {attacks::LabelMode::all_to_all, "all-to-all"}};
+};
+template <>
+struct Names<PgdThrough> {
+    static constexpr std::pair<PgdThrough, const char*> all[] = {
+        {PgdThrough::plain, "plain"},
+        {PgdThrough::composite, "composite"},
+        {PgdThrough::both, "both"}};
+};
+template <>
+struct Names<ops::PgdGradient> {
+    static constexpr std::pair<ops::PgdGradient, const char*> all[] = {
+        {ops::PgdGradient::sign, "sign"},
+        {ops::PgdGradient::raw, "raw"},
+        {ops::PgdGradient::normalised, "normalised"}};
+};
+template <>
+struct Names<ops::PgdNorm> {
+    static constexpr std::pair<ops::PgdNorm, const char*> all[] = {
+        {ops::PgdNorm::l2, "l2"}, {ops::PgdNorm::linf, "linf"}, {ops::PgdNorm::l1, "l1"}};
+};
+
+// Throws InputError that names `what` and the known values.
+template <class Enum>
+Enum value_named(std::string_view what, std::string_view name) {
+    std::string known;
+    for (const auto& [value, its_name] : Names<Enum>::all) {
+        if (name == its_name) return value;
+        known += (known.empty() ? "" : ", ") + std::string(its_name);
+    }
+    throw InputError(fmt::format("unknown {} '{}'; known: {}", what, name, known));
+}
+
+template <class Enum>
+const char* name_of(Enum value) {
+    for (const auto& [known, name] : Names<Enum>::all)
+        if (known == value) return name;
+    return "";
+}
+
+}  // namespace cnpd::training
