@@ -15,6 +15,7 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include "bench/network.h"
 #include "kernels/common/fma_peak.h"
 #include "kernels/common/parallel.h"
 #include "kernels/convolution/convolution.h"
@@ -23,6 +24,7 @@
 namespace {
 
 using namespace cnpd::kernels;
+namespace bench = cnpd::bench;
 
 enum class Pass { forward, dgrad, wgrad };
 
@@ -104,26 +106,8 @@ void add(const std::string& name, const ConvolutionShape& shape) {
 }
 
 void add_network(std::int64_t width) {
-    const auto layer = [](std::int64_t size, std::int64_t c, std::int64_t k, std::int64_t window,
-                          std::int64_t stride) {
-        return ConvolutionShape{.n = 128,
-                                .h = size,
-                                .w = size,
-                                .c = c,
-                                .k = k,
-                                .r = window,
-                                .s = window,
-                                .stride = stride,
-                                .pad = window / 2};
-    };
-    add(fmt::format("width{}/stem", width), layer(32, 3, width, 3, 1));
-    for (int stage = 1; stage <= 4; ++stage) {
-        const std::int64_t c = width << (stage - 1), size = 64 >> stage;
-        add(fmt::format("width{}/stage{}", width, stage), layer(size, c, c, 3, 1));
-        if (stage == 4) break;
-        add(fmt::format("width{}/down{}", width, stage + 1), layer(size, c, 2 * c, 3, 2));
-        add(fmt::format("width{}/shortcut{}", width, stage + 1), layer(size, c, 2 * c, 1, 2));
-    }
+    for (const bench::Convolution& each : bench::preact_resnet18(width, 128))
+        add(fmt::format("width{}/{}", width, each.name), each.shape);
 }
 
 }  // namespace

@@ -1,9 +1,15 @@
 // Times a training step of PreAct-ResNet-18: forward, cross-entropy, backward and SGD with Nesterov
 // momentum on a batch that is already normalised. bench/compare.py sets it against PyTorch.
 #include <omp.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include <CLI/CLI.hpp>
 
 #include "bench/interactive.h"
+#include "bench/network.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
 #include "engine/optimizer.h"
@@ -13,11 +19,71 @@
 
 using namespace cnpd;
 
+namespace {
+
+// What a step does in convolutions and nothing else: every layer's forward pass and its gradients,
+// without the one with respect to the images.
+class ConvolutionsAlone {
+  public:
+    ConvolutionsAlone(std::int64_t width, std::int64_t batch)
+        : layers_(bench::preact_resnet18(width, batch)) {
+        std::int64_t x = 0, y = 0, filter = 0;
+        for (const auto& [name, count, s] : layers_) {
+            x = std::max(x, s.n * s.h * s.w * s.c);
+            y = std::max(y, s.n * s.out_h() * s.out_w() * s.k);
+            filter = std::max(filter, s.k * s.r * s.s * s.c);
+        }
+        for (auto* each : {&x_, &dx_}) each->assign(x, 0.5f);
+        for (auto* each : {&y_, &dy_}) each->assign(y, 0.5f);
+        for (auto* each : {&filter_, &dfilter_}) each->assign(filter, 0.01f);
+    }
+
+    void run() {
+        namespace k = kernels::cpu;
+        for (const auto& [name, count, shape] : layers_)
+            for (int i = 0; i < count; ++i) {
+                k::convolution_forward(shape, x_.data(), filter_.data(), {}, y_.data());
+                k::convolution_wgrad(shape, x_.data(), dy_.data(), dfilter_.data());
+                if (name != "stem")
+                    k::convolution_dgrad(shape, dy_.data(), filter_.data(), dx_.data());
+            }
+    }
+
+  private:
+    std::vector<bench::Convolution> layers_;
+    std::vector<float> x_, dx_, y_, dy_, filter_, dfilter_;
+};
+
+// The two take turns; prints their medians and the share.
+template <class Step>
+int print_share(const bench::Mode& mode, const Step& step, ConvolutionsAlone& convolutions) {
+    const auto timed = [](const auto& work) {
+        std::string none;
+        return bench::timed([&] { return work(), std::string(); }, none);
+    };
+    std::vector<double> whole, alone;
+    for (int i = -mode.warm_up; i < mode.repeats; ++i) {
+        const double one = timed(step), other = timed([&] { convolutions.run(); });
+        if (i < 0) continue;
+        whole.push_back(one);
+        alone.push_back(other);
+    }
+    std::sort(whole.begin(), whole.end());
+    std::sort(alone.begin(), alone.end());
+    const double step_seconds = whole[whole.size() / 2],
+                 convolution_seconds = alone[alone.size() / 2];
+    fmt::print("{{\"seconds\": {}, \"convolution_seconds\": {}, \"share\": {:.3f}}}\n",
+               step_seconds, convolution_seconds, convolution_seconds / step_seconds);
+    return 0;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
     engine::wait_passively(argv);
     std::int64_t width = 64, batch = 128;
     int threads = omp_get_max_threads();
-    bool forward_only = false;
+    bool forward_only = false, share = false;
     bench::Mode mode;
     CLI::App app("Times a training step of PreAct-ResNet-18 on the CPU.");
     app.add_option("--width", width)->capture_default_str();
@@ -26,6 +92,7 @@ int main(int argc, char** argv) {
     app.add_option("--warm-up", mode.warm_up)->capture_default_str();
     app.add_option("--repeats", mode.repeats)->capture_default_str();
     app.add_flag("--forward", forward_only, "The evaluation-mode forward pass alone");
+    app.add_flag("--share", share, "Its convolutions alone as well, in turns, and their share");
     app.add_flag("--interactive", mode.interactive, "Obey stdin");
     CLI11_PARSE(app, argc, argv);
     omp_set_num_threads(threads);
@@ -48,10 +115,17 @@ int main(int argc, char** argv) {
             return std::string();
         });
     }
-    return bench::run(mode, [&] {
+    const auto step = [&] {
         optimizer.zero_grad();
         engine::backward(engine::ops::cross_entropy(model->forward(images), labels));
         optimizer.step();
+    };
+    if (share) {
+        ConvolutionsAlone convolutions(width, batch);
+        return print_share(mode, step, convolutions);
+    }
+    return bench::run(mode, [&] {
+        step();
         return std::string();
     });
 }
