@@ -44,7 +44,7 @@ struct BilevelSettings {
     ops::PgdOptions pgd{};
     PgdThrough pgd_through = PgdThrough::both;
     double stop_share = 0.6;  // the inner loop ends once more than this share is fooled
-    ops::DefenseLossWeights weights{.clean = 1, .undo = 0.1f, .strongest = 0.1f, .target = 0.1f};
+    ops::DefenseLossWeights weights{.clean = 1, .undo = 0.05f, .strongest = 0.05f, .target = 0.3f};
     TrainingDraws draws{};
     std::int64_t evaluate_every = 1;  // epochs; 0: only after the last
 };
