@@ -50,7 +50,8 @@ std::vector<Device> available_devices() {
 
 std::string why_no_gpu() {
 #ifdef CNPD_REAL_CUDA
-    return kernels::gpu::why_no_device();
+    const std::string why = kernels::gpu::why_no_device();
+    return why.empty() ? why : why + " (needs an NVIDIA GPU and a driver for CUDA 12.4 or later)";
 #else
     return "this program was built without the CUDA backend (-DCNPD_CUDA=ON)";
 #endif
@@ -60,10 +61,12 @@ Device device_from_name(std::string_view name) {
     for (const Device& device : available_devices())
         if (name == device.str()) return device;
     if (name == "cuda" || name.starts_with("cuda:"))
-        throw DeviceError(fmt::format("device {}: {}; use --device cpu", name,
-                                      why_no_gpu().empty()
-                                          ? "one GPU is used; CUDA_VISIBLE_DEVICES chooses which"
-                                          : why_no_gpu()));
+        throw DeviceError(
+            why_no_gpu().empty()
+                ? fmt::format("device {}: one GPU is used; CUDA_VISIBLE_DEVICES chooses which",
+                              name)
+                : fmt::format("device {}: {}; see cnpd info, or use --device cpu", name,
+                              why_no_gpu()));
     if (name == "emulated")
         throw DeviceError(
             "device emulated: this program was built without the emulator "
