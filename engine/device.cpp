@@ -50,8 +50,7 @@ std::vector<Device> available_devices() {
 
 std::string why_no_gpu() {
 #ifdef CNPD_REAL_CUDA
-    const std::string why = kernels::gpu::why_no_device();
-    return why.empty() ? why : why + " (needs an NVIDIA GPU and a driver for CUDA 12.4 or later)";
+    return kernels::gpu::why_no_device();
 #else
     return "this program was built without the CUDA backend (-DCNPD_CUDA=ON)";
 #endif
@@ -63,8 +62,8 @@ Device device_from_name(std::string_view name) {
     if (name == "cuda" || name.starts_with("cuda:"))
         throw DeviceError(
             why_no_gpu().empty()
-                ? fmt::format("device {}: one GPU is used; CUDA_VISIBLE_DEVICES chooses which",
-                              name)
+                ? fmt::format(
+                      "device {}: one GPU is used; use CUDA_VISIBLE_DEVICES to choose which", name)
                 : fmt::format("device {}: {}; see cnpd info, or use --device cpu", name,
                               why_no_gpu()));
     if (name == "emulated")
