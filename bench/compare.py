@@ -118,6 +118,8 @@ def commands(arguments, folder):
     if arguments.ours:
         if "--precision" not in output_of(arguments.ours, "--help"):
             precision = []  # float32 is all there is
+        if arguments.alone:
+            chosen.clear()
         chosen.insert(0, ("cnpd", [arguments.ours, *common, *precision, "--device",
                                    arguments.device]))
     return chosen
@@ -193,6 +195,7 @@ def main():
                         help="handed to the PyTorch script, e.g. --pytorch-option=--compile")
     parser.add_argument("--images", type=int, default=2500, help="defense: size of the clean subset")
     parser.add_argument("--compiled", action="store_true", help="measure torch.compile as well")
+    parser.add_argument("--alone", action="store_true", help="measure ours without PyTorch")
     parser.add_argument("--device", default="cpu",
                         help="cpu, cuda or emulated, against which PyTorch runs on the CPU")
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
