@@ -153,11 +153,11 @@ stage_bench() {
 stage_compare() {
     local status=0 batch=512 pgd=8192 images=2500 width=64 repeats=10 flags=(--compiled)
     if emulated; then
-        batch=8 pgd=16 images=16 width=4 repeats=1 flags=()
+        batch=2 pgd=4 images=4 width=1 repeats=1 flags=(--warm-up 1)
     fi
     if ! "$python" -c 'import torch, safetensors' 2>/dev/null; then
         echo "$python has no torch or no safetensors: ours alone"
-        flags=(--alone)
+        flags+=(--alone)
     fi
     compare() { # work, program, options...
         "$root/bench/compare.py" "$1" --ours "$build/bin/$2" --python "$python" --device "$device" \
@@ -168,8 +168,8 @@ stage_compare() {
     local precision
     for precision in fp32 $(emulated || echo tf32 bf16); do
         compare train bench_train_step --batch "$batch" --width "$width" --precision "$precision"
-        [ "${flags[*]:-}" = --alone ] || compare defense bench_defense_epoch --images "$images" \
-            --batch "$(emulated && echo 8 || echo 128)" --width "$width" --precision "$precision" \
+        [[ " ${flags[*]} " == *" --alone "* ]] || compare defense bench_defense_epoch --images "$images" \
+            --batch "$(emulated && echo 2 || echo 128)" --width "$width" --precision "$precision" \
             --all-steps --repeats "$((repeats > 3 ? 3 : repeats))" --warm-up 1
     done
     return $status
@@ -185,8 +185,8 @@ stage_train() {
     fi
     [ -z "$data" ] || source=(--dataset cifar10 --data "$data")
     if emulated; then
-        sizes=(--width 2 --epochs 1 --batch-size 8 --train-limit 48 --test-limit 24)
-        defense=(--epochs 1 --warmup-epochs 1 --batch-size 8 --clean-ratio 0.3)
+        sizes=(--width 1 --epochs 1 --batch-size 4 --train-limit 20 --test-limit 20)
+        defense=(--epochs 1 --warmup-epochs 1 --batch-size 4 --clean-ratio 0.5)
     fi
     local run=$out/run
     "$build/bin/cnpd" train "${source[@]}" "${sizes[@]}" --attack badnets --device "$device" \
