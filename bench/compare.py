@@ -3,8 +3,9 @@
 
     bench/compare.py train --ours build/cpu/bin/bench_train_step --width 64
     bench/compare.py defense --ours build/cpu/bin/bench_defense_epoch --width 16
+    bench/compare.py pgd --ours build/cuda/bin/bench_pgd_step --device cuda --batch 8192
 
-Both programs stay loaded and take turns, so that whatever else slows the machine slows both; see
+The programs stay loaded and take turns, so that whatever else slows the machine slows all; see
 bench/pytorch/interactive.py for the protocol. Without --ours PyTorch is measured alone. Needs nothing
 but Python itself; --python names the interpreter that has PyTorch.
 """
@@ -24,6 +25,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 YARDSTICK = HERE / "pytorch"
+SCRIPTS = {"train": "train_step.py", "defense": "defense_epoch.py", "pgd": "pgd_step.py"}
 
 
 class Program:
@@ -59,7 +61,9 @@ class Program:
         return {"program": self.name, "median_s": statistics.median(seconds),
                 "fastest_s": seconds[0], "slowest_s": seconds[-1],
                 "quartile1_s": seconds[quarter], "quartile3_s": seconds[-1 - quarter],
-                "peak_rss_bytes": max(result["peak_rss_bytes"] for result in self.results)}
+                "peak_rss_bytes": max(result["peak_rss_bytes"] for result in self.results),
+                "peak_device_bytes": max(result.get("peak_device_bytes", 0)
+                                         for result in self.results)}
 
 
 def cpu_model():
@@ -80,7 +84,7 @@ def output_of(*command):
 
 
 def circumstances(arguments):
-    return {
+    facts = {
         "date": datetime.date.today().isoformat(),
         "commit": output_of("git", "-C", HERE, "describe", "--always", "--dirty"),
         "pytorch": output_of(arguments.python, "-c", "import torch; print(torch.__version__)"),
@@ -88,25 +92,36 @@ def circumstances(arguments):
         "cores": os.cpu_count(),
         "load_before": f"{os.getloadavg()[0]:.2f}",
     }
+    if arguments.device == "cuda":
+        facts["gpu"] = output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return facts
 
 
 def commands(arguments, folder):
     """Name and command line of each program that takes part."""
     common = ["--interactive", "--batch", arguments.batch, "--threads", arguments.threads]
-    if arguments.work == "train":
-        ours = theirs = ["--width", arguments.width]
-        script = YARDSTICK / "train_step.py"
-    else:
+    torch_device = arguments.device if arguments.device == "cuda" else "cpu"
+    if arguments.work == "defense":
         files = ["--weights", folder / "victim.safetensors", "--images", folder / "images.safetensors"]
         subprocess.run([arguments.python, YARDSTICK / "make_victim.py", *files, "--width",
-                        str(arguments.width), "--threads", str(arguments.threads)], check=True)
-        ours = theirs = files
-        script = YARDSTICK / "defense_epoch.py"
-        if arguments.all_steps:
-            common.append("--all-steps")
-    chosen = [("pytorch", [arguments.python, script, *theirs, *common, *arguments.pytorch_option])]
+                        str(arguments.width), "--threads", str(arguments.threads), "--device",
+                        torch_device, "--count", str(arguments.images)], check=True)
+        common += files + ["--all-steps"] * arguments.all_steps
+    elif arguments.work == "train":
+        common += ["--width", arguments.width]
+    precision = ["--precision", arguments.precision]
+    theirs = [arguments.python, YARDSTICK / SCRIPTS[arguments.work], *common, *precision, "--device",
+              torch_device, *arguments.pytorch_option]
+    chosen = [("pytorch", theirs)]
+    if arguments.compiled:
+        chosen.append(("pytorch-compile", [*theirs, "--compile"]))
     if arguments.ours:
-        chosen.insert(0, ("cnpd", [arguments.ours, *ours, *common]))
+        if "--precision" not in output_of(arguments.ours, "--help"):
+            precision = []  # float32 is all there is
+        if arguments.alone:
+            chosen.clear()
+        chosen.insert(0, ("cnpd", [arguments.ours, *common, *precision, "--device",
+                                   arguments.device]))
     return chosen
 
 
@@ -122,38 +137,44 @@ def measure(arguments):
 
 
 def show(arguments, programs):
-    print(f"{arguments.work}, width {arguments.width}, batch {arguments.batch}, "
-          f"{arguments.threads} threads, {arguments.repeats} alternating repeats")
-    print(f"{'':10}{'median':>10}{'fastest':>10}{'quartiles':>20}{'slowest':>10}{'peak memory':>14}")
+    print(f"{arguments.work}, width {arguments.width}, batch {arguments.batch}, {arguments.device}, "
+          f"{arguments.precision}, {arguments.threads} threads, {arguments.repeats} alternating repeats")
+    print(f"{'':16}{'median':>11}{'fastest':>11}{'quartiles':>20}{'slowest':>11}{'host, device memory':>24}")
     rows = [program.summary() for program in programs]
     for row in rows:
-        quartiles = f"{row['quartile1_s']:.3f} - {row['quartile3_s']:.3f}"
-        print(f"{row['program']:10}{row['median_s']:9.3f}s{row['fastest_s']:9.3f}s{quartiles:>20}"
-              f"{row['slowest_s']:9.3f}s{row['peak_rss_bytes'] / 2**20:10.0f} MiB")
+        quartiles = f"{row['quartile1_s']:.4f} - {row['quartile3_s']:.4f}"
+        memory = f"{row['peak_rss_bytes'] / 2**20:.0f}, {row['peak_device_bytes'] / 2**20:.0f} MiB"
+        print(f"{row['program']:16}{row['median_s']:10.4f}s{row['fastest_s']:10.4f}s{quartiles:>20}"
+              f"{row['slowest_s']:10.4f}s{memory:>24}")
+    known = ("seconds", "peak_rss_bytes", "peak_device_bytes")
     for program in programs:
-        extra = {k: v for k, v in program.results[-1].items() if k not in ("seconds", "peak_rss_bytes")}
+        extra = {k: v for k, v in program.results[-1].items() if k not in known}
         if extra:
             print(f"{program.name} in its last repeat: {json.dumps(extra)}")
-    if len(rows) == 2:
-        pairs = [b["seconds"] / a["seconds"] for a, b in zip(*(p.results for p in programs))]
-        print(f"PyTorch's time / ours: {rows[1]['median_s'] / rows[0]['median_s']:.2f} of medians, "
-              f"{statistics.median(pairs):.2f} median of turns; "
-              f"memory {rows[1]['peak_rss_bytes'] / rows[0]['peak_rss_bytes']:.2f}")
+    if programs[0].name == "cnpd":
+        for row, program in zip(rows[1:], programs[1:]):
+            pairs = [theirs["seconds"] / ours["seconds"]
+                     for ours, theirs in zip(programs[0].results, program.results)]
+            row["times_ours"] = row["median_s"] / rows[0]["median_s"]
+            print(f"{program.name}'s time / ours: {row['times_ours']:.2f} of medians, "
+                  f"{statistics.median(pairs):.2f} median of turns")
     return rows
 
 
 def save(arguments, rows, facts):
-    folder = HERE / "results" / arguments.device
+    folder = pathlib.Path(arguments.out or HERE / "results" / arguments.device)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{arguments.work}_w{arguments.width}_vs_pytorch.csv"
+    precision = "" if arguments.precision == "fp32" else f"_{arguments.precision}"
+    path = folder / f"{arguments.work}_w{arguments.width}{precision}_vs_pytorch.csv"
     with path.open("w", newline="") as file:
         settings = {"work": arguments.work, "width": arguments.width, "batch": arguments.batch,
+                    "device": arguments.device, "precision": arguments.precision,
                     "threads": arguments.threads, "repeats": arguments.repeats,
                     "pytorch_options": " ".join(arguments.pytorch_option)}
-        writer = csv.DictWriter(file, [*settings, *rows[0], *facts])
+        writer = csv.DictWriter(file, [*settings, *rows[-1], *facts])
         writer.writeheader()
         for row in rows:
-            formatted = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()}
+            formatted = {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()}
             writer.writerow({**settings, **formatted, **facts})
     print(f"wrote {os.path.relpath(path)}")
 
@@ -161,7 +182,7 @@ def save(arguments, rows, facts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=("train", "defense"))
+    parser.add_argument("work", choices=SCRIPTS)
     parser.add_argument("--ours", help="our program; without it PyTorch is measured alone")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has PyTorch")
     parser.add_argument("--width", type=int, default=64)
@@ -172,7 +193,13 @@ def main():
     parser.add_argument("--all-steps", action="store_true", help="defense: no early stop")
     parser.add_argument("--pytorch-option", action="append", default=[], metavar="OPTION",
                         help="handed to the PyTorch script, e.g. --pytorch-option=--compile")
-    parser.add_argument("--device", default="cpu", help="folder below bench/results")
+    parser.add_argument("--images", type=int, default=2500, help="defense: size of the clean subset")
+    parser.add_argument("--compiled", action="store_true", help="measure torch.compile as well")
+    parser.add_argument("--alone", action="store_true", help="measure ours without PyTorch")
+    parser.add_argument("--device", default="cpu",
+                        help="cpu, cuda or emulated, against which PyTorch runs on the CPU")
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
+    parser.add_argument("--out", help="folder for the CSV (default: bench/results/DEVICE)")
     parser.add_argument("--no-save", action="store_true", help="write no CSV")
     arguments = parser.parse_args()
     facts = circumstances(arguments)

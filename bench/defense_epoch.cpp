@@ -46,30 +46,28 @@ int main(int argc, char** argv) {
     std::int64_t batch = 128;
     int threads = omp_get_max_threads();
     bool all_steps = false;
-    bench::Mode mode{.warm_up = 1, .repeats = 5};
-    CLI::App app("Times epochs of the r-CNPD defense on the CPU.");
+    bench::Mode mode{.device = {}, .warm_up = 1, .repeats = 5};
+    CLI::App app("Times epochs of the r-CNPD defense .");
     app.add_option("--weights", weights, "Victim, of make_victim.py")->required();
     app.add_option("--images", images_path, "Images, of make_victim.py")->required();
     app.add_option("--batch", batch)->capture_default_str();
     app.add_option("--threads", threads)->capture_default_str();
-    app.add_option("--warm-up", mode.warm_up)->capture_default_str();
-    app.add_option("--repeats", mode.repeats)->capture_default_str();
+    mode.add_to(app);
     app.add_flag("--all-steps", all_steps, "Never stop the inner loop early");
-    app.add_flag("--interactive", mode.interactive, "Obey stdin");
     CLI11_PARSE(app, argc, argv);
     omp_set_num_threads(threads);
 
     const std::int64_t width = engine::SafetensorsFile::read(weights).at("conv1.weight").shape[0];
     engine::Generator generator(0);
-    const auto victim = models::make_model({.width = width}, generator, {});
+    const auto victim = models::make_model({.width = width}, generator, mode.device);
     auto state = victim->state();
     engine::load_tensors(weights, state);
     victim->freeze();
     const std::string point = victim->insertion_point();
     const datasets::BatchSource images(read_images(images_path), {0.4914f, 0.4822f, 0.4465f},
-                                       {0.247f, 0.243f, 0.261f}, {});
+                                       {0.247f, 0.243f, 0.261f}, mode.device);
 
-    polarizers::RCnpd polarizer(victim->classes(), 8 * width, {});
+    polarizers::RCnpd polarizer(victim->classes(), 8 * width, mode.device);
     const training::CachedFeatures features = training::cache_features(*victim, point, images);
     polarizers::FeatureStatisticsCollector collector(victim->classes(), 8 * width);
     for (std::size_t i = 0; i < features.cuts.size(); ++i)

@@ -12,36 +12,68 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+
+#include "engine/device.h"
 #include "engine/storage.h"
+#include "kernels/common/error.h"
+#ifdef CNPD_HAS_CUDA
+#include "kernels/common/gpu.h"
+#endif
 
 namespace cnpd::bench {
 
-// Runs work() once and returns the seconds. The work returns fields of JSON to add: ", \"name\":
-// 1".
-template <class Work>
-double timed(const Work& work, std::string& fields) {
-    const auto start = std::chrono::steady_clock::now();
-    fields = work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 struct Mode {
+    engine::Device device;
     bool interactive = false;
     int warm_up = 3, repeats = 10;
+
+    void add_to(CLI::App& app) {
+        app.add_option_function<std::string>(
+               "--device",
+               [this](const std::string& name) {
+                   try {
+                       device = engine::device_from_name(name);
+                   } catch (const Error& error) {
+                       throw CLI::ValidationError("--device", error.what());
+                   }
+               },
+               "cpu, cuda or emulated")
+            ->default_str("cpu");
+        app.add_option("--warm-up", warm_up)->capture_default_str();
+        app.add_option("--repeats", repeats)->capture_default_str();
+        app.add_flag("--interactive", interactive, "Obey stdin");
+    }
 };
+
+// Runs work() once and returns the seconds until the device is done. The work returns fields of
+// JSON to add: ", \"name\": 1".
+template <class Work>
+double timed(const Mode& mode, const Work& work, std::string& fields) {
+    const auto start = std::chrono::steady_clock::now();
+    fields = work();
+#ifdef CNPD_HAS_CUDA
+    if (mode.device.backend != engine::Backend::cpu) kernels::gpu::synchronize();
+#else
+    (void)mode;
+#endif
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 template <class Work>
 int run(const Mode& mode, const Work& work) {
     std::string fields;
     const auto print = [&](double seconds) {
-        std::cout << fmt::format("{{\"seconds\": {}, \"peak_rss_bytes\": {}{}}}", seconds,
-                                 engine::peak_resident_bytes(), fields)
+        std::cout << fmt::format(
+                         "{{\"seconds\": {}, \"peak_rss_bytes\": {}, \"peak_device_bytes\": {}{}}}",
+                         seconds, engine::peak_resident_bytes(),
+                         engine::memory_statistics(mode.device).peak, fields)
                   << std::endl;
     };
     if (!mode.interactive) {
-        for (int i = 0; i < mode.warm_up; ++i) timed(work, fields);
+        for (int i = 0; i < mode.warm_up; ++i) timed(mode, work, fields);
         std::vector<double> seconds(mode.repeats);
-        for (double& s : seconds) s = timed(work, fields);
+        for (double& s : seconds) s = timed(mode, work, fields);
         std::sort(seconds.begin(), seconds.end());
         fields +=
             fmt::format(", \"fastest\": {}, \"slowest\": {}", seconds.front(), seconds.back());
@@ -54,7 +86,7 @@ int run(const Mode& mode, const Work& work) {
             std::cerr << "unknown command '" << line << "'; expected step or quit\n";
             return 2;
         }
-        print(timed(work, fields));
+        print(timed(mode, work, fields));
     }
     return 0;
 }

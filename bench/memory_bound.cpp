@@ -1,248 +1,270 @@
-// Kernels that do little with each byte, on the shapes of a ResNet-18 training step (batch 128,
-// base width 64 and 16), as a share of what the memory gives: of a STREAM triad that moves as many
-// bytes, measured right after each kernel. Bytes are those that a contract reads and writes; lines
-// that are fetched only to be overwritten do not count, nor for the triad. A kernel that writes
-// less than a third of its bytes can therefore exceed 1.
-#include <algorithm>
-#include <chrono>
-#include <cstdint>
+// Kernels that do little with each byte, on the shapes of a ResNet-18 training step (base width 64
+// and 16), as a share of what the memory gives (bench/device.h). Bytes are those that a contract
+// reads and writes; lines that are fetched only to be overwritten do not count, nor for the triad.
+// A kernel that writes less than a third of its bytes can therefore exceed 1 on a CPU.
 #include <functional>
-#include <limits>
 #include <string>
-#include <vector>
 
-#include <benchmark/benchmark.h>
-
+#include "bench/device.h"
+#include "kernels/augmentation/augmentation.h"
 #include "kernels/batch_norm/batch_norm.h"
-#include "kernels/common/parallel.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/optimizer/optimizer.h"
+#include "kernels/pgd/pgd.h"
 #include "kernels/pooling/pooling.h"
 
 namespace {
 
+using namespace cnpd;
 using namespace cnpd::kernels;
+using bench::measure;
+using bench::options;
+using engine::Tensor;
 
-std::vector<float> values(std::int64_t count) {
-    std::vector<float> result(count);
-    for (std::int64_t i = 0; i < count; ++i)
-        result[i] = static_cast<float>((i * 2654435761u) % 2048) / 1024 - 1;
-    return result;
-}
-
-double seconds(const std::function<void()>& body) {
-    const auto start = std::chrono::steady_clock::now();
-    body();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// The shortest of 100 triads z = x + 3 y that move `bytes`.
-double triad_seconds(std::int64_t bytes) {
-    const std::int64_t count = bytes / 12;
-    const std::vector<float> x = values(count), y = values(count);
-    std::vector<float> z(count);
-    double best = std::numeric_limits<double>::infinity();
-    for (int repeat = 0; repeat < 100; ++repeat)
-        best = std::min(best, seconds([&, px = x.data(), py = y.data(), pz = z.data()] {
-                            parallel_for(count, 16384, [=](std::int64_t first, std::int64_t last) {
-#pragma omp simd
-                                for (std::int64_t i = first; i < last; ++i)
-                                    pz[i] = px[i] + 3 * py[i];
-                            });
-                            benchmark::ClobberMemory();
-                        }));
-    return best;
-}
-
-// Shortest times are compared, because the machine may be shared.
-void measure(benchmark::State& state, std::int64_t bytes, const std::function<void()>& kernel) {
-    kernel();
-    double best = std::numeric_limits<double>::infinity();
-    for (auto _ : state) {
-        const double time = seconds(kernel);
-        state.SetIterationTime(time);
-        best = std::min(best, time);
-    }
-    const double triad = triad_seconds(bytes);
-    state.counters["best_GB/s"] = static_cast<double>(bytes) / best * 1e-9;
-    state.counters["triad_GB/s"] = static_cast<double>(bytes) / triad * 1e-9;
-    state.counters["share"] = triad / best;
+float* data(Tensor& tensor) {
+    return tensor.data<float>();
 }
 
 // Everything that batch norm works on, x [rows,C].
 struct BatchNorm {
-    explicit BatchNorm(const benchmark::State& state)
-        : rows(state.range(0)),
-          channels(state.range(1)),
+    BatchNorm(std::int64_t r, std::int64_t c_)
+        : rows(r),
+          channels(c_),
           bytes(rows * channels * 4),
-          x(values(rows * channels)),
-          dy(x),
-          add(x),
-          y(x),
-          a(values(channels)),
-          b(a),
-          c(a),
-          sums(a),
-          sums2(a) {}
+          x(bench::values(rows * channels)),
+          dy(x.clone()),
+          add(x.clone()),
+          y(x.clone()),
+          a(bench::values(channels)),
+          b(a.clone()),
+          c(a.clone()),
+          sums(a.clone()),
+          sums2(a.clone()) {}
     std::int64_t rows, channels, bytes;
-    std::vector<float> x, dy, add, y, a, b, c, sums, sums2;
+    Tensor x, dy, add, y, a, b, c, sums, sums2;
 };
 
-void statistics(benchmark::State& state) {
-    BatchNorm t(state);
+using BatchNormCase = std::function<void(benchmark::State&, BatchNorm&)>;
+
+void statistics(benchmark::State& state, BatchNorm& t) {
     measure(state, t.bytes, [&] {
-        cpu::batch_norm_statistics(t.x.data(), t.rows, t.channels, t.sums.data(), t.sums2.data());
+        CNPD_RUN(options().device, batch_norm_statistics, data(t.x), t.rows, t.channels,
+                 data(t.sums), data(t.sums2));
     });
 }
 
-void apply_relu(benchmark::State& state) {
-    BatchNorm t(state);
+void apply_relu(benchmark::State& state, BatchNorm& t) {
     measure(state, 2 * t.bytes, [&] {
-        cpu::batch_norm_apply(t.x.data(), t.rows, t.channels, t.a.data(), t.b.data(), true,
-                              t.y.data());
+        CNPD_RUN(options().device, batch_norm_apply, data(t.x), t.rows, t.channels, data(t.a),
+                 data(t.b), true, data(t.y));
     });
 }
 
-void backward_reduce_relu(benchmark::State& state) {
-    BatchNorm t(state);
+void backward_reduce_relu(benchmark::State& state, BatchNorm& t) {
     measure(state, 2 * t.bytes, [&] {
-        cpu::batch_norm_backward_reduce(t.dy.data(), t.x.data(), t.rows, t.channels, t.a.data(),
-                                        t.b.data(), t.c.data(), true, t.sums.data(),
-                                        t.sums2.data());
+        CNPD_RUN(options().device, batch_norm_backward_reduce, data(t.dy), data(t.x), t.rows,
+                 t.channels, data(t.a), data(t.b), data(t.c), true, data(t.sums), data(t.sums2));
     });
 }
 
-void backward_input_relu(benchmark::State& state) {
-    BatchNorm t(state);
+void backward_input_relu(benchmark::State& state, BatchNorm& t) {
     measure(state, 3 * t.bytes, [&] {
-        cpu::batch_norm_backward_input(t.dy.data(), t.x.data(), t.rows, t.channels, t.a.data(),
-                                       t.b.data(), true, t.a.data(), t.b.data(), t.c.data(),
-                                       nullptr, t.y.data());
+        CNPD_RUN(options().device, batch_norm_backward_input, data(t.dy), data(t.x), t.rows,
+                 t.channels, data(t.a), data(t.b), true, data(t.a), data(t.b), data(t.c), nullptr,
+                 data(t.y));
     });
 }
 
-void backward_input_relu_add(benchmark::State& state) {
-    BatchNorm t(state);
+void backward_input_relu_add(benchmark::State& state, BatchNorm& t) {
     measure(state, 4 * t.bytes, [&] {
-        cpu::batch_norm_backward_input(t.dy.data(), t.x.data(), t.rows, t.channels, t.a.data(),
-                                       t.b.data(), true, t.a.data(), t.b.data(), t.c.data(),
-                                       t.add.data(), t.y.data());
+        CNPD_RUN(options().device, batch_norm_backward_input, data(t.dy), data(t.x), t.rows,
+                 t.channels, data(t.a), data(t.b), true, data(t.a), data(t.b), data(t.c),
+                 data(t.add), data(t.y));
     });
 }
 
-void relu(benchmark::State& state) {
-    BatchNorm t(state);
-    measure(state, 2 * t.bytes,
-            [&] { cpu::relu_forward(t.x.data(), t.rows * t.channels, t.y.data()); });
+void relu(benchmark::State& state, BatchNorm& t) {
+    measure(state, 2 * t.bytes, [&] {
+        CNPD_RUN(options().device, relu_forward, data(t.x), t.rows * t.channels, data(t.y));
+    });
 }
 
-void add(benchmark::State& state) {
-    BatchNorm t(state);
-    measure(state, 3 * t.bytes,
-            [&] { cpu::add(t.x.data(), t.dy.data(), t.rows * t.channels, t.y.data()); });
+void add(benchmark::State& state, BatchNorm& t) {
+    measure(state, 3 * t.bytes, [&] {
+        CNPD_RUN(options().device, add, data(t.x), data(t.dy), t.rows * t.channels, data(t.y));
+    });
 }
 
 // The four stages of ResNet-18 at base width 64, then at 16.
-void activations(benchmark::internal::Benchmark* benchmark) {
+void add_activations(const std::string& name, const BatchNormCase& run) {
     for (const std::int64_t width : {64, 16})
-        for (const std::int64_t stage : {0, 1, 2, 3})
-            benchmark->Args({(128 * 1024) >> (2 * stage), width << stage});
-    benchmark->ArgNames({"rows", "C"})->UseManualTime();
+        for (const std::int64_t stage : {0, 1, 2, 3}) {
+            const std::int64_t rows = (options().batch * 1024) >> (2 * stage);
+            const std::int64_t channels = width << stage;
+            bench::add(fmt::format("{}/rows:{}/C:{}", name, rows, channels),
+                       [=](benchmark::State& state) {
+                           BatchNorm buffers(rows, channels);
+                           run(state, buffers);
+                       });
+        }
 }
 
-BENCHMARK(statistics)->Apply(activations);
-BENCHMARK(apply_relu)->Apply(activations);
-BENCHMARK(backward_reduce_relu)->Apply(activations);
-BENCHMARK(backward_input_relu)->Apply(activations);
-BENCHMARK(backward_input_relu_add)->Apply(activations);
-BENCHMARK(relu)->Apply(activations);
-BENCHMARK(add)->Apply(activations);
-
 struct Pooling {
-    explicit Pooling(const benchmark::State& state)
-        : shape{.n = 128,
-                .h = state.range(0),
-                .w = state.range(0),
-                .c = state.range(1),
-                .window_h = state.range(2),
-                .window_w = state.range(2),
-                .stride = state.range(2)},
+    Pooling(std::int64_t size, std::int64_t channels, std::int64_t window)
+        : shape{.n = options().batch,
+                .h = size,
+                .w = size,
+                .c = channels,
+                .window_h = window,
+                .window_w = window,
+                .stride = window},
           inputs(shape.n * shape.h * shape.w * shape.c),
           outputs(shape.n * shape.out_h() * shape.out_w() * shape.c),
-          x(values(inputs)),
-          y(values(outputs)),
-          argmax(outputs) {
-        cpu::max_pool_forward(shape, x.data(), y.data(), argmax.data());
+          x(bench::values(inputs)),
+          y(bench::values(outputs)),
+          argmax(Tensor::empty({outputs}, engine::DType::int32, options().device)) {
+        max_forward();
+    }
+    void max_forward() {
+        CNPD_RUN(options().device, max_pool_forward, shape, data(x), data(y),
+                 argmax.data<std::int32_t>());
     }
     PoolingShape shape;
     std::int64_t inputs, outputs;
-    std::vector<float> x, y;
-    std::vector<std::int32_t> argmax;
+    Tensor x, y, argmax;
 };
 
-void average_pool(benchmark::State& state) {
-    Pooling t(state);
-    measure(state, 4 * (t.inputs + t.outputs),
-            [&] { cpu::average_pool_forward(t.shape, t.x.data(), t.y.data()); });
-}
+using PoolingCase = std::function<void(benchmark::State&, Pooling&)>;
 
-void average_pool_gradient(benchmark::State& state) {
-    Pooling t(state);
-    measure(state, 4 * (t.inputs + t.outputs),
-            [&] { cpu::average_pool_backward(t.shape, t.y.data(), t.x.data()); });
-}
-
-void max_pool(benchmark::State& state) {
-    Pooling t(state);
-    measure(state, 4 * (t.inputs + 2 * t.outputs),
-            [&] { cpu::max_pool_forward(t.shape, t.x.data(), t.y.data(), t.argmax.data()); });
-}
-
-void max_pool_gradient(benchmark::State& state) {
-    Pooling t(state);
-    measure(state, 4 * (t.inputs + 2 * t.outputs),
-            [&] { cpu::max_pool_backward(t.shape, t.y.data(), t.argmax.data(), t.x.data()); });
-}
-
-// Global pooling at the end of ResNet-18, and VGG's first windows of 2x2.
-void global_pools(benchmark::internal::Benchmark* benchmark) {
-    benchmark->Args({4, 512, 4})->Args({4, 128, 4})->ArgNames({"HW", "C", "window"});
-    benchmark->UseManualTime();
-}
-void window_pools(benchmark::internal::Benchmark* benchmark) {
-    benchmark->Args({32, 64, 2})->Args({32, 16, 2})->ArgNames({"HW", "C", "window"});
-    benchmark->UseManualTime();
-}
-
-BENCHMARK(average_pool)->Apply(global_pools)->Apply(window_pools);
-BENCHMARK(average_pool_gradient)->Apply(global_pools)->Apply(window_pools);
-BENCHMARK(max_pool)->Apply(window_pools);
-BENCHMARK(max_pool_gradient)->Apply(window_pools);
-
-void sgd(benchmark::State& state) {
-    const std::int64_t count = state.range(0);
-    const auto gradient = values(count);
-    auto parameter = gradient, velocity = gradient;
-    const SgdSettings settings = {.learning_rate = 1e-6f, .momentum = 0.9f, .weight_decay = 5e-4f};
-    measure(state, 20 * count, [&] {
-        cpu::sgd_step(settings, gradient.data(), count, parameter.data(), velocity.data());
+void average_pool(benchmark::State& state, Pooling& t) {
+    measure(state, 4 * (t.inputs + t.outputs), [&] {
+        CNPD_RUN(options().device, average_pool_forward, t.shape, data(t.x), data(t.y));
     });
 }
 
-void adam(benchmark::State& state) {
-    const std::int64_t count = state.range(0);
-    const auto gradient = values(count);
-    std::vector<float> parameter = gradient, m(count, 0.0f), v(count, 0.0f);
-    const AdamSettings settings = {.learning_rate = 1e-6f, .weight_decay = 5e-4f, .step = 10};
-    measure(state, 28 * count, [&] {
-        cpu::adam_step(settings, gradient.data(), count, parameter.data(), m.data(), v.data());
+void average_pool_gradient(benchmark::State& state, Pooling& t) {
+    measure(state, 4 * (t.inputs + t.outputs), [&] {
+        CNPD_RUN(options().device, average_pool_backward, t.shape, data(t.y), data(t.x));
     });
 }
 
-// The largest filter of each width.
-BENCHMARK(sgd)->Arg(512 * 512 * 9)->Arg(128 * 128 * 9)->ArgName("count")->UseManualTime();
-BENCHMARK(adam)->Arg(512 * 512 * 9)->Arg(128 * 128 * 9)->ArgName("count")->UseManualTime();
+void max_pool(benchmark::State& state, Pooling& t) {
+    measure(state, 4 * (t.inputs + 2 * t.outputs), [&] { t.max_forward(); });
+}
+
+void max_pool_gradient(benchmark::State& state, Pooling& t) {
+    measure(state, 4 * (t.inputs + 2 * t.outputs), [&] {
+        CNPD_RUN(options().device, max_pool_backward, t.shape, data(t.y),
+                 t.argmax.data<std::int32_t>(), data(t.x));
+    });
+}
+
+void add_pooling(const std::string& name, std::int64_t size, std::int64_t window,
+                 std::int64_t channels, const PoolingCase& run) {
+    bench::add(fmt::format("{}/HW:{}/C:{}/window:{}", name, size, channels, window),
+               [=](benchmark::State& state) {
+                   Pooling buffers(size, channels, window);
+                   run(state, buffers);
+               });
+}
+
+// Parameters of the largest filter of each width.
+void add_optimizers() {
+    for (const std::int64_t count : {512 * 512 * 9, 128 * 128 * 9}) {
+        bench::add(fmt::format("sgd/count:{}", count), [=](benchmark::State& state) {
+            Tensor gradient = bench::values(count), parameter = gradient.clone(),
+                   velocity = gradient.clone();
+            const SgdSettings settings = {
+                .learning_rate = 1e-6f, .momentum = 0.9f, .weight_decay = 5e-4f};
+            measure(state, 20 * count, [&] {
+                CNPD_RUN(options().device, sgd_step, settings, data(gradient), count,
+                         data(parameter), data(velocity));
+            });
+        });
+        bench::add(fmt::format("adam/count:{}", count), [=](benchmark::State& state) {
+            Tensor gradient = bench::values(count), parameter = gradient.clone();
+            Tensor m = Tensor::full({count}, 0, options().device), v = m.clone();
+            const AdamSettings settings = {
+                .learning_rate = 1e-6f, .weight_decay = 5e-4f, .step = 10};
+            measure(state, 28 * count, [&] {
+                CNPD_RUN(options().device, adam_step, settings, data(gradient), count,
+                         data(parameter), data(m), data(v));
+            });
+        });
+    }
+}
+
+// Images of 32x32x3, as many as make a GPU's copy long: 8192 at batch 512.
+constexpr std::int64_t kPixels = 32 * 32, kColours = 3, kBatches = 16;
+
+void add_pgd(const char* name, PgdGradient gradient, PgdNorm norm) {
+    bench::add(fmt::format("pgd_step/{}/images:{}", name, kBatches * options().batch),
+               [=](benchmark::State& state) {
+                   const std::int64_t images = kBatches * options().batch;
+                   const std::int64_t count = images * kPixels * kColours;
+                   Tensor x = Tensor::full({count}, 0.5f, options().device);
+                   Tensor adversarial = x.clone(), input = x.clone();
+                   Tensor gradients = bench::values(count);
+                   Tensor mean = Tensor::full({kColours}, 0.5f, options().device);
+                   const PgdSettings settings = {.n = images,
+                                                 .pixels = kPixels,
+                                                 .channels = kColours,
+                                                 .gradient = gradient,
+                                                 .norm = norm,
+                                                 .step = 0.1f,
+                                                 .radius = 3,
+                                                 .mean = data(mean),
+                                                 .inverse_std = data(mean)};
+                   measure(state, 20 * count, [&] {
+                       CNPD_RUN(options().device, pgd_step, settings, data(x), data(gradients),
+                                data(adversarial), data(input));
+                   });
+               });
+}
+
+void add_augmentation() {
+    bench::add(fmt::format("augment/images:{}", kBatches * options().batch),
+               [](benchmark::State& state) {
+                   const std::int64_t images = kBatches * options().batch;
+                   const std::int64_t count = images * kPixels * kColours;
+                   Tensor pixels = Tensor::zeros({count}, engine::DType::uint8, options().device);
+                   Tensor indices = Tensor::zeros({images}, engine::DType::int32, options().device);
+                   Tensor batch = Tensor::full({count}, 0, options().device);
+                   const Augmentation settings = {
+                       .h = 32, .w = 32, .c = kColours, .crop_padding = 4, .flip = true, .seed = 1};
+                   measure(state, 5 * count, [&] {
+                       CNPD_RUN(options().device, augment, settings, pixels.data<std::uint8_t>(),
+                                indices.data<std::int32_t>(), images, data(batch));
+                   });
+               });
+}
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+    bench::initialize(argc, argv);
+    add_activations("statistics", statistics);
+    add_activations("apply_relu", apply_relu);
+    add_activations("backward_reduce_relu", backward_reduce_relu);
+    add_activations("backward_input_relu", backward_input_relu);
+    add_activations("backward_input_relu_add", backward_input_relu_add);
+    add_activations("relu", relu);
+    add_activations("add", add);
+    for (const std::int64_t channels : {512, 128}) {  // at the end of a ResNet-18
+        add_pooling("average_pool", 4, 4, channels, average_pool);
+        add_pooling("average_pool_gradient", 4, 4, channels, average_pool_gradient);
+    }
+    for (const std::int64_t channels : {64, 16}) {  // VGG's first windows
+        add_pooling("average_pool", 32, 2, channels, average_pool);
+        add_pooling("average_pool_gradient", 32, 2, channels, average_pool_gradient);
+        add_pooling("max_pool", 32, 2, channels, max_pool);
+        add_pooling("max_pool_gradient", 32, 2, channels, max_pool_gradient);
+    }
+    add_optimizers();
+    add_pgd("sign_l2", PgdGradient::sign, PgdNorm::l2);
+    add_pgd("sign_linf", PgdGradient::sign, PgdNorm::linf);
+    add_pgd("normalised_l2", PgdGradient::normalised, PgdNorm::l2);
+    add_pgd("raw_l1", PgdGradient::raw, PgdNorm::l1);
+    add_augmentation();
+    benchmark::RunSpecifiedBenchmarks();
+}

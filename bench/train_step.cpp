@@ -85,24 +85,24 @@ int main(int argc, char** argv) {
     int threads = omp_get_max_threads();
     bool forward_only = false, share = false;
     bench::Mode mode;
-    CLI::App app("Times a training step of PreAct-ResNet-18 on the CPU.");
+    CLI::App app("Times a training step of PreAct-ResNet-18.");
     app.add_option("--width", width)->capture_default_str();
     app.add_option("--batch", batch)->capture_default_str();
     app.add_option("--threads", threads)->capture_default_str();
-    app.add_option("--warm-up", mode.warm_up)->capture_default_str();
-    app.add_option("--repeats", mode.repeats)->capture_default_str();
+    mode.add_to(app);
     app.add_flag("--forward", forward_only, "The evaluation-mode forward pass alone");
-    app.add_flag("--share", share, "Its convolutions alone as well, in turns, and their share");
-    app.add_flag("--interactive", mode.interactive, "Obey stdin");
+    app.add_flag("--share", share,
+                 "Its convolutions alone as well, in turns, and their share (CPU)");
     CLI11_PARSE(app, argc, argv);
     omp_set_num_threads(threads);
 
     engine::Generator generator(0);
-    const auto model = models::make_model({.width = width}, generator, {});
-    const engine::Tensor images = engine::normal_tensor(generator, {batch, 32, 32, 3}, 1);
+    const auto model = models::make_model({.width = width}, generator, mode.device);
+    const engine::Tensor images =
+        engine::normal_tensor(generator, {batch, 32, 32, 3}, 1, mode.device);
     std::vector<std::int32_t> classes(batch);
     for (std::int32_t& y : classes) y = static_cast<std::int32_t>(generator.below(10));
-    const engine::Tensor labels = engine::Tensor::from(classes, {batch});
+    const engine::Tensor labels = engine::Tensor::from(classes, {batch}, mode.device);
     engine::Sgd optimizer({{.parameters = model->parameters(), .weight_decay = 5e-4}},
                           {.momentum = 0.9, .nesterov = true});
     optimizer.set_learning_rate(0.01);
@@ -121,6 +121,8 @@ int main(int argc, char** argv) {
         optimizer.step();
     };
     if (share) {
+        if (mode.device.backend != engine::Backend::cpu)
+            return std::cerr << "--share is for the CPU\n", 2;
         ConvolutionsAlone convolutions(width, batch);
         return print_share(mode, step, convolutions);
     }

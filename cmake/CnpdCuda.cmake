@@ -36,11 +36,16 @@ if(CNPD_REAL_CUDA)
   find_package(CUDAToolkit 12.4 REQUIRED)
   target_compile_definitions(cnpd_flags INTERFACE CNPD_HAS_CUDA CNPD_REAL_CUDA)
 
-  # cuDNN: beside the toolkit, or wherever CUDNN_ROOT says (Python's wheels unpack one too).
-  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDNN_ROOT} $ENV{CUDNN_ROOT} ${CUDAToolkit_INCLUDE_DIRS}
-            PATH_SUFFIXES include)
-  find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDNN_ROOT} $ENV{CUDNN_ROOT}
-               ${CUDAToolkit_LIBRARY_DIR} PATH_SUFFIXES lib lib64)
+  # cuBLASLt and cuDNN: beside the toolkit, or wherever CNPD_CUDA_ROOTS says (Python's wheels unpack
+  # them too, without the names that linkers look for).
+  set(CNPD_CUDA_ROOTS "$ENV{CNPD_CUDA_ROOTS}" CACHE STRING
+      "Folders with include/ and lib/ of cuBLASLt and cuDNN, where they are not beside the toolkit")
+  set(roots ${CUDAToolkit_INCLUDE_DIRS} ${CUDAToolkit_LIBRARY_DIR} ${CNPD_CUDA_ROOTS})
+  find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${roots} PATH_SUFFIXES include REQUIRED)
+  find_library(CUBLASLT_LIBRARY NAMES cublasLt libcublasLt.so.13 libcublasLt.so.12 HINTS ${roots}
+               PATH_SUFFIXES lib lib64 REQUIRED)
+  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${roots} PATH_SUFFIXES include)
+  find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${roots} PATH_SUFFIXES lib lib64)
   if(CUDNN_INCLUDE_DIR AND CUDNN_LIBRARY)
     message(STATUS "cuDNN: ${CUDNN_LIBRARY}")
   else()

@@ -42,3 +42,13 @@ function(cnpd_tests name folder)
   doctest_discover_tests(${name} TEST_PREFIX "${folder}/"
                          PROPERTIES TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
+
+# cnpd_cuda_tests(NAME FOLDER SPEC): in a build for CUDA, the test cases of cnpd_tests(NAME FOLDER)
+# that SPEC names run once more as cuda/FOLDER/..., on the GPU alone; without one they are skipped.
+function(cnpd_cuda_tests name folder spec)
+  if(CNPD_REAL_CUDA)
+    doctest_discover_tests(${name} TEST_PREFIX "cuda/${folder}/" TEST_SPEC ${spec}
+                           PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77 RUN_SERIAL ON
+                                      ENVIRONMENT CNPD_TEST_CUDA=1)
+  endif()
+endfunction()

@@ -60,10 +60,12 @@ Device device_from_name(std::string_view name) {
     for (const Device& device : available_devices())
         if (name == device.str()) return device;
     if (name == "cuda" || name.starts_with("cuda:"))
-        throw DeviceError(fmt::format("device {}: {}; use --device cpu", name,
-                                      why_no_gpu().empty()
-                                          ? "one GPU is used; CUDA_VISIBLE_DEVICES chooses which"
-                                          : why_no_gpu()));
+        throw DeviceError(
+            why_no_gpu().empty()
+                ? fmt::format(
+                      "device {}: one GPU is used; use CUDA_VISIBLE_DEVICES to choose which", name)
+                : fmt::format("device {}: {}; see cnpd info, or use --device cpu", name,
+                              why_no_gpu()));
     if (name == "emulated")
         throw DeviceError(
             "device emulated: this program was built without the emulator "

@@ -40,6 +40,12 @@ void release_on_host(std::byte* data) {
 }
 
 #ifdef CNPD_HAS_CUDA
+#ifdef CNPD_EMULATED
+constexpr Backend kGpu = Backend::emulated;
+#else
+constexpr Backend kGpu = Backend::cuda;
+#endif
+
 std::byte* allocate_on_gpu(std::size_t bytes) {
     try {
         return static_cast<std::byte*>(kernels::gpu::allocate(bytes));
@@ -130,7 +136,7 @@ CachingAllocator& allocator_of(Device device) {
     if (device.backend == Backend::cpu) return *host;
 #ifdef CNPD_HAS_CUDA
     static auto* const gpu = new CachingAllocator({allocate_on_gpu, release_on_gpu});
-    if (device.index == 0) return *gpu;
+    if (device == Device{.backend = kGpu}) return *gpu;
 #endif
     throw DeviceError("no memory on device " + device.str());
 }

@@ -1,4 +1,4 @@
-"""Times PyTorch on epochs of the r-CNPD defense on the CPU: the yardstick of bench_defense_epoch.
+"""Times PyTorch on epochs of the r-CNPD defense: the yardstick of bench_defense_epoch.
 
 The victim (make_victim.py) is frozen and in evaluation mode, bn2 of every block folded into conv1.
 One epoch: crop and flip, up to two PGD steps against the victim towards a random class with an early
@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from interactive import run
+from interactive import add_options, mixed_precision, prepare, run
 from preact_resnet import CIFAR10_MEAN, CIFAR10_STD, PreActBlock, PreActResNet18
 
 CLASSES, EPS = 10, 1e-5
@@ -31,8 +31,8 @@ def fold_second_norms(model):
 
 
 @torch.no_grad()
-def load_victim(path):
-    state = load_file(path)
+def load_victim(path, device):
+    state = load_file(path, device)
     model = PreActResNet18(state["conv1.weight"].shape[0], CLASSES)
     model.load_state_dict(state)
     model.eval().requires_grad_(False)
@@ -52,8 +52,7 @@ def augment(images):
 
 
 class Polarizers(nn.Module):
-    """One Conv1x1 and frozen batch norm for each class. Every class has parameters of its own, so that
-    an optimizer passes over a class without a gradient."""
+    """One Conv1x1 and frozen batch norm for each class, stacked: all of them in a few operations."""
 
     def __init__(self, features, predicted, route):
         super().__init__()
@@ -63,18 +62,13 @@ class Polarizers(nn.Module):
         chosen = [(own if len(own) else flat).flatten(0, 1) for own in chosen]
         self.mean = torch.stack([own.mean(0) for own in chosen])
         self.variance = torch.stack([own.var(0) for own in chosen]) + 1e-4
-        eye = torch.eye(flat.shape[-1])
-        self.weight = nn.ParameterList([nn.Parameter(eye.clone()) for _ in chosen])
-        self.gamma = nn.ParameterList([nn.Parameter(v) for v in (self.variance + EPS).sqrt()])
-        self.beta = nn.ParameterList([nn.Parameter(m.clone()) for m in self.mean])
-
-    def of_class(self, label):
-        return [self.weight[label], self.gamma[label], self.beta[label]]
+        self.weight = nn.Parameter(torch.eye(flat.shape[-1]).repeat(CLASSES, 1, 1))
+        self.gamma = nn.Parameter((self.variance + EPS).sqrt())
+        self.beta = nn.Parameter(self.mean.clone())
 
     def maps(self):
-        scale = torch.stack(list(self.gamma)) * (self.variance + EPS).rsqrt()
-        a = torch.stack(list(self.weight)) * scale.unsqueeze(2)
-        return a, torch.stack(list(self.beta)) - self.mean * scale
+        scale = self.gamma * (self.variance + EPS).rsqrt()
+        return self.weight * scale.unsqueeze(2), self.beta - self.mean * scale
 
     def forward(self, z, labels):
         """z [N,C,H,W] channels-last, each sample through the map of its label."""
@@ -85,10 +79,10 @@ class Polarizers(nn.Module):
             out = torch.baddbmm(b[labels].unsqueeze(1), rows, a[labels].transpose(1, 2))
         else:
             order = labels.argsort(stable=True)
-            parts = rows[order].split(labels.bincount(minlength=CLASSES).tolist())
+            parts = rows[order].split(torch.bincount(labels, minlength=CLASSES).tolist())
             out = torch.cat([F.linear(part, a[k], b[k]) for k, part in enumerate(parts)])
             out = out[order.argsort()]
-        return out.view(count, height, width, channels).permute(0, 3, 1, 2)
+        return out.reshape(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def defense_loss(clean, adversarial, label, restored, target):
@@ -104,10 +98,34 @@ def defense_loss(clean, adversarial, label, restored, target):
     return w[0] * F.cross_entropy(clean, label) + (rows * kept).sum() / count
 
 
+class ClassWiseSgd:
+    """SGD with momentum and decay on stacked parameters [classes,...]. Gradients are multiplied by the
+    number of classes and clipped to norm 1 for each class; a class that no sample was routed through is
+    left alone. Nothing waits for the device."""
+
+    def __init__(self, parameters, rate=0.01, momentum=0.9, decay=5e-4):
+        self.parameters, self.rate, self.momentum, self.decay = parameters, rate, momentum, decay
+        self.velocity = [torch.zeros_like(parameter) for parameter in parameters]
+
+    @torch.no_grad()
+    def step(self, used):
+        gradients = [parameter.grad * CLASSES for parameter in self.parameters]
+        norm = sum(gradient.flatten(1).square().sum(1) for gradient in gradients).sqrt()
+        clip = (1 / (norm + 1e-6)).clamp(max=1)
+        for parameter, gradient, velocity in zip(self.parameters, gradients, self.velocity):
+            shape = (-1,) + (1,) * (parameter.dim() - 1)
+            keep = used.view(shape)
+            change = gradient * clip.view(shape) + self.decay * parameter
+            velocity.copy_(torch.where(keep, self.momentum * velocity + change, velocity))
+            parameter.sub_(torch.where(keep, self.rate * velocity, 0))
+            parameter.grad = None
+
+
 class Defense:
     def __init__(self, arguments):
-        self.model = load_victim(arguments.weights)
-        data = load_file(arguments.images)
+        self.arguments = arguments
+        self.model = load_victim(arguments.weights, arguments.device)
+        data = load_file(arguments.images, arguments.device)
         self.images = data["images"].permute(0, 2, 3, 1).contiguous()
         self.labels = data["labels"].long()
         self.batch, self.early_stop = arguments.batch, not arguments.all_steps
@@ -120,8 +138,10 @@ class Defense:
             predicted = torch.cat([self.model.suffix(*part).argmax(1) for part in parts])
             self.victim_accuracy = (predicted == self.labels).float().mean().item()
         self.polarizers = Polarizers(z.clone(), predicted.clone(), arguments.route)
-        self.optimizer = torch.optim.SGD(self.polarizers.parameters(), lr=0.01, momentum=0.9,
-                                         weight_decay=5e-4)
+        self.optimizer = ClassWiseSgd(list(self.polarizers.parameters()))
+        if arguments.compile:
+            self.prefix = torch.compile(self.prefix)
+            self.model.suffix = torch.compile(self.model.suffix)
 
     def prefix(self, pixels):
         residual = self.model.prefix((pixels - self.mean) / self.std)
@@ -154,29 +174,16 @@ class Defense:
             attacked = self.prefix(adversarial)
         return clean, attacked, predicted, target, PGD_STEPS
 
-    def clip_each_class(self, used):
-        """Gradients times the number of classes, then to norm 1 each; none for a class not used."""
-        for label in range(CLASSES):
-            parameters = self.polarizers.of_class(label)
-            if not used[label]:
-                for parameter in parameters:
-                    parameter.grad = None
-                continue
-            for parameter in parameters:
-                parameter.grad.mul_(CLASSES)
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-
     def learn(self, pixels, label):
-        clean, attacked, predicted, target, gradients = self.attack(pixels, label)
-        routes = torch.cat([predicted, target])
-        z = self.polarizers(torch.cat([clean[0], attacked[0]]), routes)
-        logits = self.model.suffix(z, torch.cat([clean[1], attacked[1]]))
-        loss = defense_loss(*logits.chunk(2), label, predicted, target)
-        self.optimizer.zero_grad(set_to_none=True)
+        with mixed_precision(self.arguments):
+            clean, attacked, predicted, target, gradients = self.attack(pixels, label)
+            routes = torch.cat([predicted, target])
+            z = self.polarizers(torch.cat([clean[0], attacked[0]]), routes)
+            logits = self.model.suffix(z, torch.cat([clean[1], attacked[1]])).float()
+            loss = defense_loss(*logits.chunk(2), label, predicted, target)
         loss.backward()
-        self.clip_each_class(routes.bincount(minlength=CLASSES).tolist())
-        self.optimizer.step()
-        return gradients, loss.item()
+        self.optimizer.step(torch.bincount(routes, minlength=CLASSES) > 0)
+        return gradients, loss.detach()
 
     def epoch(self):
         order = torch.randperm(len(self.images))
@@ -186,7 +193,7 @@ class Defense:
             pixels = augment(self.images[chosen])
             taken, loss = self.learn(pixels, self.labels[chosen])
             gradients, total = gradients + taken, total + loss
-        return {"batches": batches, "pgd_gradients": gradients, "loss": total / batches}
+        return {"batches": batches, "pgd_gradients": gradients, "loss": float(total) / batches}
 
 
 def main():
@@ -194,18 +201,14 @@ def main():
     parser.add_argument("--weights", required=True, help="of make_victim.py")
     parser.add_argument("--images", required=True, help="of make_victim.py")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--route", choices=("bmm", "grouped"), default="grouped")
     parser.add_argument("--all-steps", action="store_true",
                         help="never stop early, so that the work is the same for any weights")
-    parser.add_argument("--warm-up", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--interactive", action="store_true", help="obey stdin, see interactive.py")
+    add_options(parser, warm_up=1, repeats=5)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
+    prepare(arguments)
     defense = Defense(arguments)
-    run(defense.epoch, arguments.interactive, arguments.warm_up, arguments.repeats)
+    run(defense.epoch, arguments)
 
 
 if __name__ == "__main__":

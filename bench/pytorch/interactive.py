@@ -11,6 +11,34 @@ import statistics
 import sys
 import time
 
+import torch
+
+
+def add_options(parser, warm_up, repeats):
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32",
+                        help="bf16: automatic mixed precision")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--warm-up", type=int, default=warm_up)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--interactive", action="store_true", help="obey stdin, see interactive.py")
+
+
+def prepare(arguments):
+    """New tensors are on the device; float32 is float32 unless TF32 is asked for."""
+    torch.set_num_threads(arguments.threads)
+    torch.set_default_device(arguments.device)
+    torch.manual_seed(0)
+    torch.backends.cuda.matmul.allow_tf32 = arguments.precision != "fp32"
+    torch.backends.cudnn.allow_tf32 = arguments.precision != "fp32"
+    torch.backends.cudnn.benchmark = True
+
+
+def mixed_precision(arguments):
+    device = torch.device(arguments.device).type
+    return torch.autocast(device, torch.bfloat16, enabled=arguments.precision == "bf16")
+
 
 def peak_rss_bytes():
     """High-water mark of this process alone (getrusage would inherit the parent's across exec)."""
@@ -24,6 +52,9 @@ def peak_rss_bytes():
 def timed(work):
     start, cpu = time.perf_counter(), time.process_time()
     extra = work() or {}
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+        extra = {"peak_device_bytes": torch.cuda.max_memory_allocated(), **extra}
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     return {"seconds": seconds, "cpu_seconds": cpu, "peak_rss_bytes": peak_rss_bytes(), **extra}
 
@@ -39,15 +70,15 @@ def serve(work):
         print(json.dumps(timed(work)), flush=True)
 
 
-def run(work, interactive, warm_up, repeats):
-    if interactive:
+def run(work, arguments):
+    if arguments.interactive:
         serve(work)
         return
-    for _ in range(warm_up):
+    for _ in range(arguments.warm_up):
         work()
-    results = [timed(work) for _ in range(repeats)]
+    results = [timed(work) for _ in range(arguments.repeats)]
     seconds = sorted(result["seconds"] for result in results)
     summary = dict(results[-1], seconds=statistics.median(seconds), fastest=seconds[0],
-                   slowest=seconds[-1], repeats=repeats,
+                   slowest=seconds[-1], repeats=arguments.repeats,
                    cpu_seconds=min(result["cpu_seconds"] for result in results))
     print(json.dumps(summary))

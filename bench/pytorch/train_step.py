@@ -1,4 +1,4 @@
-"""Times PyTorch on training steps of PreAct-ResNet-18 on the CPU: the yardstick of bench_train_step.
+"""Times PyTorch on training steps of PreAct-ResNet-18: the yardstick of bench_train_step.
 
 A step is forward, cross-entropy, backward and SGD with Nesterov momentum on a batch that is already
 normalised; `--forward` times the evaluation-mode forward pass instead.
@@ -9,14 +9,13 @@ import argparse
 import torch
 from torch.nn import functional as F
 
-from interactive import run
+from interactive import add_options, mixed_precision, prepare, run
 from preact_resnet import PreActResNet18
 
 LAYOUTS = {"nhwc": torch.channels_last, "nchw": torch.contiguous_format}
 
 
 def make_step(arguments):
-    torch.manual_seed(0)
     layout = LAYOUTS[arguments.layout]
     model = PreActResNet18(arguments.width).to(memory_format=layout)
     images = torch.randn(arguments.batch, 3, 32, 32).contiguous(memory_format=layout)
@@ -27,11 +26,13 @@ def make_step(arguments):
 
     def train_step():
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(forward(images), labels).backward()
+        with mixed_precision(arguments):
+            loss = F.cross_entropy(forward(images), labels)
+        loss.backward()
         optimizer.step()
 
     def forward_only():
-        with torch.inference_mode():
+        with torch.inference_mode(), mixed_precision(arguments):
             forward(images)
 
     if arguments.forward:
@@ -42,7 +43,10 @@ def make_step(arguments):
 
 def profile(step):
     from torch.profiler import ProfilerActivity, profile as torch_profile
-    with torch_profile(activities=[ProfilerActivity.CPU]) as profiler:
+    activities = [ProfilerActivity.CPU]
+    if torch.cuda.is_initialized():
+        activities.append(ProfilerActivity.CUDA)
+    with torch_profile(activities=activities) as profiler:
         for _ in range(5):
             step()
     print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=25,
@@ -53,23 +57,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--layout", choices=LAYOUTS, default="nhwc")
     parser.add_argument("--fused", action="store_true", help="the fused SGD kernel")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--forward", action="store_true", help="evaluation-mode forward only")
-    parser.add_argument("--warm-up", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--interactive", action="store_true", help="obey stdin, see interactive.py")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
+    add_options(parser, warm_up=3, repeats=10)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    prepare(arguments)
     step = make_step(arguments)
     if arguments.profile:
         step()
         profile(step)
     else:
-        run(step, arguments.interactive, arguments.warm_up, arguments.repeats)
+        run(step, arguments)
 
 
 if __name__ == "__main__":

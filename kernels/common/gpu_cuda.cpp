@@ -52,8 +52,10 @@ int device_count() {
 std::string why_no_device() {
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error != cudaSuccess) return cudaGetErrorString(error);
-    return count > 0 ? "" : "no GPU found";
+    if (error == cudaSuccess && count > 0) return "";
+    return fmt::format("{}: this needs an NVIDIA GPU and a driver for CUDA {}.{}",
+                       error == cudaSuccess ? "no GPU found" : cudaGetErrorString(error),
+                       CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
 }
 
 Properties properties(int device) {

@@ -190,33 +190,7 @@ __global__ void add_epilogue(ConvolutionEpilogue epilogue, std::int64_t channels
 
 }  // namespace
 
-#ifdef CNPD_HAS_CUDNN
-
-void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y) {
-    const std::int64_t count = shape.n * shape.out_h() * shape.out_w() * shape.k;
-    if (count == 0) return;
-    cudnn::forward(shape, x, filter, y);
-    if (epilogue.bias || epilogue.residual || epilogue.relu)
-        launch_elements("convolution_forward", count, add_epilogue, epilogue, shape.k, y);
-}
-
-void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
-                       float* dx) {
-    if (shape.n > 0) cudnn::dgrad(shape, dy, filter, dx);
-}
-
-void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
-                       float* dfilter) {
-    if (shape.n > 0)
-        cudnn::wgrad(shape, x, dy, dfilter);
-    else
-        gpu::set_zero(dfilter, static_cast<std::size_t>(shape.k * shape.r * shape.s * shape.c) *
-                                   sizeof(float));
-}
-
-namespace implicit_gemm {  // the lesson, for the benchmark
-#endif
+namespace implicit_gemm {
 
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
                          const ConvolutionEpilogue& epilogue, float* y) {
@@ -254,8 +228,50 @@ void convolution_wgrad(const ConvolutionShape& shape, const float* x, const floa
                     dfilter);
 }
 
-#ifdef CNPD_HAS_CUDNN
 }  // namespace implicit_gemm
+
+#ifdef CNPD_HAS_CUDNN
+
+// cuDNN does not know every shape.
+void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
+                         const ConvolutionEpilogue& epilogue, float* y) {
+    const std::int64_t count = shape.n * shape.out_h() * shape.out_w() * shape.k;
+    if (count == 0) return;
+    if (!cudnn::forward(shape, x, filter, y))
+        implicit_gemm::convolution_forward(shape, x, filter, epilogue, y);
+    else if (epilogue.bias || epilogue.residual || epilogue.relu)
+        launch_elements("convolution_forward", count, add_epilogue, epilogue, shape.k, y);
+}
+
+void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
+                       float* dx) {
+    if (shape.n > 0 && !cudnn::dgrad(shape, dy, filter, dx))
+        implicit_gemm::convolution_dgrad(shape, dy, filter, dx);
+}
+
+void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
+                       float* dfilter) {
+    if (shape.n == 0 || !cudnn::wgrad(shape, x, dy, dfilter))
+        implicit_gemm::convolution_wgrad(shape, x, dy, dfilter);
+}
+
+#else
+
+void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
+                         const ConvolutionEpilogue& epilogue, float* y) {
+    implicit_gemm::convolution_forward(shape, x, filter, epilogue, y);
+}
+
+void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
+                       float* dx) {
+    implicit_gemm::convolution_dgrad(shape, dy, filter, dx);
+}
+
+void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
+                       float* dfilter) {
+    implicit_gemm::convolution_wgrad(shape, x, dy, dfilter);
+}
+
 #endif
 
 }  // namespace cnpd::kernels::cuda

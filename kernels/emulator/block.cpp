@@ -10,6 +10,7 @@
 #include <boost/context/fiber.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
 
+#include "kernels/emulator/device_memory.h"
 #include "kernels/emulator/state.h"
 #include "kernels/emulator/trace.h"
 
@@ -73,6 +74,9 @@ class Worker {
         const StackSwitch there(bottom_, bytes_);
         fiber_ = {};  // unwinds what is on it
     }
+    bool holds(const void* address) const {
+        return static_cast<std::size_t>(static_cast<const std::byte*>(address) - bottom_) < bytes_;
+    }
     void resume() {
         const StackSwitch there(bottom_, bytes_);
         fiber_ = std::move(fiber_).resume();
@@ -80,7 +84,7 @@ class Worker {
 
   private:
     context::fiber fiber_;
-    const void* bottom_ = nullptr;
+    const std::byte* bottom_ = nullptr;
     std::size_t bytes_ = 0;
 };
 
@@ -117,6 +121,7 @@ class Runner {
 
     void block_barrier();
     void collective(unsigned mask, Combine combine, void* mine);
+    bool on_stack_of_thread(const void* address) const;
     void set_seed(std::uint64_t seed) {
         random_ = seed * 0x9E3779B97F4A7C15u + 0x632BE59BD9B4E019u;
     }
@@ -143,6 +148,7 @@ class Runner {
     std::vector<std::vector<Meeting>> meetings_;  // of each warp: several where masks are disjoint
     std::vector<unsigned> not_started_, ready_;
     std::vector<std::unique_ptr<Worker>> idle_;
+    const Worker* running_ = nullptr;
     context::fiber scheduler_;
     const void* host_stack_ = nullptr;
     std::size_t host_stack_bytes_ = 0;
@@ -251,6 +257,7 @@ void Runner::resume(unsigned thread) {
     if (!next.worker) next.worker = worker();
     state.rank = thread;
     select(thread, blockDim);
+    running_ = next.worker.get();
     next.worker->resume();
     // The thread that ran last on this stack may be another one: see run_threads.
     Thread& last = threads_[state.rank];
@@ -348,6 +355,13 @@ void Runner::collective(unsigned mask, Combine combine, void* mine) {
             release(other);
 }
 
+bool Runner::on_stack_of_thread(const void* address) const {
+    return (running_ && running_->holds(address)) ||
+           std::any_of(threads_.begin(), threads_.end(), [address](const Thread& each) {
+               return each.worker && each.worker->holds(address);
+           });
+}
+
 void Runner::report_stuck() {
     const auto waiting = std::find_if(threads_.begin(), threads_.end(),
                                       [](const Thread& each) { return each.waits; });
@@ -366,12 +380,17 @@ BlockState& block_state() {
     return runner().state;
 }
 
+bool on_stack_of_thread(const void* address) {
+    return runner().on_stack_of_thread(address);
+}
+
 std::string thread_name(unsigned rank) {
     return fmt::format("({}, {}, {})", rank % blockDim.x, rank / blockDim.x % blockDim.y,
                        rank / blockDim.x / blockDim.y);
 }
 
 void launch(const Launch& launch, const Kernel& kernel) {
+    const DeviceAccess access;
     runner().run(launch, kernel);
 }
 

@@ -1,4 +1,4 @@
-// kernels/common/gpu.h without a GPU: memory is the host's, and a stream does everything at once.
+// kernels/common/gpu.h without a GPU: a stream does everything at once.
 #include "kernels/common/gpu.h"
 
 #include <chrono>
@@ -7,6 +7,7 @@
 #include <new>
 
 #include "kernels/common/error.h"
+#include "kernels/emulator/device_memory.h"
 
 namespace cnpd::kernels::gpu {
 namespace {
@@ -15,13 +16,6 @@ using Work = std::vector<std::function<void()>>;
 
 thread_local Work* captured = nullptr;
 thread_local void* chosen_stream = nullptr;
-
-void* allocate_aligned(std::size_t bytes) {
-    constexpr std::size_t kAlignment = 256;
-    void* memory = nullptr;
-    if (::posix_memalign(&memory, kAlignment, bytes) != 0) throw std::bad_alloc();
-    return memory;
-}
 
 void refuse_capture(const char* what) {
     if (captured) throw CudaError(std::string(what) + " cannot be part of a graph");
@@ -48,13 +42,15 @@ Properties properties(int) {
 }
 
 void* allocate(std::size_t bytes) {
-    return allocate_aligned(bytes);
+    return emulator::allocate_device_memory(bytes);
 }
 void release(void* memory) noexcept {
-    std::free(memory);
+    emulator::release_device_memory(memory);
 }
 void* allocate_pinned(std::size_t bytes) {
-    return allocate_aligned(bytes);
+    void* const memory = std::malloc(bytes);
+    if (!memory) throw std::bad_alloc();
+    return memory;
 }
 void release_pinned(void* memory) noexcept {
     std::free(memory);
@@ -62,17 +58,27 @@ void release_pinned(void* memory) noexcept {
 
 void copy_to_device(void* target, const void* source, std::size_t bytes) {
     refuse_capture("a copy from the host");
+    const emulator::DeviceAccess access;
     if (bytes) std::memcpy(target, source, bytes);
 }
 void copy_to_host(void* target, const void* source, std::size_t bytes) {
     refuse_capture("a copy to the host");
+    const emulator::DeviceAccess access;
     if (bytes) std::memcpy(target, source, bytes);
 }
 void copy_on_device(void* target, const void* source, std::size_t bytes) {
-    if (bytes) enqueue([=] { std::memmove(target, source, bytes); });
+    if (bytes == 0) return;
+    enqueue([=] {
+        const emulator::DeviceAccess access;
+        std::memmove(target, source, bytes);
+    });
 }
 void set_zero(void* target, std::size_t bytes) {
-    if (bytes) enqueue([=] { std::memset(target, 0, bytes); });
+    if (bytes == 0) return;
+    enqueue([=] {
+        const emulator::DeviceAccess access;
+        std::memset(target, 0, bytes);
+    });
 }
 
 Stream::Stream() : handle_(this) {}

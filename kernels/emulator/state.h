@@ -24,6 +24,9 @@ struct BlockState {
 // Of this host thread.
 BlockState& block_state();
 
+// Whether a thread of the running block has this on its stack.
+bool on_stack_of_thread(const void* address);
+
 // "(x, y, z)" of the thread of this rank.
 std::string thread_name(unsigned rank);
 

@@ -87,10 +87,13 @@ __global__ void __launch_bounds__(256)
     tile.add(RowLoader{rows, in, channels}, row0,
              MatrixLoader<!Transposed>{maps + label * channels * channels, channels, channels},
              column0, 0, channels);
+    // Unrolled, or the tile's sums would have to have addresses: local memory.
+#pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) {
         const std::int64_t row = row0 + Tile::row(i);
         if (row >= rows.rows) continue;
         const float weight = epilogue.weights ? epilogue.weights[rows.sample(row)] : 1.0f;
+#pragma unroll
         for (int j = 0; j < Tile::kColumns; ++j) {
             const std::int64_t c = column0 + Tile::column(j);
             if (c >= channels) continue;

@@ -6,7 +6,6 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <tuple>
 
 #include <cuda_runtime.h>
 #include <cudnn.h>
@@ -59,12 +58,12 @@ int as_int(std::int64_t value) {
     return static_cast<int>(value);
 }
 
-// An algorithm and the scratch memory that it wants.
+// An algorithm, if there is one, and the scratch memory that it wants.
 template <typename Algorithm>
 struct Choice {
     Algorithm algorithm{};
     std::size_t workspace = 0;
-    bool made = false;
+    bool made = false, possible = false;
 };
 
 // What belongs to one shape: its descriptors and, once they have been needed, the algorithms.
@@ -106,81 +105,90 @@ Problem& problem_of(const ConvolutionShape& s) {
 
 constexpr std::size_t kMostWorkspace = 512 << 20;
 
-// The fastest of the measured algorithms that is deterministic, exact float32 and fits.
-template <typename Performance, std::size_t N, typename Algorithm>
-void choose(const std::array<Performance, N>& measured, int count, const char* what,
-            Choice<Algorithm>& choice) {
+constexpr int kCandidates = 16;
+
+// The fastest of the measured algorithms that is deterministic, float32 and fits. `find` is given
+// where to put the results, how many there are, and scratch memory.
+template <typename Performance, typename Algorithm, typename Find>
+void choose(const char* what, Choice<Algorithm>& choice, const Find& find) {
+    if (choice.made) return;
+    std::array<Performance, kCandidates> measured{};
+    int count = 0;
+    const DeviceWorkspace workspace(kMostWorkspace);
+    const cudnnStatus_t status = find(measured.data(), &count, workspace.data());
+    choice.made = true;
+    if (status == CUDNN_STATUS_NOT_SUPPORTED) return;
+    check(status, what);
     for (int i = 0; i < count; ++i) {
         const Performance& each = measured[static_cast<std::size_t>(i)];
+        const bool tensor_cores = each.mathType == CUDNN_TENSOR_OP_MATH ||
+                                  each.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
         if (each.status != CUDNN_STATUS_SUCCESS || each.determinism != CUDNN_DETERMINISTIC ||
-            each.mathType != CUDNN_FMA_MATH || each.memory > kMostWorkspace)
+            tensor_cores || each.memory > kMostWorkspace)
             continue;
-        choice = {each.algo, each.memory, true};
+        choice.algorithm = each.algo;
+        choice.workspace = each.memory;
+        choice.possible = true;
         return;
     }
-    throw CudaError(fmt::format("{}: cuDNN has no deterministic float32 algorithm", what));
 }
 
-constexpr int kCandidates = 16;
 constexpr float kOne = 1, kZero = 0;
 
 }  // namespace
 
-void forward(const ConvolutionShape& shape, const float* x, const float* filter, float* y) {
+bool forward(const ConvolutionShape& shape, const float* x, const float* filter, float* y) {
+    constexpr const char* kWhat = "convolution_forward";
     Problem& p = problem_of(shape);
-    if (!p.forward.made) {
-        std::array<cudnnConvolutionFwdAlgoPerf_t, kCandidates> measured{};
-        int count = 0;
-        const DeviceWorkspace workspace(kMostWorkspace);
-        check(cudnnFindConvolutionForwardAlgorithmEx(
-                  handle(), p.x.get(), x, p.filter.get(), filter, p.convolution.get(), p.y.get(), y,
-                  kCandidates, &count, measured.data(), workspace.data(), kMostWorkspace),
-              "convolution_forward");
-        choose(measured, count, "convolution_forward", p.forward);
-    }
+    choose<cudnnConvolutionFwdAlgoPerf_t>(
+        kWhat, p.forward, [&](auto* measured, int* count, void* scratch) {
+            return cudnnFindConvolutionForwardAlgorithmEx(
+                handle(), p.x.get(), x, p.filter.get(), filter, p.convolution.get(), p.y.get(), y,
+                kCandidates, count, measured, scratch, kMostWorkspace);
+        });
+    if (!p.forward.possible) return false;
     const DeviceWorkspace workspace(p.forward.workspace);
     check(cudnnConvolutionForward(handle(), &kOne, p.x.get(), x, p.filter.get(), filter,
                                   p.convolution.get(), p.forward.algorithm, workspace.data(),
                                   p.forward.workspace, &kZero, p.y.get(), y),
-          "convolution_forward");
+          kWhat);
+    return true;
 }
 
-void dgrad(const ConvolutionShape& shape, const float* dy, const float* filter, float* dx) {
+bool dgrad(const ConvolutionShape& shape, const float* dy, const float* filter, float* dx) {
+    constexpr const char* kWhat = "convolution_dgrad";
     Problem& p = problem_of(shape);
-    if (!p.dgrad.made) {
-        std::array<cudnnConvolutionBwdDataAlgoPerf_t, kCandidates> measured{};
-        int count = 0;
-        const DeviceWorkspace workspace(kMostWorkspace);
-        check(cudnnFindConvolutionBackwardDataAlgorithmEx(
-                  handle(), p.filter.get(), filter, p.y.get(), dy, p.convolution.get(), p.x.get(),
-                  dx, kCandidates, &count, measured.data(), workspace.data(), kMostWorkspace),
-              "convolution_dgrad");
-        choose(measured, count, "convolution_dgrad", p.dgrad);
-    }
+    choose<cudnnConvolutionBwdDataAlgoPerf_t>(
+        kWhat, p.dgrad, [&](auto* measured, int* count, void* scratch) {
+            return cudnnFindConvolutionBackwardDataAlgorithmEx(
+                handle(), p.filter.get(), filter, p.y.get(), dy, p.convolution.get(), p.x.get(), dx,
+                kCandidates, count, measured, scratch, kMostWorkspace);
+        });
+    if (!p.dgrad.possible) return false;
     const DeviceWorkspace workspace(p.dgrad.workspace);
     check(cudnnConvolutionBackwardData(handle(), &kOne, p.filter.get(), filter, p.y.get(), dy,
                                        p.convolution.get(), p.dgrad.algorithm, workspace.data(),
                                        p.dgrad.workspace, &kZero, p.x.get(), dx),
-          "convolution_dgrad");
+          kWhat);
+    return true;
 }
 
-void wgrad(const ConvolutionShape& shape, const float* x, const float* dy, float* dfilter) {
+bool wgrad(const ConvolutionShape& shape, const float* x, const float* dy, float* dfilter) {
+    constexpr const char* kWhat = "convolution_wgrad";
     Problem& p = problem_of(shape);
-    if (!p.wgrad.made) {
-        std::array<cudnnConvolutionBwdFilterAlgoPerf_t, kCandidates> measured{};
-        int count = 0;
-        const DeviceWorkspace workspace(kMostWorkspace);
-        check(cudnnFindConvolutionBackwardFilterAlgorithmEx(
-                  handle(), p.x.get(), x, p.y.get(), dy, p.convolution.get(), p.filter.get(),
-                  dfilter, kCandidates, &count, measured.data(), workspace.data(), kMostWorkspace),
-              "convolution_wgrad");
-        choose(measured, count, "convolution_wgrad", p.wgrad);
-    }
+    choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
+        kWhat, p.wgrad, [&](auto* measured, int* count, void* scratch) {
+            return cudnnFindConvolutionBackwardFilterAlgorithmEx(
+                handle(), p.x.get(), x, p.y.get(), dy, p.convolution.get(), p.filter.get(), dfilter,
+                kCandidates, count, measured, scratch, kMostWorkspace);
+        });
+    if (!p.wgrad.possible) return false;
     const DeviceWorkspace workspace(p.wgrad.workspace);
     check(cudnnConvolutionBackwardFilter(handle(), &kOne, p.x.get(), x, p.y.get(), dy,
                                          p.convolution.get(), p.wgrad.algorithm, workspace.data(),
                                          p.wgrad.workspace, &kZero, p.filter.get(), dfilter),
-          "convolution_wgrad");
+          kWhat);
+    return true;
 }
 
 }  // namespace cnpd::kernels::cudnn

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -24,6 +25,11 @@ def command(*arguments):
 def run(*arguments, program=PROGRAM, **options):
     return subprocess.run([program, *map(str, arguments)], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, errors="replace", timeout=300, **options)
+
+
+def without_gpu_warning(stderr):
+    """What a program built for CUDA says on a machine without a GPU is device_test.py's."""
+    return re.sub(r"\Awarning: no GPU [^\n]+: running on the CPU\n", "", stderr)
 
 
 def without(defaults, options):
@@ -102,7 +108,7 @@ class ProgramTest(unittest.TestCase):
         said = f"cnpd {' '.join(map(str, arguments))}: {done.returncode} {done.stderr!r}"
         self.assertEqual(done.returncode, 2, said)
         self.assertEqual(done.stdout, "", said)
-        self.assertRegex(done.stderr, r"\Acnpd: [^\n]+\n\Z", said)
+        self.assertRegex(without_gpu_warning(done.stderr), r"\Acnpd: [^\n]+\n\Z", said)
         self.assertNotIn("internal error", done.stderr)
         for text in expected:
             self.assertIn(text, done.stderr, said)

@@ -1,5 +1,8 @@
 // The emulator itself: that correct kernels give the right results in any order of threads, and
 // that each kind of mistake is found and named.
+#include <sys/wait.h>
+#include <unistd.h>
+#include <csignal>
 #include <numeric>
 #include <vector>
 
@@ -7,16 +10,30 @@
 
 #include "kernels/common/vector_access.h"
 #include "kernels/common/warp_reduce.h"
+#include "kernels/emulator/device_memory.h"
 #include "kernels/emulator/trace.h"
+#include "tests/support/device.h"
 
 using namespace cnpd::kernels;
+using cnpd::tests::DeviceArray;
 
 namespace {
 
-std::vector<float> counting(int count) {
-    std::vector<float> values(static_cast<std::size_t>(count));
-    std::iota(values.begin(), values.end(), 1.0f);
+// AddressSanitizer excludes the emulator's own checks of plain accesses.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kUnchecked = true;
+#else
+constexpr bool kUnchecked = false;
+#endif
+
+std::vector<float> counting_from(float first, std::size_t count) {
+    std::vector<float> values(count);
+    std::iota(values.begin(), values.end(), first);
     return values;
+}
+
+std::vector<float> counting(std::size_t count) {
+    return counting_from(1, count);
 }
 
 // The message of the fault that the work ends with; empty when there is none.
@@ -135,26 +152,26 @@ __global__ void tensor_core_product(const __nv_bfloat16* a, const __nv_bfloat16*
 }  // namespace
 
 TEST_CASE("a grid covers its elements, whatever the order of threads") {
-    const auto x = counting(1000);
+    const DeviceArray x(counting(1000));
     for (const std::uint64_t seed : {0, 1, 2}) {
         emulator::set_seed(seed);
-        std::vector<float> y(x.size());
+        const DeviceArray<float> y(x.size());
         launch({.name = "add_one", .grid = ceil_div(1000, 96), .block = 96}, add_one, x.data(),
                y.data(), 1000);
-        for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i] + 1);
+        CHECK(y.to_host() == counting_from(2, 1000));
     }
 }
 
 TEST_CASE("shared memory and barriers") {
     const auto x = counting(512);
-    std::vector<float> y(x.size());
-    launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, true>, x.data(), y.data());
+    const DeviceArray in(x), out(x);
+    launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, true>, in.data(), out.data());
+    const auto y = out.to_host();
     for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i / 256 * 256 + 255 - i % 256]);
 }
 
-TEST_CASE("a missing barrier is found and named") {
-    const auto x = counting(512);
-    std::vector<float> y(x.size());
+TEST_CASE("a missing barrier is found and named" * doctest::skip(kUnchecked)) {
+    const DeviceArray x(counting(512)), y(counting(512));
     const std::string fault = fault_of([&] {
         launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, false>, x.data(),
                y.data());
@@ -164,36 +181,36 @@ TEST_CASE("a missing barrier is found and named") {
 }
 
 TEST_CASE("sums over a block") {
-    const auto x = counting(128);
-    float sum = 0;
-    launch({.name = "sum_twice", .grid = 1, .block = 128}, sum_twice<128>, x.data(), &sum);
-    CHECK(sum == 128.0f * 128 * 129 / 2);
+    const DeviceArray x(counting(128));
+    const DeviceArray<float> sum(1);
+    launch({.name = "sum_twice", .grid = 1, .block = 128}, sum_twice<128>, x.data(), sum.data());
+    CHECK(sum.to_host().front() == 128.0f * 128 * 129 / 2);
 }
 
 TEST_CASE("a barrier that only some threads reach") {
-    std::vector<float> y(64);
+    const DeviceArray<float> y(64);
     const std::string fault = fault_of(
         [&] { launch({.name = "some", .grid = 1, .block = 64}, barrier_for_some, y.data()); });
     CHECK(contains(fault, "waits at a barrier that 40 of the block's 64 threads have reached"));
 }
 
 TEST_CASE("a warp collective that a lane does not reach") {
-    std::vector<float> y(32);
+    const DeviceArray<float> y(32);
     const std::string fault = fault_of(
         [&] { launch({.name = "some", .grid = 1, .block = 32}, warp_sum_for_some, y.data()); });
     CHECK(contains(fault, "not all lanes of its mask have reached"));
 }
 
 TEST_CASE("a shuffle from a lane outside of its mask") {
-    std::vector<float> y(32);
+    const DeviceArray<float> y(32);
     const std::string fault = fault_of([&] {
         launch({.name = "outside", .grid = 1, .block = 32}, shuffle_from_outside, y.data());
     });
     CHECK(contains(fault, "lane outside of its mask"));
 }
 
-TEST_CASE("reads of shared memory that was never written") {
-    std::vector<float> y(32);
+TEST_CASE("reads of shared memory that was never written" * doctest::skip(kUnchecked)) {
+    const DeviceArray<float> y(32);
     for (int time = 0; time < 2; ++time) {  // what the first launch left does not count
         const std::string fault = fault_of([&] {
             launch({.name = "unwritten", .grid = 1, .block = 32}, read_unwritten, y.data());
@@ -205,44 +222,52 @@ TEST_CASE("reads of shared memory that was never written") {
 }
 
 TEST_CASE("vector accesses have to be aligned") {
-    alignas(16) float x[132], y[128];
-    std::iota(std::begin(x), std::end(x), 0.0f);
-    launch({.name = "copy", .grid = 1, .block = 32}, copy_vectors, x, y);
-    for (int i = 0; i < 128; ++i) CHECK(y[i] == x[i]);
-    const std::string fault = fault_of(
-        [&] { launch({.name = "copy", .grid = 1, .block = 32}, misaligned_vector, x, y); });
+    const DeviceArray x(counting(132));
+    const DeviceArray<float> y(128);
+    const LaunchShape shape = {.name = "copy", .grid = 1, .block = 32};
+    launch(shape, copy_vectors, x.data(), y.data());
+    CHECK(y.to_host() == counting(128));
+    const std::string fault =
+        fault_of([&] { launch(shape, misaligned_vector, x.data(), y.data()); });
     CHECK(contains(fault, "not aligned"));
 }
 
-TEST_CASE("a warp's barrier orders its lanes, in dynamic shared memory too") {
+TEST_CASE("a warp's barrier orders its lanes, in dynamic shared memory too" *
+          doctest::skip(kUnchecked)) {
     const auto x = counting(64);
-    std::vector<float> y(x.size());
+    const DeviceArray in(x), out(x);
     const LaunchShape shape = {
         .name = "swap", .grid = 1, .block = 64, .dynamic_shared = 64 * sizeof(float)};
-    launch(shape, swap_in_warp<true>, x.data(), y.data());
+    launch(shape, swap_in_warp<true>, in.data(), out.data());
+    const auto y = out.to_host();
     for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i ^ 1]);
-    CHECK(contains(fault_of([&] { launch(shape, swap_in_warp<false>, x.data(), y.data()); }),
+    CHECK(contains(fault_of([&] { launch(shape, swap_in_warp<false>, in.data(), out.data()); }),
                    "shared memory"));
 }
 
 TEST_CASE("atomics") {
-    std::vector<int> x(1000), counts(4);
+    std::vector<int> x(1000);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<int>(i % 4);
-    launch({.name = "histogram", .grid = 4, .block = 256}, histogram, x.data(), counts.data(),
+    const DeviceArray in(x);
+    const DeviceArray<int> counts(4);
+    launch({.name = "histogram", .grid = 4, .block = 256}, histogram, in.data(), counts.data(),
            1000);
-    CHECK(counts == std::vector<int>{250, 250, 250, 250});
+    CHECK(counts.to_host() == std::vector<int>{250, 250, 250, 250});
 }
 
 TEST_CASE("votes and shifts within a warp") {
-    std::vector<unsigned> ballots(32);
+    const DeviceArray<unsigned> ballots(32);
     launch({.name = "votes", .grid = 1, .block = 32}, votes, ballots.data());
     unsigned expected = 0;
     for (int i = 0; i < 32; i += 3) expected |= 1u << i;
-    for (const unsigned ballot : ballots) CHECK(ballot == expected);
+    CHECK(ballots.to_host() == std::vector<unsigned>(32, expected));
 
-    std::vector<int> x(32), down(32), up(32);
+    std::vector<int> x(32);
     std::iota(x.begin(), x.end(), 0);
-    launch({.name = "shifts", .grid = 1, .block = 32}, shifts, x.data(), down.data(), up.data());
+    const DeviceArray in(x), below(x), above(x);
+    launch({.name = "shifts", .grid = 1, .block = 32}, shifts, in.data(), below.data(),
+           above.data());
+    const auto down = below.to_host(), up = above.to_host();
     for (int i = 0; i < 32; ++i) {
         CHECK(down[static_cast<std::size_t>(i)] == (i % 8 == 7 ? i : i + 1));
         CHECK(up[static_cast<std::size_t>(i)] == (i % 8 == 0 ? i : i - 1));
@@ -250,17 +275,20 @@ TEST_CASE("votes and shifts within a warp") {
 }
 
 TEST_CASE("tensor cores multiply bfloat16 and add in float32") {
-    __nv_bfloat16 a[256], b[256];
-    float d[256];
-    for (int i = 0; i < 256; ++i) {
-        a[i] = __float2bfloat16(static_cast<float>(i % 7 - 3));
-        b[i] = __float2bfloat16(static_cast<float>(i % 5 - 2) / 4);
+    std::vector<__nv_bfloat16> a(256), b(256);
+    for (std::size_t i = 0; i < 256; ++i) {
+        a[i] = __float2bfloat16(static_cast<float>(i % 7) - 3);
+        b[i] = __float2bfloat16((static_cast<float>(i % 5) - 2) / 4);
     }
-    launch({.name = "product", .grid = 1, .block = 32}, tensor_core_product, a, b, d);
-    for (int row = 0; row < 16; ++row)
-        for (int column = 0; column < 16; ++column) {
+    const DeviceArray left(a), right(b);
+    const DeviceArray<float> product(256);
+    launch({.name = "product", .grid = 1, .block = 32}, tensor_core_product, left.data(),
+           right.data(), product.data());
+    const auto d = product.to_host();
+    for (std::size_t row = 0; row < 16; ++row)
+        for (std::size_t column = 0; column < 16; ++column) {
             float sum = 0;
-            for (int k = 0; k < 16; ++k)
+            for (std::size_t k = 0; k < 16; ++k)
                 sum += __bfloat162float(a[row * 16 + k]) * __bfloat162float(b[column * 16 + k]);
             CHECK(d[row * 16 + column] == sum);
         }
@@ -276,12 +304,11 @@ TEST_CASE("bfloat16 rounds to the nearest, ties to even") {
     CHECK(std::isnan(rounded(NAN)));
 }
 
-TEST_CASE("a trace counts sectors and bank conflicts") {
-    const auto x = counting(1024);
-    alignas(32) float y[1024];
+TEST_CASE("a trace counts sectors and bank conflicts" * doctest::skip(kUnchecked)) {
+    const DeviceArray x(counting(1024)), y(counting(1024));
     const emulator::Trace trace;
-    launch({.name = "conflicts", .grid = 1, .block = {32, 32}}, transpose<0>, x.data(), y);
-    launch({.name = "padded", .grid = 1, .block = {32, 32}}, transpose<1>, x.data(), y);
+    launch({.name = "conflicts", .grid = 1, .block = {32, 32}}, transpose<0>, x.data(), y.data());
+    launch({.name = "padded", .grid = 1, .block = {32, 32}}, transpose<1>, x.data(), y.data());
     const auto& plain = trace.counts().at("conflicts");
     const auto& padded = trace.counts().at("padded");
     CHECK(plain.load_requests == 32);
@@ -293,18 +320,49 @@ TEST_CASE("a trace counts sectors and bank conflicts") {
 }
 
 TEST_CASE("a graph replays what was captured") {
-    auto x = counting(100);
-    std::vector<float> y(100);
+    const DeviceArray x(counting(100)), y(counting(100));
     const auto graph = gpu::Graph::capture([&] {
         launch({.name = "add_one", .grid = 1, .block = 128}, add_one, x.data(), y.data(), 100);
         gpu::copy_on_device(x.data(), y.data(), 100 * sizeof(float));
     });
     CHECK(graph.nodes() == 2);
-    CHECK(y[0] == 0);
+    CHECK(y.to_host() == counting(100));
     graph.launch();
     graph.launch();
-    CHECK(x[0] == 3);
-    CHECK_THROWS_AS(gpu::Graph::capture([&] { gpu::copy_to_host(y.data(), x.data(), 4); }),
-                    cnpd::CudaError);
+    CHECK(x.to_host() == counting_from(3, 100));
+    CHECK_THROWS_AS(gpu::Graph::capture([&] { x.to_host(); }), cnpd::CudaError);
     CHECK(!gpu::is_capturing());
+}
+
+TEST_CASE("a kernel that is given the host's memory" * doctest::skip(kUnchecked)) {
+    const auto x = counting(128);
+    const DeviceArray y(x);
+    const std::string fault = fault_of([&] {
+        launch({.name = "add_one", .grid = 1, .block = 128}, add_one, x.data(), y.data(), 128);
+    });
+    CHECK(contains(fault, "kernel add_one, block (0, 0, 0), thread ("));
+    CHECK(contains(fault, "an access to the host's memory"));
+}
+
+TEST_CASE("host code that reaches into device memory" * doctest::skip(kUnchecked)) {
+    const DeviceArray x(counting(1));
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {  // dies of it
+        ::dup2(ends[1], STDERR_FILENO);
+        std::signal(SIGSEGV, SIG_DFL);
+        { const emulator::DeviceAccess access; }
+        volatile float value = *x.data();
+        (void)value;
+        ::_exit(0);
+    }
+    ::close(ends[1]);
+    std::string said(80, ' ');
+    said.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::read(ends[0], said.data(), 80))));
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    CHECK(contains(said, "host code reaches into device memory"));
 }

@@ -182,7 +182,8 @@ TEST_CASE("devices that this build does not have") {
     CHECK(device_from_name("cpu") == Device{});
     CHECK(Device{.backend = Backend::cuda, .index = 1}.str() == "cuda:1");
     CHECK_THROWS_AS(device_from_name("toaster"), InputError);
-    CHECK(available_devices().back().backend == Backend::cpu);
+    const auto devices = available_devices();
+    CHECK(std::count(devices.begin(), devices.end(), Device{}) == 1);
     const auto built = built_backends();
     for (const Backend backend : {Backend::cuda, Backend::emulated}) {
         if (std::find(built.begin(), built.end(), backend) != built.end()) continue;

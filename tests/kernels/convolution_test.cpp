@@ -92,7 +92,12 @@ TEST_CASE("convolution_forward equals the reference with every epilogue") {
                 if (run.too_slow_for(multiplications(shape))) continue;
                 INFO(run.backend);
                 Guarded<float> actual(outputs);
-                run(shape, problem.x, problem.filter, epilogue, actual);
+                const auto on_device = staged([&](Staging& staging) {
+                    return ConvolutionEpilogue{parts & 1 ? staging.pass(problem.bias) : nullptr,
+                                               parts & 2 ? staging.pass(problem.residual) : nullptr,
+                                               epilogue.relu};
+                });
+                run(shape, problem.x, problem.filter, on_device, actual);
                 check_sums(actual, expected, shape.r * shape.s * shape.c, "y");
             }
         }

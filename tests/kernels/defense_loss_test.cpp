@@ -28,7 +28,12 @@ struct Case {
           target(random_labels(rows, static_cast<std::int32_t>(c))) {
         for (std::size_t i = 0; i < target.size(); i += 3) target[i] = -1;
     }
-    DefenseLossLabels labels() const { return {label.data(), restored.data(), target.data()}; }
+    auto labels() const {
+        return staged([this](Staging& staging) {
+            return DefenseLossLabels{staging.pass(label), staging.pass(restored),
+                                     staging.pass(target)};
+        });
+    }
 };
 
 struct Result {

@@ -15,6 +15,16 @@ namespace {
 
 const std::vector<float> kMean{0.49f, 0.48f, 0.45f}, kInverseStd{4.05f, 4.1f, 3.8f};
 
+auto on_device(const PgdSettings& settings, const std::vector<float>& mean,
+               const std::vector<float>& inverse_std) {
+    return staged([&](Staging& staging) {
+        PgdSettings placed = settings;
+        placed.mean = staging.pass(mean);
+        placed.inverse_std = staging.pass(inverse_std);
+        return placed;
+    });
+}
+
 struct Case {
     PgdSettings settings;
     std::vector<float> x, adversarial, dinput;
@@ -44,7 +54,8 @@ template <class Function>
 Result run(const Function& function, const Case& c) {
     Result result(c);
     INFO(function.backend);
-    function(c.settings, c.x, c.dinput, result.adversarial, result.input);
+    function(on_device(c.settings, kMean, kInverseStd), c.x, c.dinput, result.adversarial,
+             result.input);
     CHECK(result.adversarial.intact());
     CHECK(result.input.intact());
     return result;
@@ -128,22 +139,20 @@ TEST_CASE("pgd: the first sign step moves every pixel by eta against the gradien
 TEST_CASE("pgd: the projection comes before the clip") {
     // d = (0.6, 0.8) has norm 1 and is halved to (0.3, 0.4), of which the box takes all but
     // (0.1, 0.4). Clipped first it would be (0.1, 0.8) and then (0.062, 0.496).
-    const float mean = 0, inverse_std = 1;
+    const std::vector<float> mean{0}, inverse_std{1};
     const PgdSettings settings{.n = 1,
                                .pixels = 2,
                                .channels = 1,
                                .gradient = PgdGradient::raw,
                                .norm = PgdNorm::l2,
                                .step = 1,
-                               .radius = 0.5f,
-                               .mean = &mean,
-                               .inverse_std = &inverse_std};
+                               .radius = 0.5f};
     const std::vector<float> x{0.9f, 0.0f}, dinput{-0.6f, -0.8f};
     for (const auto& function : CNPD_WITH_REFERENCE(pgd_step)) {
         std::vector<float> adversarial = x;
         Guarded<float> input(2);
         INFO(function.backend);
-        function(settings, x, dinput, adversarial, input);
+        function(on_device(settings, mean, inverse_std), x, dinput, adversarial, input);
         CHECK(adversarial[0] == doctest::Approx(1.0));
         CHECK(adversarial[1] == doctest::Approx(0.4));
         CHECK(input[0] == adversarial[0]);

@@ -29,6 +29,13 @@ struct Parameters {
     PolarizerParameters view() const {
         return {weight.data(), gamma.data(), beta.data(), mean.data(), variance.data(), 1e-5f};
     }
+    auto on_device() const {
+        return staged([this](Staging& staging) {
+            return PolarizerParameters{staging.pass(weight),   staging.pass(gamma),
+                                       staging.pass(beta),     staging.pass(mean),
+                                       staging.pass(variance), 1e-5f};
+        });
+    }
 };
 
 // Samples with their maps. The last class has no sample where there is more than one class.
@@ -105,7 +112,7 @@ TEST_CASE("polarizer: fold and its backward agree with the reference") {
         for (const auto& fold : CNPD_IMPLEMENTATIONS(polarizer_fold)) {
             INFO(fold.backend);
             Guarded<float> a(expected_a.size()), b(expected_b.size());
-            fold(classes, channels, parameters.view(), a, b);
+            fold(classes, channels, parameters.on_device(), a, b);
             check_close(a, expected_a, 1e-6, 0, "a");
             check_close(b, expected_b, 1e-5, 1e-4, "b");
             for (const auto* output : {&a, &b}) CHECK(output->intact());
@@ -121,7 +128,8 @@ TEST_CASE("polarizer: fold and its backward agree with the reference") {
             INFO(fold_backward.backend);
             Guarded<float> dweight(expected_a.size()), dgamma(expected_b.size()),
                 dbeta(expected_b.size());
-            fold_backward(classes, channels, parameters.view(), da, db, dweight, dgamma, dbeta);
+            fold_backward(classes, channels, parameters.on_device(), da, db, dweight, dgamma,
+                          dbeta);
             check_close(dweight, expected_dweight, 1e-6, 0, "dweight");
             // 1 / std is at most 100 here.
             check_close(dgamma, expected_dgamma, 1e-5, 100 * sum_tolerance(channels), "dgamma");

@@ -10,9 +10,7 @@
 #include <vector>
 
 #include "tests/support/compare.h"
-#ifdef CNPD_HAS_CUDA
-#include "kernels/common/gpu.h"
-#endif
+#include "tests/support/device.h"
 
 namespace cnpd::tests {
 
@@ -37,8 +35,8 @@ OptionalBuffer<const T> if_wanted(bool wanted, const std::vector<T>& buffer) {
     return {buffer.data(), buffer.data(), buffer.size()};
 }
 
-#ifdef CNPD_REAL_CUDA
-// A buffer of a test's on the GPU for the time of a call, guards included.
+#ifdef CNPD_HAS_CUDA
+// A buffer of a test's on the device for the time of a call, guards included.
 class DeviceCopy {
   public:
     DeviceCopy(const void* host, std::size_t bytes) : host_(host), bytes_(bytes) {
@@ -62,6 +60,17 @@ class DeviceCopy {
 };
 #endif
 
+// An argument that holds pointers: make(staging) gives it, from buffers that it passes there.
+//     run(staged([&](Staging& staging) { return Labels{staging.pass(first), nullptr}; }), out);
+template <typename Make>
+struct Staged {
+    Make make;
+};
+template <typename Make>
+Staged<Make> staged(Make make) {
+    return {std::move(make)};
+}
+
 // The memory of one call. A buffer that is passed twice stays one buffer.
 class Staging {
   public:
@@ -71,6 +80,10 @@ class Staging {
     template <typename T>
     const T& pass(const T& argument) {
         return argument;
+    }
+    template <typename Make>
+    auto pass(const Staged<Make>& argument) {
+        return argument.make(*this);
     }
     template <typename T>
     T* pass(std::vector<T>& buffer) {
@@ -96,7 +109,7 @@ class Staging {
 
     // After the kernel: results go where they belong.
     void finish() {
-#ifdef CNPD_REAL_CUDA
+#ifdef CNPD_HAS_CUDA
         if (memory_ == Memory::device) kernels::gpu::synchronize();
         for (const DeviceCopy* copy : written_) copy->copy_back();
 #endif
@@ -107,7 +120,7 @@ class Staging {
     template <typename T>
     T* place(T* data, [[maybe_unused]] std::type_identity_t<const T*> begin,
              [[maybe_unused]] std::size_t count, [[maybe_unused]] bool written) {
-#ifdef CNPD_REAL_CUDA
+#ifdef CNPD_HAS_CUDA
         if (memory_ == Memory::device) {
             auto& copy = copies_[begin];
             if (!copy) copy = std::make_unique<DeviceCopy>(begin, count * sizeof(T));
@@ -119,7 +132,7 @@ class Staging {
     }
 
     Memory memory_;
-#ifdef CNPD_REAL_CUDA
+#ifdef CNPD_HAS_CUDA
     std::map<const void*, std::unique_ptr<DeviceCopy>> copies_;
     std::set<const DeviceCopy*> written_;
 #endif
@@ -154,11 +167,12 @@ Implementation<Function> reference_implementation(Function* function) {
 template <typename Function>
 std::vector<Implementation<Function>> implementations(Function* cpu,
                                                       [[maybe_unused]] Function* cuda) {
-    std::vector<Implementation<Function>> all = {{"cpu", cpu, Memory::host}};
-#ifdef CNPD_REAL_CUDA
+    std::vector<Implementation<Function>> all;
+    if (!only_on_device()) all.push_back({"cpu", cpu, Memory::host});
+#ifdef CNPD_EMULATED
+    all.push_back({"emulated", cuda, Memory::device});
+#elif defined(CNPD_REAL_CUDA)
     if (kernels::gpu::device_count() > 0) all.push_back({"cuda", cuda, Memory::device});
-#elif defined(CNPD_HAS_CUDA)
-    all.push_back({"emulated", cuda, Memory::host});
 #endif
     return all;
 }

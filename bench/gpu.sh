@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# GPU day in one script; --help says how.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+usage() {
+    cat <<'TEXT'
+bench/gpu.sh [--stage STAGE]... [--device cuda|emulated] [options] [OUT]
+
+Builds for the GPU of this machine, tests, measures, and writes CSV, JSON and summary.md to OUT
+(default: gpu-day). Every stage can be called alone and takes at most ten minutes:
+
+  build     configure and build program, tests and benchmarks
+  test      the whole test suite: the tests of kernels on the GPU first
+  sanitize  compute-sanitizer's memcheck, racecheck and initcheck on the kernel tests
+  bench     every benchmark program (bench_*): Google Benchmark's JSON and CSV
+  compare   training step, PGD step and r-CNPD epochs against PyTorch, eager and compiled
+  train     train on CIFAR-10 (or drawn images) with a backdoor, defend, report
+  summary   summary.md from whatever the other stages left in OUT; each stage ends with it
+
+  --device emulated   the same without a GPU, with small sizes: shows that the script runs
+  --prefix DIR        where the dependencies are; more of them in $CMAKE_PREFIX_PATH
+  --debs DIR          a folder of .deb packages with the dependencies; unpacked below the build
+  --data DIR|FILE     CIFAR-10: its folder, or cifar-10-*.tar.gz
+  --python PYTHON     interpreter with PyTorch, for compare; cuDNN and cuBLASLt are taken from its
+                      packages too where the toolkit has none (default: python3)
+  --jobs N            (default: all cores)
+
+Uses no network. Status 1 when a stage fails; the stages after it still run.
+TEXT
+}
+
+fail() {
+    echo "gpu.sh: $*" >&2
+    exit 2
+}
+
+device=cuda python=python3 data="" debs="" jobs=$(nproc) out=gpu-day
+stages=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -h | --help) usage && exit ;;
+        --stage) stages+=("${2:?}") && shift ;;
+        --device) device=${2:?} && shift ;;
+        --prefix) export CMAKE_PREFIX_PATH="${2:?}${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}" && shift ;;
+        --debs) debs=$(realpath "${2:?}") && shift ;;
+        --data) data=$(realpath "${2:?}") && shift ;;
+        --python) python=${2:?} && shift ;;
+        --jobs) jobs=${2:?} && shift ;;
+        -*) fail "unknown option $1 (see --help)" ;;
+        *) out=$1 ;;
+    esac
+    shift
+done
+[ ${#stages[@]} -gt 0 ] || stages=(build test sanitize bench compare train)
+case "$device" in
+    cuda) build=$root/build/gpu ;;
+    emulated) build=$root/build/gpu-emulated ;;
+    *) fail "--device is cuda or emulated" ;;
+esac
+mkdir -p "$out"
+out=$(realpath "$out")
+PATH=$PATH:/usr/local/cuda/bin
+unpacked=$root/build/gpu-packages
+emulated() { [ "$device" = emulated ]; }
+
+# What was unpacked from packages has to be found when compiling and when running.
+use_packages() {
+    if [ -n "$debs" ] && [ ! -d "$unpacked" ]; then
+        for package in "$debs"/*.deb; do dpkg -x "$package" "$unpacked"; done
+    fi
+    [ -d "$unpacked" ] || return 0
+    export CMAKE_PREFIX_PATH="$unpacked/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}"
+    export CPATH="$unpacked/usr/include${CPATH:+:$CPATH}"
+    local libraries=$unpacked/usr/lib/x86_64-linux-gnu
+    export LIBRARY_PATH="$libraries${LIBRARY_PATH:+:$LIBRARY_PATH}"
+    export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+}
+
+# Folders of Python's packages that hold include/ and lib/ of NVIDIA's libraries, with semicolons.
+python_cuda_roots() {
+    "$python" - <<'PYTHON' || true
+import glob, site, sys
+folders = [*site.getsitepackages(), site.getusersitepackages(), *sys.path]
+found = dict.fromkeys(root[:-len("/include")] for folder in folders if folder
+                      for root in glob.glob(f"{folder}/nvidia/*/include"))
+print(";".join(found))
+PYTHON
+}
+
+stage_build() {
+    local options=(-DCMAKE_BUILD_TYPE=Release -DCNPD_BUILD_BENCH=ON)
+    if emulated; then
+        options+=(-DCNPD_CUDA=EMULATE)
+    else
+        command -v nvcc >/dev/null || fail "no nvcc; is CUDA's bin folder in PATH?"
+        local major_minor
+        major_minor=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
+        [ "$major_minor" != 90 ] || major_minor=90a
+        options+=(-DCNPD_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=$major_minor"
+            "-DCNPD_CUDA_ROOTS=$(python_cuda_roots)")
+    fi
+    cmake -S "$root" -B "$build" -G Ninja "${options[@]}"
+    cmake --build "$build" --parallel "$jobs"
+    emulated || "$root/tests/cuda/check_registers.py" "$build" --csv "$out/registers.csv"
+}
+
+# Kernels first: what they cannot do nothing else can.
+stage_test() {
+    local status=0 first='^cuda/'
+    emulated && first='^(emulator|kernels)/|every device'
+    run_ctest() {
+        ctest --test-dir "$build" --output-on-failure --output-junit "$out/ctest_$1.xml" "${@:2}"
+    }
+    run_ctest gpu --parallel "$(emulated && echo "$jobs" || echo 1)" -R "$first" || status=1
+    run_ctest rest --parallel "$jobs" -E "$first" || status=1
+    return $status
+}
+
+# The convolutions' shapes are too many to be checked access by access within ten minutes.
+stage_sanitize() {
+    if emulated; then
+        echo "compute-sanitizer needs a GPU; the emulator makes the same checks in stage test"
+        return
+    fi
+    command -v compute-sanitizer >/dev/null || fail "no compute-sanitizer in PATH"
+    local tool status=0
+    for tool in memcheck racecheck initcheck; do
+        echo "== $tool"
+        CNPD_TEST_CUDA=1 timeout 180 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            "$build/bin/kernels_tests" --test-case-exclude='*convolution*' \
+            >"$out/sanitizer_$tool.txt" 2>&1 || status=1
+        tail -3 "$out/sanitizer_$tool.txt"
+    done
+    return $status
+}
+
+# bench_* but for those that compare.py drives.
+stage_bench() {
+    local program name status=0 sizes=()
+    emulated && sizes=(--batch 1)
+    for program in "$build"/bin/bench_*; do
+        name=$(basename "$program")
+        case "$name" in bench_train_step | bench_defense_epoch | bench_pgd_step) continue ;; esac
+        echo "== $name"
+        timeout 300 "$program" --device "$device" ${sizes[@]+"${sizes[@]}"} --benchmark_min_time=0.05 \
+            --benchmark_out="$out/$name.json" --benchmark_out_format=json || status=1
+        "$root/bench/summary.py" --csv "$out/$name.json" || status=1
+    done
+    return $status
+}
+
+stage_compare() {
+    local status=0 batch=512 pgd=8192 images=2500 width=64 repeats=10 flags=(--compiled)
+    if emulated; then
+        batch=2 pgd=4 images=4 width=1 repeats=1 flags=(--warm-up 1)
+    fi
+    if ! "$python" -c 'import torch, safetensors' 2>/dev/null; then
+        echo "$python has no torch or no safetensors: ours alone"
+        flags+=(--alone)
+    fi
+    compare() { # work, program, options...
+        "$root/bench/compare.py" "$1" --ours "$build/bin/$2" --python "$python" --device "$device" \
+            --out "$out" --repeats "$repeats" --threads "$jobs" ${flags[@]+"${flags[@]}"} "${@:3}" ||
+            status=1
+    }
+    compare pgd bench_pgd_step --batch "$pgd"
+    local precision
+    for precision in fp32 $(emulated || echo tf32 bf16); do
+        compare train bench_train_step --batch "$batch" --width "$width" --precision "$precision"
+        [[ " ${flags[*]} " == *" --alone "* ]] || compare defense bench_defense_epoch --images "$images" \
+            --batch "$(emulated && echo 2 || echo 128)" --width "$width" --precision "$precision" \
+            --all-steps --repeats "$((repeats > 3 ? 3 : repeats))" --warm-up 1
+    done
+    return $status
+}
+
+stage_train() {
+    local source=(--dataset synthetic) sizes=(--width 64 --epochs 10 --batch-size 512)
+    local defense=(--epochs 50)
+    if [ -f "$data" ]; then
+        mkdir -p "$build/data"
+        tar -xf "$data" -C "$build/data"
+        data=$build/data
+    fi
+    [ -z "$data" ] || source=(--dataset cifar10 --data "$data")
+    if emulated; then
+        sizes=(--width 1 --epochs 1 --batch-size 4 --train-limit 20 --test-limit 20)
+        defense=(--epochs 1 --warmup-epochs 1 --batch-size 4 --clean-ratio 0.5)
+    fi
+    local run=$out/run
+    "$build/bin/cnpd" train "${source[@]}" "${sizes[@]}" --attack badnets --device "$device" \
+        --out "$run" --overwrite
+    "$build/bin/cnpd" defend --run "$run" --method r-cnpd "${defense[@]}" --device "$device" \
+        --out "$run/r-cnpd" --overwrite
+    "$build/bin/cnpd" report --run "$run/r-cnpd"
+    cp "$run/result.json" "$out/train.json"
+    cp "$run/r-cnpd/result.json" "$out/defend.json"
+    cp "$run/r-cnpd/report.html" "$out/report.html"
+    rm -rf "$run"
+}
+
+stage_summary() {
+    "$root/bench/summary.py" "$out" --device "$device" --python "$python" --build "$build"
+}
+
+use_packages
+failed=0
+for stage in "${stages[@]}"; do
+    declare -F "stage_$stage" >/dev/null || fail "unknown stage $stage (see --help)"
+    [ "$stage" = summary ] && continue
+    echo "=== $stage ($(date +%T))"
+    start=$SECONDS
+    status=ok
+    # In a shell of its own, so that its first error ends it and nothing else.
+    set +e
+    (set -e; "stage_$stage") 2>&1 | tee "$out/$stage.log"
+    [ "${PIPESTATUS[0]}" -eq 0 ] || { status=failed failed=1; }
+    set -e
+    echo "$stage,$status,$((SECONDS - start)),$device" >"$out/stage_$stage.csv"
+    echo "=== $stage: $status after $((SECONDS - start)) s"
+done
+stage_summary
+exit "$failed"
