@@ -1,0 +1,163 @@
+// The polarizer's inference kernel, on every backend and in every version of the ladder.
+#include "kernels/polarizer/inference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "tests/support/backends.h"
+#ifdef CNPD_HAS_CUDA
+#include "kernels/polarizer/versions/versions.h"
+#endif
+
+using namespace cnpd::kernels;
+using namespace cnpd::tests;
+
+namespace {
+
+struct Option {
+    bool labelled, weighted, accumulate;
+};
+constexpr Option kOptions[] = {{true, false, false},
+                               {true, true, true},
+                               {true, true, false},
+                               {true, false, true},
+                               {false, false, false}};
+
+// 1, primes, multiples of the tiles and one more; the last of several classes has no sample.
+std::vector<PolarizerShape> shapes() {
+    return {
+        {.n = 1, .positions = 1, .channels = 1, .classes = 1},
+        {.n = 1, .positions = 3, .channels = 5, .classes = 2},
+        {.n = 13, .positions = 7, .channels = 31, .classes = 4},
+        {.n = 23, .positions = 16, .channels = 64, .classes = 3},
+        {.n = 17, .positions = 16, .channels = 136, .classes = 3},
+        {.n = 5, .positions = 130, .channels = 12, .classes = 3},
+        {.n = 9, .positions = 16, .channels = 128, .classes = 2},
+        {.n = 2, .positions = 128, .channels = 33, .classes = 1},
+    };
+}
+
+template <typename T>
+struct Case {
+    PolarizerShape shape;
+    std::vector<float> z, a, start;  // what T holds, in float32
+    std::vector<T> z_stored, a_stored, start_stored;
+    std::vector<float> b, weights;
+    std::vector<std::int32_t> labels;
+
+    explicit Case(const PolarizerShape& s)
+        : shape(s),
+          b(random_values(s.classes * s.channels)),
+          weights(random_values(s.n)),
+          labels(random_labels(
+              s.n, static_cast<std::int32_t>(std::max<std::int64_t>(s.classes - 1, 1)))) {
+        const std::int64_t activations = s.n * s.positions * s.channels;
+        fill(activations, z_stored, z);
+        fill(activations, start_stored, start);
+        fill(s.classes * s.channels * s.channels, a_stored, a);
+    }
+    std::int64_t activations() const { return static_cast<std::int64_t>(z.size()); }
+
+  private:
+    static void fill(std::int64_t count, std::vector<T>& stored, std::vector<float>& values) {
+        for (const float value : random_values(count)) {
+            stored.push_back(static_cast<T>(value));
+            values.push_back(static_cast<float>(stored.back()));
+        }
+    }
+};
+
+// The inputs are exact, so the error is that of `channels` products summed in float32 (the tensor
+// cores cut off instead of rounding: twice that), and of rounding the result to T.
+template <typename T>
+void check_result(const Case<T>& c, const Guarded<T>& out, const Guarded<float>& expected) {
+    const double rounding = sizeof(T) == 2 ? kBfloat16Rounding : 1e-6;
+    std::vector<float> actual(static_cast<std::size_t>(out.size()));
+    std::copy_n(out.data(), out.size(), actual.begin());
+    check_close(actual, expected, rounding * 1.001,
+                1e-6 * static_cast<double>(c.shape.channels + 10), "out");
+    CHECK(out.intact());
+}
+
+template <typename T>
+void check_implementation(const Implementation<PolarizerInference<T>>& infer, const Case<T>& c,
+                          const Option& option, std::int64_t offset = 0) {
+    INFO(infer.backend);
+    CAPTURE(c.shape.n);
+    CAPTURE(c.shape.positions);
+    CAPTURE(c.shape.channels);
+    CAPTURE(c.shape.classes);
+    CAPTURE(option.labelled);
+    CAPTURE(option.weighted);
+    CAPTURE(option.accumulate);
+    Guarded<float> expected(c.activations());
+    Guarded<T> out(c.activations(), offset);
+    if (option.accumulate) {
+        std::copy(c.start.begin(), c.start.end(), expected.data());
+        std::copy(c.start_stored.begin(), c.start_stored.end(), out.data());
+    }
+    const Guarded<T> z(c.z_stored, offset), a(c.a_stored, offset);
+    const auto labels = if_wanted(option.labelled, c.labels);
+    const auto weights = if_wanted(option.weighted, c.weights);
+    reference::polarizer_inference(c.shape, c.z.data(), labels.data, weights.data,
+                                   option.accumulate, c.a.data(), c.b.data(), expected.data());
+    infer(c.shape, z, labels, weights, option.accumulate, a, c.b, out);
+    check_result(c, out, expected);
+}
+
+template <typename T>
+void check_everywhere(const std::vector<Implementation<PolarizerInference<T>>>& all) {
+    for (const PolarizerShape& shape : shapes()) {
+        const Case<T> c(shape);
+        for (const Option& option : kOptions)
+            for (const auto& infer : all) check_implementation(infer, c, option);
+    }
+    // A view that is not aligned for wide accesses.
+    const Case<T> c({.n = 11, .positions = 16, .channels = 72, .classes = 3});
+    for (const auto& infer : all) check_implementation(infer, c, {true, true, true}, 1);
+}
+
+#ifdef CNPD_HAS_CUDA
+template <typename T>
+std::vector<Implementation<PolarizerInference<T>>> ladder(
+    std::span<const cuda::PolarizerVersion<T>> versions) {
+    std::vector<Implementation<PolarizerInference<T>>> all;
+    if (gpu::device_count() > 0)
+        for (const auto& version : versions)
+            all.push_back({version.name, version.run, Memory::device});
+    return all;
+}
+#endif
+
+}  // namespace
+
+TEST_CASE("polarizer inference: float32 agrees with the reference") {
+    check_everywhere<float>(CNPD_IMPLEMENTATIONS(polarizer_inference));
+}
+
+TEST_CASE("polarizer inference: bfloat16 agrees with the reference") {
+    check_everywhere<bfloat16>(CNPD_WITH_REFERENCE(polarizer_inference_bf16));
+    check_everywhere<bfloat16>(CNPD_IMPLEMENTATIONS(polarizer_inference_bf16));
+}
+
+TEST_CASE("polarizer inference: an empty batch is left alone") {
+    for (const auto& infer : CNPD_IMPLEMENTATIONS(polarizer_inference_bf16)) {
+        Guarded<bfloat16> out(0);
+        const std::vector<bfloat16> none, map(16);
+        const std::vector<float> bias(4);
+        infer(PolarizerShape{.n = 0, .positions = 16, .channels = 4}, none, nullptr, nullptr, false,
+              map, bias, out);
+        CHECK(out.intact());
+    }
+}
+
+#ifdef CNPD_HAS_CUDA
+TEST_CASE("polarizer versions: each agrees with the reference in float32") {
+    check_everywhere<float>(ladder(cuda::polarizer_versions()));
+}
+
+TEST_CASE("polarizer versions: each agrees with the reference in bfloat16") {
+    check_everywhere<bfloat16>(ladder(cuda::polarizer_versions_bf16()));
+}
+#endif
