@@ -116,6 +116,7 @@ class Runner {
     void run(const Launch& launch, const Kernel& kernel);
 
     void block_barrier();
+    void let_others_run();
     void collective(unsigned mask, Combine combine, void* mine);
     void set_seed(std::uint64_t seed) {
         random_ = seed * 0x9E3779B97F4A7C15u + 0x632BE59BD9B4E019u;
@@ -308,6 +309,11 @@ void Runner::release(unsigned thread) {
     ready_.push_back(thread);
 }
 
+void Runner::let_others_run() {
+    ready_.push_back(state.rank);
+    leave();
+}
+
 void Runner::block_barrier() {
     if (++at_barrier_ < count_) {
         threads_[state.rank].brought = nullptr;
@@ -389,6 +395,10 @@ int lane() {
 
 void block_barrier() {
     runner().block_barrier();
+}
+
+void let_others_run() {
+    runner().let_others_run();
 }
 
 void warp_barrier(unsigned mask) {
