@@ -9,6 +9,10 @@
 #ifdef CNPD_HAS_CUDA
 #include "kernels/polarizer/versions/versions.h"
 #endif
+#ifdef CNPD_EMULATED
+#include "kernels/common/hopper.h"
+#include "kernels/emulator/trace.h"
+#endif
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -159,5 +163,113 @@ TEST_CASE("polarizer versions: each agrees with the reference in float32") {
 
 TEST_CASE("polarizer versions: each agrees with the reference in bfloat16") {
     check_everywhere<bfloat16>(ladder(cuda::polarizer_versions_bf16()));
+}
+
+// Shapes that version 5 takes itself: 1, 2, 3 and 5 pieces of the map; boxes of 8 to 64 rows; more
+// tiles than parts and fewer; classes of a part of a tile, one tile, several, none.
+TEST_CASE("polarizer versions: the Hopper kernel agrees with the reference") {
+    const PolarizerShape shared[] = {{.n = 67, .positions = 16, .channels = 128, .classes = 1},
+                                     {.n = 3, .positions = 49, .channels = 256, .classes = 1},
+                                     {.n = 1, .positions = 1, .channels = 640, .classes = 1}};
+    const PolarizerShape grouped[] = {{.n = 70, .positions = 16, .channels = 128, .classes = 12},
+                                      {.n = 61, .positions = 16, .channels = 256, .classes = 4},
+                                      {.n = 40, .positions = 8, .channels = 128, .classes = 9},
+                                      {.n = 9, .positions = 64, .channels = 128, .classes = 3},
+                                      {.n = 5, .positions = 192, .channels = 128, .classes = 3},
+                                      {.n = 17, .positions = 32, .channels = 384, .classes = 5}};
+    for (const auto& infer : ladder(cuda::polarizer_versions_bf16().last(1))) {
+        for (const PolarizerShape& shape : shared)
+            for (const Option& option : {Option{false, false, false}, Option{false, true, true}})
+                check_implementation(infer, Case<bfloat16>(shape), option);
+        for (const PolarizerShape& shape : grouped)
+            for (const Option& option : {kOptions[0], kOptions[1]})
+                check_implementation(infer, Case<bfloat16>(shape), option);
+    }
+}
+#endif
+
+#ifdef CNPD_EMULATED
+namespace {
+
+// What one pass over a tile or more of a shared map does to memory.
+template <typename T>
+emulator::MemoryCounts counts_of(PolarizerInference<T>* run, const char* name,
+                                 const PolarizerShape& shape) {
+    const Case<T> c(shape);
+    // Rows begin where they would on a GPU, at the beginning of a sector.
+    std::vector<void*> buffers;
+    const auto aligned = [&](const auto& values) {
+        using Value = typename std::remove_cvref_t<decltype(values)>::value_type;
+        buffers.push_back(gpu::allocate(values.size() * sizeof(Value)));
+        return std::copy(values.begin(), values.end(), static_cast<Value*>(buffers.back())) -
+               values.size();
+    };
+    const emulator::Trace trace;
+    run(shape, aligned(c.z_stored), nullptr, nullptr, false, aligned(c.a_stored), aligned(c.b),
+        aligned(c.start_stored));
+    for (void* buffer : buffers) gpu::release(buffer);
+    REQUIRE(trace.counts().contains(name));
+    return trace.counts().at(name);
+}
+
+constexpr PolarizerShape kOneTile{.n = 8, .positions = 16, .channels = 128, .classes = 1};
+
+}  // namespace
+
+// The predictions at the top of each version's file, for one tile of 128 rows and channels.
+TEST_CASE("polarizer versions: v1 moves 32 sectors for every load of the map") {
+    const auto counts = counts_of(cuda::polarizer_v1, "polarizer_v1", kOneTile);
+    // A warp's 128 loads of the map touch 32 sectors each, those of the features one; and one of
+    // the bias.
+    const std::int64_t warps = 128 * 128 / 32;
+    CHECK(counts.load_requests == warps * (2 * 128 + 1));
+    CHECK(counts.load_sectors == warps * (128 * (32 + 1) + 4));
+}
+
+TEST_CASE("polarizer versions: v2's extra column removes its bank conflicts") {
+    const auto padded = counts_of(cuda::polarizer_v2, "polarizer_v2", kOneTile);
+    const auto plain = counts_of(cuda::polarizer_v2_unpadded, "polarizer_v2_unpadded", kOneTile);
+    CHECK(padded.bank_conflicts() == 0);
+    // Every read of the map, one for 32 multiply-adds, takes 32 wavefronts instead of 1.
+    CHECK(plain.bank_conflicts() == std::int64_t{128} * 128 * 128 / 32 * 31);
+    // A thirty-second of what v1 loads, and that in whole sectors. (The bias: once a warp.)
+    CHECK(padded.load_bytes == 2 * 4 * 128 * 128 * (128 / 32) + 4 * 128 * 128);
+    CHECK(padded.load_sectors * 32 == padded.load_bytes);
+}
+
+TEST_CASE("polarizer versions: v3 reads shared memory four times for 64 multiply-adds") {
+    const auto counts = counts_of(cuda::polarizer_v3, "polarizer_v3", kOneTile);
+    const std::int64_t warps = 8, reads = warps * 128 * 4, stores = warps * 128;
+    CHECK(counts.shared_requests == reads + stores);
+    // The transposing stores meet in pairs, the reads not at all.
+    CHECK(counts.bank_conflicts() == stores);
+}
+
+TEST_CASE("polarizer versions: v5 stores whole sectors straight from registers") {
+    const auto counts = counts_of(cuda::polarizer_v5, "polarizer_v5", kOneTile);
+    CHECK(counts.store_bytes == 2 * 128 * 128);
+    CHECK(counts.store_sectors * 32 == counts.store_bytes);
+    CHECK(counts.store_requests == 128 * 128 * 2 / (32 * 16));
+}
+
+TEST_CASE("hopper: an operand's description") {
+    const std::uint64_t description = hopper::operand(0x2C00);
+    CHECK((description & 0x3FFF) == 0x2C0);
+    CHECK((description >> 16 & 0x3FFF) == 1);
+    CHECK((description >> 32 & 0x3FFF) == 64);
+    CHECK((description >> 49 & 7) == 0);
+    CHECK((description >> 62) == 1);
+}
+
+TEST_CASE("hopper: the swizzle spreads the pieces of eight lines over all banks") {
+    for (std::uint32_t piece = 0; piece < 8; ++piece) {
+        std::uint32_t banks = 0;
+        for (std::uint32_t line = 0; line < 8; ++line) {
+            const std::uint32_t address = hopper::swizzled(128 * line + 16 * piece);
+            CHECK(address / 128 == line);
+            banks |= 1u << address % 128 / 16;
+        }
+        CHECK(banks == 0xFF);
+    }
 }
 #endif

@@ -40,13 +40,17 @@ struct ClassTiles {
     __device__ bool exists(std::int64_t tile) const {
         return !groups.order || groups.tile[tile].x >= 0;
     }
-    __device__ TileRows at(std::int64_t tile) const {
-        if (!groups.order) return {nullptr, tile * rows_of_tile, rows, positions, 0};
-        const int2 of_class = groups.tile[tile];
-        const int begin = groups.first[of_class.x], end = groups.first[of_class.x + 1];
-        return {groups.order + begin, std::int64_t{of_class.y} * rows_of_tile,
-                (end - begin) * positions, positions, of_class.x};
+    // The class of a tile and its number among that class's tiles.
+    __device__ int2 entry(std::int64_t tile) const {
+        return groups.order ? groups.tile[tile] : make_int2(0, static_cast<int>(tile));
     }
+    __device__ TileRows rows_of(int2 entry) const {
+        const std::int64_t row0 = std::int64_t{entry.y} * rows_of_tile;
+        if (!groups.order) return {nullptr, row0, rows, positions, 0};
+        const int begin = groups.first[entry.x], end = groups.first[entry.x + 1];
+        return {groups.order + begin, row0, (end - begin) * positions, positions, entry.x};
+    }
+    __device__ TileRows at(std::int64_t tile) const { return rows_of(entry(tile)); }
 };
 
 // What happens to a sum on its way to memory.

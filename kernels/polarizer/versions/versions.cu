@@ -23,6 +23,7 @@ std::span<const PolarizerVersion<bfloat16>> polarizer_versions_bf16() {
     static constexpr PolarizerVersion<bfloat16> kVersions[] = {
         {"v3_bf16", polarizer_v3_bf16, always},
         {"v4", polarizer_v4, always},
+        {"v5", polarizer_v5, polarizer_v5_supports},
     };
     return kVersions;
 }

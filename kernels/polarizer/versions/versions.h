@@ -17,6 +17,8 @@ PolarizerInference<bfloat16> polarizer_v3_bf16;
 PolarizerInference<bfloat16> polarizer_v4;  // tensor cores through wmma
 PolarizerInference<bfloat16> polarizer_v5;  // Hopper: wgmma, bulk tensor copies; persistent
 
+bool polarizer_v5_supports(const PolarizerShape& shape, bool grouped);
+
 // v2 without the column that keeps its shared-memory accesses in different banks: for the lesson.
 PolarizerInference<float> polarizer_v2_unpadded;
 
