@@ -365,7 +365,12 @@ __device__ __forceinline__ void run(const Pass& pass) {
     CNPD_DYNAMIC_SHARED(unsigned char, raw);
     const int chunks = pass.chunks();
     const Memory memory(raw, chunks);
-    if (threadIdx.x == 0) memory.init_barriers(chunks, Cluster);
+    if (threadIdx.x == 0) {
+        hopper::prefetch(pass.features);
+        hopper::prefetch(pass.maps);
+        memory.init_barriers(chunks, Cluster);
+    }
+    __syncwarp();
     if constexpr (Cluster == 1)
         __syncthreads();
     else
@@ -379,6 +384,7 @@ __device__ __forceinline__ void run(const Pass& pass) {
         hopper::take_registers<kConsumerRegisters>();
         consume<Cluster>(pass, memory, mine, group - 1);
     }
+    __syncwarp();
     // A block stays until its neighbour has sent it all that it waits for, and the other way round.
     if constexpr (Cluster > 1) hopper::cluster_barrier();
 }
