@@ -200,6 +200,11 @@ __device__ __forceinline__ void multiply(float (&sum)[64], std::uint64_t a, std:
 #undef CNPD_SUMS
 }
 
+// A warp's lanes come together: what is marked .aligned above they have to execute at once.
+__device__ __forceinline__ void converge() {
+    asm volatile("bar.warp.sync 0xffffffff;" ::: "memory");
+}
+
 // --- Registers -----------------------------------------------------------------------------------
 
 // A warpgroup gives registers away or takes them; all its warps call it.

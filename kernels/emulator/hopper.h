@@ -45,6 +45,7 @@ template <int Count>
 void use_after_wait(float (&)[Count]) {}
 void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b, bool add);
 
+inline void converge() {}
 template <int Count>
 void give_registers() {}
 template <int Count>

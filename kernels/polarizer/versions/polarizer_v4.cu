@@ -74,6 +74,7 @@ __device__ void multiply(const Operand& features, const Operand& map, int row0, 
 template <int Width>
 __device__ void finish(const InferenceEpilogue& epilogue, float weight, const float* sums,
                        const float* bias, std::int64_t channels, bfloat16* out) {
+    const auto low = load<4>(sums), high = load<4>(sums + 4);
 #pragma unroll
     for (int j = 0; j < 8; j += Width) {
         if (j >= channels) continue;
@@ -81,9 +82,9 @@ __device__ void finish(const InferenceEpilogue& epilogue, float weight, const fl
         if (epilogue.accumulate) old = load<Width>(out + j);
 #pragma unroll
         for (int e = 0; e < Width; ++e)
-            result.of[e] =
-                static_cast<bfloat16>(weight * (sums[j + e] + bias[j + e]) +
-                                      (epilogue.accumulate ? static_cast<float>(old.of[e]) : 0.0f));
+            result.of[e] = static_cast<bfloat16>(
+                weight * ((j + e < 4 ? low.of[(j + e) % 4] : high.of[(j + e) % 4]) + bias[j + e]) +
+                (epilogue.accumulate ? static_cast<float>(old.of[e]) : 0.0f));
         store(out + j, result);
     }
 }
@@ -131,7 +132,7 @@ __global__ void __launch_bounds__(kThreads)
 
     // A lane finishes 8 channels of one row of each fragment.
     auto& staging = reinterpret_cast<Staging*>(memory)[warp];
-    const int my_row = lane / 2, my_column = lane % 2 * 8;
+    const int my_row = lane % kFragment, my_column = lane / kFragment * 8;
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
         const std::int64_t row = rows.first + warp_row + i * kFragment + my_row;
@@ -140,6 +141,7 @@ __global__ void __launch_bounds__(kThreads)
         const float weight = has_row ? epilogue.weight(rows.sample(row)) : 0;
 #pragma unroll
         for (int j = 0; j < kColumns; ++j) {
+            // Waits for all lanes: what they read of the fragment before has been read.
             wmma::store_matrix_sync(&staging[0][0], sum[i][j], kFragment + 4, wmma::mem_row_major);
             __syncwarp();
             const std::int64_t c = column0 + warp_column + j * kFragment + my_column;
@@ -147,7 +149,6 @@ __global__ void __launch_bounds__(kThreads)
                 finish<Width>(epilogue, weight, &staging[my_row][my_column],
                               epilogue.bias + rows.label * channels + c, channels - c,
                               out + place * channels + c);
-            __syncwarp();
         }
     }
 }

@@ -169,7 +169,7 @@ class BoxScout {
 __device__ void copy_map_chunk(const Pass& pass, const Memory& memory, int chunk, int label,
                                int column0, int lane) {
     if (lane == 0) hopper::arrive_expecting(memory.map_full[chunk], kChunkBytes);
-    __syncwarp();
+    hopper::converge();
     if (lane >= kMapBoxes) return;
     const MapBox box = map_box(lane);
     hopper::copy_box(
@@ -206,7 +206,7 @@ __device__ void produce(const Pass& pass, const Memory& memory, const Share& min
             Barrier& full = memory.full[at.stage];
             hopper::wait(memory.empty[at.stage], at.parity ^ 1);
             if (lane == 0) hopper::arrive_expecting(full, kChunkBytes);
-            __syncwarp();
+            hopper::converge();
             if (!has_box) continue;
             unsigned char* to = memory.stage + at.stage * kChunkBytes + my_row * kLineBytes;
             const auto& box = scout.here();
@@ -217,7 +217,7 @@ __device__ void produce(const Pass& pass, const Memory& memory, const Share& min
                                     box.position, box.sample, to, full);
         }
     }
-    __syncwarp();
+    hopper::converge();
 }
 
 // --- The warpgroups that multiply ----------------------------------------------------------------
@@ -370,7 +370,7 @@ __device__ __forceinline__ void run(const Pass& pass) {
         hopper::prefetch(pass.maps);
         memory.init_barriers(chunks, Cluster);
     }
-    __syncwarp();
+    hopper::converge();
     if constexpr (Cluster == 1)
         __syncthreads();
     else
@@ -384,7 +384,7 @@ __device__ __forceinline__ void run(const Pass& pass) {
         hopper::take_registers<kConsumerRegisters>();
         consume<Cluster>(pass, memory, mine, group - 1);
     }
-    __syncwarp();
+    hopper::converge();
     // A block stays until its neighbour has sent it all that it waits for, and the other way round.
     if constexpr (Cluster > 1) hopper::cluster_barrier();
 }
