@@ -1,12 +1,12 @@
 # cnpd_room(NAME [DEPENDS targets...]) makes the library of one room from all its .cpp files. Files
-# below tests/, versions/ and cli/ belong to other targets. With a CUDA backend, real or emulated,
-# the .cu files belong to it as well.
+# below cli/ belong to another target. With a CUDA backend, real or emulated, the .cu files belong to
+# it as well.
 function(cnpd_room name)
   cmake_parse_arguments(ROOM "" "" "DEPENDS;PRIVATE" ${ARGN})
   # Relative, so that the names of the directories above the project do not matter.
   file(GLOB_RECURSE sources RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS
        ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "(^|/)(versions|cli)/")
+  list(FILTER sources EXCLUDE REGEX "(^|/)cli/")
   if(NOT CNPD_EMULATED)
     list(FILTER sources EXCLUDE REGEX "(^|/)emulator/")
   endif()
@@ -16,7 +16,6 @@ function(cnpd_room name)
   if(CNPD_EMULATED OR CNPD_REAL_CUDA)
     file(GLOB_RECURSE cuda_sources RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS
          ${CMAKE_CURRENT_SOURCE_DIR}/*.cu)
-    list(FILTER cuda_sources EXCLUDE REGEX "(^|/)versions/")
     cnpd_cuda_sources(${cuda_sources})
     list(APPEND sources ${cuda_sources})
   endif()

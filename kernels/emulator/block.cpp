@@ -120,6 +120,7 @@ class Runner {
     void run(const Launch& launch, const Kernel& kernel);
 
     void block_barrier();
+    void let_others_run();
     void collective(unsigned mask, Combine combine, void* mine);
     bool on_stack_of_thread(const void* address) const;
     void set_seed(std::uint64_t seed) {
@@ -315,6 +316,11 @@ void Runner::release(unsigned thread) {
     ready_.push_back(thread);
 }
 
+void Runner::let_others_run() {
+    ready_.push_back(state.rank);
+    leave();
+}
+
 void Runner::block_barrier() {
     if (++at_barrier_ < count_) {
         threads_[state.rank].brought = nullptr;
@@ -408,6 +414,10 @@ int lane() {
 
 void block_barrier() {
     runner().block_barrier();
+}
+
+void let_others_run() {
+    runner().let_others_run();
 }
 
 void warp_barrier(unsigned mask) {

@@ -16,6 +16,8 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
+#define __grid_constant__
 // One block runs at a time, so what its threads share can be a static variable. The compiler calls
 // memory_checks.cpp for every access to it.
 #define __shared__ static

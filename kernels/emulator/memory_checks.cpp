@@ -211,6 +211,10 @@ void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_read(void*) {}
 void __tsan_vptr_update(void*, void*) {}
+// Host code asks so whether a function's static variable has been made.
+unsigned char __tsan_atomic8_load(const volatile unsigned char* guard, int) {
+    return __atomic_load_n(guard, __ATOMIC_ACQUIRE);
+}
 // Structures that are copied whole. Shared memory is reached element by element.
 void __tsan_read_range(void*, unsigned long) {}
 void __tsan_write_range(void*, unsigned long) {}

@@ -20,6 +20,9 @@ void block_barrier();
 // The lanes of the mask, among them the caller.
 void warp_barrier(unsigned mask);
 
+// For a thread that waits for something else than a barrier or a collective: asks again later.
+void let_others_run();
+
 // A step that the lanes of a mask take together. The last lane to arrive calls `combine` with what
 // each lane brought ([32], null for lanes outside of the mask); then all go on.
 using Combine = void (*)(std::span<void* const, kWarp> of_lane);

@@ -36,7 +36,7 @@ constexpr std::size_t kWorkspace = 32 << 20;
 // ones, so c = op(a) op(b) is asked for as c^T = op(b)^T op(a)^T.
 class Plan {
   public:
-    explicit Plan(const GemmShape& s) {
+    Plan(const GemmShape& s, cudaDataType_t type) : type_(type) {
         check(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F));
         const cublasOperation_t left = s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
         const cublasOperation_t right = s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -63,7 +63,7 @@ class Plan {
         workspace_ = found.workspaceSize;
     }
 
-    void run(const float* a, const float* b, float beta, float* c) const {
+    void run(const void* a, const void* b, float beta, void* c) const {
         const DeviceWorkspace workspace(workspace_);
         const float alpha = 1;
         check(cublasLtMatmul(handle(), operation_, &alpha, b, b_, a, a_, &beta, c, c_, c, c_,
@@ -72,13 +72,14 @@ class Plan {
     }
 
   private:
-    static cublasLtMatrixLayout_t layout(std::int64_t rows, std::int64_t columns) {
+    cublasLtMatrixLayout_t layout(std::int64_t rows, std::int64_t columns) const {
         cublasLtMatrixLayout_t made = nullptr;
-        check(cublasLtMatrixLayoutCreate(&made, CUDA_R_32F, static_cast<std::uint64_t>(rows),
+        check(cublasLtMatrixLayoutCreate(&made, type_, static_cast<std::uint64_t>(rows),
                                          static_cast<std::uint64_t>(columns), rows));
         return made;
     }
 
+    cudaDataType_t type_;
     // Kept for the life of the program, one set for each shape.
     cublasLtMatmulDesc_t operation_ = nullptr;
     cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, c_ = nullptr;
@@ -86,15 +87,23 @@ class Plan {
     std::size_t workspace_ = 0;
 };
 
+const Plan& plan(const GemmShape& s, cudaDataType_t type) {
+    using Key = std::array<std::int64_t, 6>;
+    thread_local auto* const plans = new std::map<Key, Plan>;
+    const Key key{s.m, s.n, s.k, s.transpose_a, s.transpose_b, type};
+    auto found = plans->find(key);
+    if (found == plans->end()) found = plans->emplace(key, Plan(s, type)).first;
+    return found->second;
+}
+
 }  // namespace
 
 void gemm(const GemmShape& s, const float* a, const float* b, float* c) {
-    using Key = std::array<std::int64_t, 5>;
-    thread_local auto* const plans = new std::map<Key, Plan>;
-    const Key key{s.m, s.n, s.k, s.transpose_a, s.transpose_b};
-    auto found = plans->find(key);
-    if (found == plans->end()) found = plans->emplace(key, Plan(s)).first;
-    found->second.run(a, b, s.beta, c);
+    plan(s, CUDA_R_32F).run(a, b, s.beta, c);
+}
+
+void gemm_bf16(const GemmShape& s, const bfloat16* a, const bfloat16* b, bfloat16* c) {
+    plan(s, CUDA_R_16BF).run(a, b, s.beta, c);
 }
 
 }  // namespace cnpd::kernels::cublas

@@ -22,7 +22,7 @@ class Guarded {
     explicit Guarded(std::int64_t count, std::int64_t offset = 0)
         : count_(count), offset_(offset), storage_(count + offset + 2 * kGuard) {
         std::memset(static_cast<void*>(storage_.data()), 0xAB, storage_.size() * sizeof(T));
-        if constexpr (std::is_floating_point_v<T>)
+        if constexpr (std::numeric_limits<T>::has_quiet_NaN)
             std::fill_n(data(), count, std::numeric_limits<T>::quiet_NaN());
     }
     // Not only for outputs: a copy of `values` between guards.

@@ -1,0 +1,222 @@
+// Hopper's asynchronous machinery, an instruction a function: barriers in shared memory that count
+// arrivals and bytes, copies of boxes of a tensor that complete on them, and matrix products of a
+// warpgroup (128 threads) that read both operands from shared memory. PTX ISA, chapters on
+// mbarrier, cp.async.bulk.tensor and wgmma. Usable where __CUDA_ARCH_FEAT_SM90_ALL is defined
+// (sm_90a); the emulator has the same functions for kernels without clusters.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/cuda.h"
+#include "kernels/common/tensor_map.h"
+#ifdef CNPD_EMULATED
+#include "kernels/emulator/hopper.h"
+#endif
+
+#if defined(CNPD_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define CNPD_HOPPER 1
+#endif
+
+namespace cnpd::kernels::hopper {
+
+#ifndef CNPD_EMULATED
+
+struct Barrier {
+    std::uint64_t word;
+};
+
+#endif
+
+// --- Layout --------------------------------------------------------------------------------------
+
+// An operand of wgmma lies in shared memory as lines of 64 k (128 bytes), line after line, aligned
+// to 1024 bytes; the eight 16-byte pieces of a line are permuted by its number modulo 8, so that
+// the same piece of 8 lines lies in different banks. The permutation is a function of the address
+// alone: bits 4 to 6 are exclusive-ored with bits 7 to 9. Copies apply it on the way in and wgmma
+// on the way out, so the next 16 k are simply 32 bytes further.
+CNPD_HOST_DEVICE constexpr std::uint32_t swizzled(std::uint32_t address) {
+    return address ^ (address >> 7 & 7) << 4;
+}
+
+// wgmma's 64-bit description of such an operand that begins at this shared address:
+//     bits  0-13  address / 16
+//     bits 16-29  stride between pieces along k: not used with a swizzle, 1
+//     bits 32-45  stride between groups of 8 lines / 16: 1024 bytes
+//     bits 49-51  0: groups begin at multiples of 1024 bytes
+//     bits 62-63  1: 128-byte swizzle
+CNPD_HOST_DEVICE constexpr std::uint64_t operand(std::uint32_t shared_address) {
+    return (shared_address >> 4 & 0x3FFF) | std::uint64_t{1} << 16 |
+           std::uint64_t{1024 >> 4} << 32 | std::uint64_t{1} << 62;
+}
+
+#ifndef CNPD_EMULATED
+
+__device__ __forceinline__ std::uint32_t shared_address(const void* address) {
+    return static_cast<std::uint32_t>(__cvta_generic_to_shared(address));
+}
+
+// --- Barriers ------------------------------------------------------------------------------------
+// A phase ends when all arrivals have come and all expected bytes have been written. Phases are
+// told apart by parity: the first has 0. Whoever waits may be at most one phase behind.
+
+__device__ __forceinline__ void init(Barrier& barrier, unsigned arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)),
+                 "r"(arrivals)
+                 : "memory");
+}
+// After init, before others learn of the barriers: for the copy engine and for other blocks.
+__device__ __forceinline__ void publish_barriers() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+__device__ __forceinline__ void arrive(Barrier& barrier) {
+    asm volatile(
+        "mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier))
+        : "memory");
+}
+// At the same barrier of another block of the cluster.
+__device__ __forceinline__ void arrive_at(Barrier& barrier, unsigned block_of_cluster) {
+    asm volatile(
+        "{\n"
+        ".reg .b32 remote;\n"
+        "mapa.shared::cluster.u32 remote, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+        "}" ::"r"(shared_address(&barrier)),
+        "r"(block_of_cluster)
+        : "memory");
+}
+// Arrives and says how many bytes copies will write in this phase.
+__device__ __forceinline__ void arrive_expecting(Barrier& barrier, unsigned bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(
+                     shared_address(&barrier)),
+                 "r"(bytes)
+                 : "memory");
+}
+// Until the phase of this parity is over. (That of parity 1 counts as over on a new barrier.)
+__device__ __forceinline__ void wait(Barrier& barrier, unsigned parity) {
+    asm volatile(
+        "{\n"
+        ".reg .pred over;\n"
+        "again:\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n"
+        "@over bra done;\n"
+        "bra again;\n"
+        "done:\n"
+        "}" ::"r"(shared_address(&barrier)),
+        "r"(parity)
+        : "memory");
+}
+
+// --- Clusters ------------------------------------------------------------------------------------
+
+__device__ __forceinline__ unsigned block_of_cluster() {
+    unsigned rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+// All threads of all blocks of the cluster.
+__device__ __forceinline__ void cluster_barrier() {
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::
+                     : "memory");
+}
+
+// --- Copies --------------------------------------------------------------------------------------
+// The box that begins at these coordinates (innermost first), into shared memory; completes on the
+// barrier. With `blocks`, a bit for each block of the cluster, it goes to the same place and
+// completes on the same barrier in each of them.
+
+__device__ __forceinline__ void copy_box(const TensorMap& map, int x, int y, int z, void* to,
+                                         Barrier& barrier) {
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes"
+        " [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(shared_address(to)),
+        "l"(&map), "r"(shared_address(&barrier)), "r"(x), "r"(y), "r"(z)
+        : "memory");
+}
+__device__ __forceinline__ void copy_box(const TensorMap& map, int x, int y, int z, int w, void* to,
+                                         Barrier& barrier) {
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+        " [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(shared_address(to)),
+        "l"(&map), "r"(shared_address(&barrier)), "r"(x), "r"(y), "r"(z), "r"(w)
+        : "memory");
+}
+__device__ __forceinline__ void copy_box_to(unsigned blocks, const TensorMap& map, int x, int y,
+                                            int z, void* to, Barrier& barrier) {
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes"
+        ".multicast::cluster [%0], [%1, {%4, %5, %6}], [%2], %3;" ::"r"(shared_address(to)),
+        "l"(&map), "r"(shared_address(&barrier)), "h"(static_cast<std::uint16_t>(blocks)), "r"(x),
+        "r"(y), "r"(z)
+        : "memory");
+}
+__device__ __forceinline__ void prefetch(const TensorMap& map) {
+    asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+}
+
+// --- Products of a warpgroup ---------------------------------------------------------------------
+
+// Before the first product that uses registers which other instructions have written.
+__device__ __forceinline__ void begin_products() {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+// The products since the last call become one group.
+__device__ __forceinline__ void commit_products() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+// Until all but the newest `Pending` groups are finished.
+template <int Pending>
+__device__ __forceinline__ void wait_for_products() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
+}
+// Keeps the compiler from reading sums before the wait that stands above this.
+template <int Count>
+__device__ __forceinline__ void use_after_wait(float (&sum)[Count]) {
+#pragma unroll
+    for (int i = 0; i < Count; ++i) asm volatile("" : "+f"(sum[i])::"memory");
+}
+
+// sum [64,128] = a [64,16] b [128,16]^T (+ sum), bfloat16 in, float32 out. A thread holds of warp w
+// of the group and lane l rows 16 w + l / 4 + 8 h and columns 8 j + 2 (l % 4) + e, at
+// sum[4 j + 2 h + e].
+__device__ __forceinline__ void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b,
+                                         bool add) {
+#define CNPD_SUMS(i)                                                                      \
+    "+f"(sum[i]), "+f"(sum[i + 1]), "+f"(sum[i + 2]), "+f"(sum[i + 3]), "+f"(sum[i + 4]), \
+        "+f"(sum[i + 5]), "+f"(sum[i + 6]), "+f"(sum[i + 7])
+    asm volatile(
+        "{\n"
+        ".reg .pred add;\n"
+        "setp.ne.b32 add, %66, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+        "%64, %65, add, 1, 1, 0, 0;\n"  // neither operand negated, both with k innermost
+        "}"
+        : CNPD_SUMS(0), CNPD_SUMS(8), CNPD_SUMS(16), CNPD_SUMS(24), CNPD_SUMS(32), CNPD_SUMS(40),
+          CNPD_SUMS(48), CNPD_SUMS(56)
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+#undef CNPD_SUMS
+}
+
+// A warp's lanes come together: what is marked .aligned above they have to execute at once.
+__device__ __forceinline__ void converge() {
+    asm volatile("bar.warp.sync 0xffffffff;" ::: "memory");
+}
+
+// --- Registers -----------------------------------------------------------------------------------
+
+// A warpgroup gives registers away or takes them; all its warps call it.
+template <int Count>
+__device__ __forceinline__ void give_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
+}
+template <int Count>
+__device__ __forceinline__ void take_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
+}
+
+#endif
+
+}  // namespace cnpd::kernels::hopper

@@ -1,0 +1,39 @@
+// Version 1: a thread an output. Thread i computes out[row][c] as the inner product of a row of the
+// features with a row of the map, both read from memory element by element.
+//
+// 2 C FLOP an output from 8 C bytes of loads, which reuse nothing but what the caches catch. The
+// threads of a warp have one row of features (their loads are one broadcast) and 32 neighbouring
+// rows of the map, 4 C bytes apart: each such load touches 32 sectors for 128 useful bytes. At one
+// sector group of 4 a clock that is 8 clocks of a multiprocessor for 32 multiply-adds.
+// Prediction: 4 multiply-adds a clock and multiprocessor of the 128 that it has, 3 % of the peak.
+#include "kernels/common/grid.h"
+#include "kernels/polarizer/versions/class_tiles.h"
+#include "kernels/polarizer/versions/versions.h"
+
+namespace cnpd::kernels::cuda {
+namespace {
+
+__global__ void one_output(PolarizerShape s, const float* z, const std::int32_t* labels,
+                           const float* a, InferenceEpilogue epilogue, float* out,
+                           std::int64_t count) {
+    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
+        const std::int64_t row = i / s.channels, c = i % s.channels, n = row / s.positions;
+        const std::int64_t output = (labels ? labels[n] : 0) * s.channels + c;
+        float sum = 0;
+        for (std::int64_t k = 0; k < s.channels; ++k)
+            sum += a[output * s.channels + k] * z[row * s.channels + k];
+        out[i] = epilogue.weight(n) * (sum + epilogue.bias[output]) +
+                 (epilogue.accumulate ? out[i] : 0.0f);
+    }
+}
+
+}  // namespace
+
+void polarizer_v1(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+                  const float* weights, bool accumulate, const float* a, const float* b,
+                  float* out) {
+    launch_elements("polarizer_v1", shape.n * shape.positions * shape.channels, one_output, shape,
+                    z, labels, a, InferenceEpilogue{b, weights, accumulate}, out);
+}
+
+}  // namespace cnpd::kernels::cuda

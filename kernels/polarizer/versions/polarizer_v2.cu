@@ -1,0 +1,77 @@
+// Version 2: tiles in shared memory. A block computes 32 rows by 32 channels, a thread one output.
+// 32 x 32 pieces of the features and of the map are copied to shared memory, where each element is
+// used 32 times.
+//
+// Global loads are now whole lines and 1/32 of version 1's: C/4 bytes an output. What remains is
+// shared memory: a multiply-add needs two words from it, and a multiprocessor gets 32 words (one
+// wavefront) a clock. A warp's read of the features is one word for all of its threads, but costs a
+// wavefront all the same.
+// Prediction: 32 multiply-adds in 2 clocks, 16 of 128, 12 % of the peak: 4 times version 1.
+//
+// The map's tile has 33 columns. Threads of a warp read down a column of it, and with 32 columns a
+// column lies in one bank: 32 wavefronts a read instead of one, 16 times slower. The emulator's
+// trace counts it (tests/kernels/polarizer_versions_test.cpp).
+#include "kernels/polarizer/versions/class_tiles.h"
+#include "kernels/polarizer/versions/versions.h"
+
+namespace cnpd::kernels::cuda {
+namespace {
+
+constexpr int kTile = 32;
+
+template <int Padding>
+__global__ void __launch_bounds__(kTile* kTile)
+    shared_tiles(ClassTiles tiles, std::int64_t channels, const float* z, const float* a,
+                 InferenceEpilogue epilogue, float* out) {
+    __shared__ float features[kTile][kTile], map[kTile][kTile + Padding];
+    if (!tiles.exists(blockIdx.x)) return;  // the whole block
+    const TileRows rows = tiles.at(blockIdx.x);
+    const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
+    const std::int64_t row = rows.first + y, column0 = std::int64_t{blockIdx.y} * kTile;
+    const bool has_row = rows.has(row), has_line = column0 + y < channels;
+    const float* const my_features = z + (has_row ? rows.place(row) : 0) * channels;
+    const float* const my_line = a + (rows.label * channels + column0 + y) * channels;
+
+    float sum = 0;
+    for (std::int64_t k0 = 0; k0 < channels; k0 += kTile) {
+        const bool has_k = k0 + x < channels;
+        features[y][x] = has_row && has_k ? my_features[k0 + x] : 0.0f;
+        map[y][x] = has_line && has_k ? my_line[k0 + x] : 0.0f;
+        __syncthreads();
+        for (int k = 0; k < kTile; ++k) sum += features[y][k] * map[x][k];
+        __syncthreads();
+    }
+
+    const std::int64_t c = column0 + x;
+    if (!has_row || c >= channels) return;
+    float& target = out[rows.place(row) * channels + c];
+    target = epilogue.weight(rows.sample(row)) * (sum + epilogue.bias[rows.label * channels + c]) +
+             (epilogue.accumulate ? target : 0.0f);
+}
+
+template <int Padding>
+void run(const char* name, const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+         const float* a, const InferenceEpilogue& epilogue, float* out) {
+    if (is_empty(shape)) return;
+    const TilePlan plan(shape, labels, kTile);
+    launch({.name = name,
+            .grid = {static_cast<unsigned>(plan.count()), ceil_div(shape.channels, kTile)},
+            .block = {kTile, kTile}},
+           shared_tiles<Padding>, plan.tiles(), shape.channels, z, a, epilogue, out);
+}
+
+}  // namespace
+
+void polarizer_v2(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+                  const float* weights, bool accumulate, const float* a, const float* b,
+                  float* out) {
+    run<1>("polarizer_v2", shape, z, labels, a, {b, weights, accumulate}, out);
+}
+
+void polarizer_v2_unpadded(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+                           const float* weights, bool accumulate, const float* a, const float* b,
+                           float* out) {
+    run<0>("polarizer_v2_unpadded", shape, z, labels, a, {b, weights, accumulate}, out);
+}
+
+}  // namespace cnpd::kernels::cuda

@@ -1,0 +1,480 @@
+// Version 5: Hopper. What limits version 4 is moving operands: through registers, through
+// instructions that threads have to issue, through the L2 cache once for every tile. Here
+//
+//   - wgmma multiplies from shared memory, at the full rate of the tensor cores;
+//   - the copy engine fills shared memory (a warp names boxes, the hardware does the rest), up to
+//     six chunks ahead, and a barrier in shared memory says when a chunk has arrived;
+//   - a block keeps its piece of the map (128 channels, all k: 128 KB at C = 512) for as long as
+//   the
+//     class stays the same, so that only features are streamed;
+//   - two neighbouring blocks, a cluster, have the same rows and different channels: each copies
+//     half of the features to both. Every feature is read from the L2 cache C/256 times;
+//   - two warpgroups take tiles in turn: while one finishes its tile (bias, weight, rounding,
+//     stores), the other keeps the tensor cores busy;
+//   - blocks stay for the whole batch (132 of them, one a multiprocessor).
+//
+// Per row: 2 C^2 FLOP, 4 C bytes of device memory, and 2 C bytes of L2 reads for each 256 channels.
+// At C = 512 and 65,536 rows (batch 4096 of 4x4): 34.4 GFLOP, 0.134 GB, 0.134 GB of L2 reads. On an
+// H100 (800 TFLOP/s of bfloat16 and 3 TB/s measured) 43 us of arithmetic beside 45 us of memory, on
+// an H200 (4.3 TB/s) 43 beside 31. Shared memory: wgmma m64n128k16 reads 6 KB in the 64 clocks that
+// it takes, the copies write 2 KB in that time: 8 KB of the 8 KB that it delivers, the tightest of
+// the three limits. Prediction: 80 to 85 % of the roofline, twice version 4.
+// With classes: a class ends with a tile that is not full (on average half of one is wasted), and
+// each map is read by the clusters that have the class: 0.5 MB a class at C = 512.
+#include "kernels/polarizer/versions/versions.h"
+
+#include <algorithm>
+
+#include "kernels/common/grid.h"
+#include "kernels/common/hopper.h"
+#include "kernels/common/vector_access.h"
+#include "kernels/common/warp_reduce.h"
+#include "kernels/polarizer/versions/class_tiles.h"
+#include "kernels/polarizer/versions/hopper_tiles.h"
+#include "kernels/polarizer/versions/tile_copy.h"
+
+namespace cnpd::kernels::cuda {
+namespace {
+
+using namespace hopper_tiles;
+using hopper::Barrier;
+
+constexpr int kWarpgroup = 128, kConsumers = 2, kThreads = (1 + kConsumers) * kWarpgroup;
+constexpr int kWarpsOfGroup = kWarpgroup / 32;
+// 384 threads start with 168 registers each, and have no more together after they are shared out.
+constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
+static_assert(kProducerRegisters + kConsumers * kConsumerRegisters == (1 + kConsumers) * 168);
+
+struct Pass {
+    hopper::TensorMap features, maps;
+    ClassTiles tiles;
+    int tile_count;  // 0: known on the device only
+    int classes, samples, channels;
+    int box_rows;
+    int parts;
+    InferenceEpilogue epilogue;
+    bfloat16* out;
+
+    __device__ int chunks() const { return channels / kDepth; }
+};
+
+// The block's shared memory.
+struct Memory {
+    unsigned char *map, *stage;     // [chunks], [stages] of kChunkBytes
+    Barrier *full, *empty;          // [stages]: a chunk of features is there; may be overwritten
+    Barrier *map_full, *map_empty;  // [chunks]: the same for the map
+    int stages;
+
+    __device__ Memory(void* memory, int chunks) : stages(hopper_tiles::stages(chunks)) {
+        auto* aligned = static_cast<unsigned char*>(memory);
+        aligned += (kAlignment - hopper::shared_address(memory) % kAlignment) % kAlignment;
+        map = aligned;
+        stage = map + chunks * kChunkBytes;
+        full = reinterpret_cast<Barrier*>(stage + stages * kChunkBytes);
+        empty = full + stages;
+        map_full = empty + stages;
+        map_empty = map_full + chunks;
+    }
+    __device__ void init_barriers(int chunks, int cluster) const {
+        for (int i = 0; i < stages; ++i) {
+            hopper::init(full[i], 1);
+            // Both blocks of a cluster write to both, so both wait for the readers of both.
+            hopper::init(empty[i], static_cast<unsigned>(cluster * kWarpsOfGroup));
+        }
+        for (int i = 0; i < chunks; ++i) {
+            hopper::init(map_full[i], 1);
+            hopper::init(map_empty[i], kConsumers * kWarpsOfGroup);
+        }
+        hopper::publish_barriers();
+    }
+};
+
+// Which of the stages a chunk of features passes through, and in which of its phases.
+struct StageCursor {
+    int stage = 0;
+    unsigned parity = 0;
+
+    __device__ void next(int stages) {
+        if (++stage < stages) return;
+        stage = 0;
+        parity ^= 1;
+    }
+    __device__ void skip(int chunks, int stages) {
+        for (stage += chunks; stage >= stages; stage -= stages) parity ^= 1;
+    }
+};
+
+struct TileRange {
+    int begin, end;
+};
+
+// By one warp. The number of tiles depends on the classes of the batch.
+__device__ TileRange tiles_of(const Pass& pass, int part) {
+    int count = pass.tile_count;
+    if (count == 0) {
+        const std::int32_t* first = pass.tiles.groups.first;
+        int tiles = 0;
+        for (int y = static_cast<int>(threadIdx.x) % 32; y < pass.classes; y += 32) {
+            const std::int64_t rows = (first[y + 1] - first[y]) * pass.tiles.positions;
+            tiles += static_cast<int>((rows + kRows - 1) / kRows);
+        }
+        count = warp_sum(tiles);
+    }
+    return {part_begin(count, part, pass.parts), part_begin(count, part + 1, pass.parts)};
+}
+
+// --- The warp that copies ------------------------------------------------------------------------
+
+// Where a lane's box of a tile begins. Finding out takes three loads that depend on each other
+// (the tile's class, the class's samples, the sample), so each is asked for a tile earlier than the
+// next.
+class BoxScout {
+  public:
+    __device__ BoxScout(const Pass& pass, const TileRange& range, int row_in_tile)
+        : pass_(pass), last_(range.end - 1), next_(range.begin), row_in_tile_(row_in_tile) {
+        for (int i = 0; i < 3; ++i) advance();
+    }
+    __device__ void advance() {
+        here_ = ahead_;
+        label_ = ahead_label_;
+        ahead_ = box(rows_);
+        ahead_label_ = rows_.label;
+        rows_ = pass_.tiles.rows_of(entry_);
+        entry_ = pass_.tiles.entry(next_ < last_ ? next_ : last_);
+        ++next_;
+    }
+    struct Box {
+        int position, sample;
+    };
+    __device__ const Box& here() const { return here_; }
+    __device__ int label() const { return label_; }
+
+  private:
+    __device__ Box box(const TileRows& rows) const {
+        const std::int64_t row = rows.first + row_in_tile_;
+        // Outside of the tensor: the copy engine writes zeros.
+        if (!rows.has(row)) return {0, pass_.samples};
+        if (!rows.order) return {static_cast<int>(row), 0};
+        return {static_cast<int>(row % rows.positions), rows.order[row / rows.positions]};
+    }
+
+    const Pass& pass_;
+    int last_, next_, row_in_tile_, label_ = 0, ahead_label_ = 0;
+    int2 entry_{};
+    TileRows rows_{};
+    Box here_{}, ahead_{};
+};
+
+// A chunk of the map, by 16 lanes.
+__device__ void copy_map_chunk(const Pass& pass, const Memory& memory, int chunk, int label,
+                               int column0, int lane) {
+    if (lane == 0) hopper::arrive_expecting(memory.map_full[chunk], kChunkBytes);
+    hopper::converge();
+    if (lane >= kMapBoxes) return;
+    const MapBox box = map_box(lane);
+    hopper::copy_box(
+        pass.maps, chunk * kDepth, 0, box.j, (label * pass.channels + column0) / 8 + box.q,
+        memory.map + chunk * kChunkBytes + box.line * kLineBytes, memory.map_full[chunk]);
+}
+
+template <int Cluster>
+__device__ void produce(const Pass& pass, const Memory& memory, const Share& mine) {
+    const TileRange range = tiles_of(pass, mine.part);
+    if (range.begin == range.end) return;
+    // A block of a cluster copies its part of each tile's rows to all of them.
+    constexpr int kMyRows = kRows / Cluster;
+    const int lane = static_cast<int>(threadIdx.x) % 32, chunks = pass.chunks();
+    const int my_row =
+        static_cast<int>(hopper::block_of_cluster()) * kMyRows + lane * pass.box_rows;
+    const bool has_box = lane < kMyRows / pass.box_rows;
+    BoxScout scout(pass, range, has_box ? my_row : 0);
+    StageCursor at;
+    int label = -1;
+    unsigned generation = 0;  // maps that this block has had before the current one
+    for (int tile = range.begin; tile < range.end; ++tile) {
+        scout.advance();
+        const int tile_label = scout.label();
+        const bool new_map = tile_label != label;
+        if (new_map && label >= 0) ++generation;
+        label = tile_label;
+#pragma unroll 1
+        for (int chunk = 0; chunk < chunks; ++chunk, at.next(memory.stages)) {
+            if (new_map) {
+                if (generation > 0) hopper::wait(memory.map_empty[chunk], (generation - 1) % 2);
+                copy_map_chunk(pass, memory, chunk, label, mine.column0, lane);
+            }
+            Barrier& full = memory.full[at.stage];
+            hopper::wait(memory.empty[at.stage], at.parity ^ 1);
+            if (lane == 0) hopper::arrive_expecting(full, kChunkBytes);
+            hopper::converge();
+            if (!has_box) continue;
+            unsigned char* to = memory.stage + at.stage * kChunkBytes + my_row * kLineBytes;
+            const auto& box = scout.here();
+            if constexpr (Cluster == 1)
+                hopper::copy_box(pass.features, chunk * kDepth, box.position, box.sample, to, full);
+            else
+                hopper::copy_box_to((1u << Cluster) - 1, pass.features, chunk * kDepth,
+                                    box.position, box.sample, to, full);
+        }
+    }
+    hopper::converge();
+}
+
+// --- The warpgroups that multiply ----------------------------------------------------------------
+
+// The four rows of a tile of which a thread has sums: 8 apart within a fragment, 64 from one
+// fragment to the next.
+struct MyRows {
+    int place[4];  // negative: the tile has no such row
+    float weight[4];
+
+    __device__ MyRows(const TileRows& rows, const InferenceEpilogue& epilogue) {
+        const int in_group = static_cast<int>(threadIdx.x) % kWarpgroup;
+        const int row0 = in_group / 32 * 16 + in_group % 32 / 4;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const std::int64_t row = rows.first + row0 + i / 2 * 64 + i % 2 * 8;
+            place[i] = rows.has(row) ? static_cast<int>(rows.place(row)) : -1;
+            weight[i] = rows.has(row) ? epilogue.weight(rows.sample(row)) : 0;
+        }
+    }
+};
+
+// Sums to results. `bias` and `out` begin at the block's channels.
+__device__ __forceinline__ void finish_tile(const float (&sum)[2][64], const MyRows& rows,
+                                            const float* bias, bool accumulate, int channels,
+                                            bfloat16* out) {
+    const int q = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+    for (int group = 0; group < 4; ++group) {
+        const int c = 32 * group + 8 * q;
+        const auto low = load<4>(bias + c), high = load<4>(bias + c + 4);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            if (rows.place[i] < 0) continue;
+            bfloat16* const to = out + std::int64_t{rows.place[i]} * channels + c;
+            Pack<bfloat16, 8> result, old;
+            if (accumulate) old = load<8>(to);
+#pragma unroll
+            for (int e = 0; e < 8; ++e) {
+                const float of_bias = e < 4 ? low.of[e % 4] : high.of[e % 4];
+                const int j = 4 * group + e / 2;
+                const float value =
+                    rows.weight[i] * (sum[i / 2][4 * j + 2 * (i % 2) + e % 2] + of_bias);
+                result.of[e] = bfloat16(accumulate ? value + old.of[e] : value);
+            }
+            store(to, result);
+        }
+    }
+}
+
+// What a warpgroup knows of the block's current map.
+struct MapCursor {
+    unsigned generation = 0;
+    bool seen = false;  // whether all its chunks have arrived, as far as this warpgroup knows
+};
+
+template <int Cluster>
+__device__ __forceinline__ void release(const Memory& memory, int stage, int map_chunk) {
+    const unsigned lane = threadIdx.x % 32;
+    if (Cluster == 1 && lane == 0) hopper::arrive(memory.empty[stage]);
+    if (Cluster > 1 && lane < Cluster) hopper::arrive_at(memory.empty[stage], lane);
+    if (map_chunk >= 0 && lane == 0) hopper::arrive(memory.map_empty[map_chunk]);
+}
+
+// sum = features of the tile times the block's piece of the map. With last_use the map's chunks are
+// given back as they are done with.
+template <int Cluster>
+__device__ __forceinline__ void multiply_tile(const Memory& memory, int chunks, StageCursor& at,
+                                              const MapCursor& map, bool last_use,
+                                              float (&sum)[2][64]) {
+    int stage_before = 0;
+#pragma unroll 1
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+        if (!map.seen) hopper::wait(memory.map_full[chunk], map.generation % 2);
+        hopper::wait(memory.full[at.stage], at.parity);
+        const auto features =
+            hopper::operand(hopper::shared_address(memory.stage + at.stage * kChunkBytes));
+        const auto of_map =
+            hopper::operand(hopper::shared_address(memory.map + chunk * kChunkBytes));
+        hopper::begin_products();
+#pragma unroll
+        for (int k = 0; k < kDepth / 16; ++k)
+#pragma unroll
+            for (int half = 0; half < 2; ++half)
+                // Descriptions count in 16 bytes: 16 k are 2, 64 lines 512.
+                hopper::multiply(sum[half], features + 2 * k + 512 * half, of_map + 2 * k,
+                                 chunk > 0 || k > 0);
+        hopper::commit_products();
+        if (chunk > 0) {
+            hopper::wait_for_products<1>();
+            release<Cluster>(memory, stage_before, last_use ? chunk - 1 : -1);
+        }
+        stage_before = at.stage;
+        at.next(memory.stages);
+    }
+    hopper::wait_for_products<0>();
+    hopper::use_after_wait(sum[0]);
+    hopper::use_after_wait(sum[1]);
+    release<Cluster>(memory, stage_before, last_use ? chunks - 1 : -1);
+}
+
+// Consumers take the tiles in turn, but both take note of every change of the map: it is given back
+// by both, and a phase of its barriers that one of them slept through could not be told from the
+// next but one.
+template <int Cluster>
+__device__ void consume(const Pass& pass, const Memory& memory, const Share& mine, int consumer) {
+    const TileRange range = tiles_of(pass, mine.part);
+    const int chunks = pass.chunks();
+    StageCursor at;
+    MapCursor map;
+    int label = -1;
+    const auto label_of = [&](int tile) {
+        return tile < range.end ? pass.tiles.entry(tile).x : -1;
+    };
+    for (int tile = range.begin; tile < range.end; ++tile) {
+        const int2 entry = pass.tiles.entry(tile);
+        const bool new_map = entry.x != label;
+        if (new_map) {
+            if (label >= 0) ++map.generation;
+            map.seen = false;
+            label = entry.x;
+        }
+        if ((tile - range.begin) % kConsumers != consumer) {
+            // A map for a tile of the other's alone.
+            if (new_map && label_of(tile + 1) != label)
+#pragma unroll 1
+                for (int chunk = 0; chunk < chunks; ++chunk) {
+                    hopper::wait(memory.map_full[chunk], map.generation % 2);
+                    if (threadIdx.x % 32 == 0) hopper::arrive(memory.map_empty[chunk]);
+                }
+            at.skip(chunks, memory.stages);
+            continue;
+        }
+        const MyRows rows(pass.tiles.rows_of(entry), pass.epilogue);
+        float sum[2][64];
+        multiply_tile<Cluster>(memory, chunks, at, map, label_of(tile + kConsumers) != label, sum);
+        map.seen = true;
+        finish_tile(sum, rows, pass.epilogue.bias + label * pass.channels + mine.column0,
+                    pass.epilogue.accumulate, pass.channels, pass.out + mine.column0);
+    }
+}
+
+template <int Cluster>
+__device__ __forceinline__ void run(const Pass& pass) {
+    CNPD_DYNAMIC_SHARED(unsigned char, raw);
+    const int chunks = pass.chunks();
+    const Memory memory(raw, chunks);
+    if (threadIdx.x == 0) {
+        hopper::prefetch(pass.features);
+        hopper::prefetch(pass.maps);
+        memory.init_barriers(chunks, Cluster);
+    }
+    hopper::converge();
+    if constexpr (Cluster == 1)
+        __syncthreads();
+    else
+        hopper::cluster_barrier();
+    const Share mine = share(static_cast<int>(blockIdx.x), Cluster, pass.channels / kColumns);
+    const int group = static_cast<int>(threadIdx.x) / kWarpgroup;
+    if (group == 0) {
+        hopper::give_registers<kProducerRegisters>();
+        if (threadIdx.x < 32) produce<Cluster>(pass, memory, mine);
+    } else {
+        hopper::take_registers<kConsumerRegisters>();
+        consume<Cluster>(pass, memory, mine, group - 1);
+    }
+    hopper::converge();
+    // A block stays until its neighbour has sent it all that it waits for, and the other way round.
+    if constexpr (Cluster > 1) hopper::cluster_barrier();
+}
+
+template <int Cluster>
+__global__ void __cluster_dims__(Cluster, 1, 1) __launch_bounds__(kThreads, 1)
+    persistent(const __grid_constant__ Pass pass) {
+#ifdef CNPD_HOPPER
+    run<Cluster>(pass);
+#endif
+}
+
+// --- Launch --------------------------------------------------------------------------------------
+
+hopper::TensorBoxes feature_boxes(const PolarizerShape& s, bool grouped, int rows_of_box) {
+    const std::int64_t samples = grouped ? s.n : 1;
+    const auto positions = static_cast<std::uint64_t>(s.n * s.positions / samples);
+    const auto line = static_cast<std::uint64_t>(s.channels) * sizeof(bfloat16);
+    return {.rank = 3,
+            .size = {static_cast<std::uint64_t>(s.channels), positions,
+                     static_cast<std::uint64_t>(samples)},
+            .stride = {line, line * positions},
+            .box = {kDepth, static_cast<std::uint32_t>(rows_of_box), 1}};
+}
+
+hopper::TensorBoxes map_boxes(const PolarizerShape& s) {
+    const auto channels = static_cast<std::uint64_t>(s.channels);
+    const std::uint64_t line = channels * sizeof(bfloat16);
+    return {.rank = 4,
+            .size = {channels, 2, 4, static_cast<std::uint64_t>(s.classes) * channels / 8},
+            .stride = {line, 2 * line, 8 * line},
+            .box = {kDepth, 2, 1, 4}};
+}
+
+template <int Cluster>
+void start(const PolarizerShape& s, Pass pass) {
+    constexpr int kLeastParts = 3;  // where the GPU is small, or emulated
+    static const int multiprocessors = gpu::properties().multiprocessors;
+    const int pieces = static_cast<int>(s.channels) / kColumns;
+    pass.parts = std::max(kLeastParts, multiprocessors / pieces);
+    const int chunks = static_cast<int>(s.channels) / kDepth;
+    launch({.name = "polarizer_v5",
+            .grid = static_cast<unsigned>(pass.parts * pieces),
+            .block = kThreads,
+            .dynamic_shared = static_cast<std::size_t>(shared_bytes(chunks))},
+           persistent<Cluster>, pass);
+}
+
+bool is_hopper() {
+#ifdef CNPD_EMULATED
+    return true;
+#else
+    static const bool answer = gpu::properties().compute_major == 9;
+    return answer;
+#endif
+}
+
+}  // namespace
+
+bool polarizer_v5_supports(const PolarizerShape& s, bool grouped) {
+    return is_hopper() && supports(s.channels, s.n * s.positions, s.positions, grouped);
+}
+
+void polarizer_v5(const PolarizerShape& shape, const bfloat16* z, const std::int32_t* labels,
+                  const float* weights, bool accumulate, const bfloat16* a, const float* b,
+                  bfloat16* out) {
+    if (is_empty(shape)) return;
+    const bool grouped = labels && shape.classes > 1;
+    if (!polarizer_v5_supports(shape, grouped) ||
+        !rows_are_aligned<bfloat16>(shape.channels, {z, a, out}) ||
+        reinterpret_cast<std::uintptr_t>(b) % 16 != 0)
+        return polarizer_v4(shape, z, labels, weights, accumulate, a, b, out);
+    const TilePlan plan(shape, labels, kRows);
+    const int rows_of_box = static_cast<int>(box_rows(shape.positions, grouped));
+    const Pass pass{.features = hopper::tensor_map(z, feature_boxes(shape, grouped, rows_of_box)),
+                    .maps = hopper::tensor_map(a, map_boxes(shape)),
+                    .tiles = plan.tiles(),
+                    .tile_count = grouped ? 0 : static_cast<int>(plan.count()),
+                    .classes = static_cast<int>(shape.classes),
+                    .samples = grouped ? static_cast<int>(shape.n) : 1,
+                    .channels = static_cast<int>(shape.channels),
+                    .box_rows = rows_of_box,
+                    .parts = 1,
+                    .epilogue = {b, weights, accumulate},
+                    .out = out};
+    // The emulator runs one block at a time, and so no clusters.
+#ifndef CNPD_EMULATED
+    if (shape.channels / kColumns % 2 == 0) return start<2>(shape, pass);
+#endif
+    start<1>(shape, pass);
+}
+
+}  // namespace cnpd::kernels::cuda

@@ -1,0 +1,275 @@
+// The polarizer's inference kernel, on every backend and in every version of the ladder.
+#include "kernels/polarizer/inference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "tests/support/backends.h"
+#ifdef CNPD_HAS_CUDA
+#include "kernels/polarizer/versions/versions.h"
+#endif
+#ifdef CNPD_EMULATED
+#include "kernels/common/hopper.h"
+#include "kernels/emulator/trace.h"
+#endif
+
+using namespace cnpd::kernels;
+using namespace cnpd::tests;
+
+namespace {
+
+struct Option {
+    bool labelled, weighted, accumulate;
+};
+constexpr Option kOptions[] = {{true, false, false},
+                               {true, true, true},
+                               {true, true, false},
+                               {true, false, true},
+                               {false, false, false}};
+
+// 1, primes, multiples of the tiles and one more; the last of several classes has no sample.
+std::vector<PolarizerShape> shapes() {
+    return {
+        {.n = 1, .positions = 1, .channels = 1, .classes = 1},
+        {.n = 1, .positions = 3, .channels = 5, .classes = 2},
+        {.n = 13, .positions = 7, .channels = 31, .classes = 4},
+        {.n = 23, .positions = 16, .channels = 64, .classes = 3},
+        {.n = 17, .positions = 16, .channels = 136, .classes = 3},
+        {.n = 5, .positions = 130, .channels = 12, .classes = 3},
+        {.n = 9, .positions = 16, .channels = 128, .classes = 2},
+        {.n = 2, .positions = 128, .channels = 33, .classes = 1},
+    };
+}
+
+template <typename T>
+struct Case {
+    PolarizerShape shape;
+    std::vector<float> z, a, start;  // what T holds, in float32
+    std::vector<T> z_stored, a_stored, start_stored;
+    std::vector<float> b, weights;
+    std::vector<std::int32_t> labels;
+
+    explicit Case(const PolarizerShape& s)
+        : shape(s),
+          b(random_values(s.classes * s.channels)),
+          weights(random_values(s.n)),
+          labels(random_labels(
+              s.n, static_cast<std::int32_t>(std::max<std::int64_t>(s.classes - 1, 1)))) {
+        const std::int64_t activations = s.n * s.positions * s.channels;
+        fill(activations, z_stored, z);
+        fill(activations, start_stored, start);
+        fill(s.classes * s.channels * s.channels, a_stored, a);
+    }
+    std::int64_t activations() const { return static_cast<std::int64_t>(z.size()); }
+
+  private:
+    static void fill(std::int64_t count, std::vector<T>& stored, std::vector<float>& values) {
+        for (const float value : random_values(count)) {
+            stored.push_back(static_cast<T>(value));
+            values.push_back(static_cast<float>(stored.back()));
+        }
+    }
+};
+
+// The inputs are exact, so the error is that of `channels` products summed in float32 (the tensor
+// cores cut off instead of rounding: twice that), and of rounding the result to T.
+template <typename T>
+void check_result(const Case<T>& c, const Guarded<T>& out, const Guarded<float>& expected) {
+    const double rounding = sizeof(T) == 2 ? kBfloat16Rounding : 1e-6;
+    std::vector<float> actual(static_cast<std::size_t>(out.size()));
+    std::copy_n(out.data(), out.size(), actual.begin());
+    check_close(actual, expected, rounding * 1.001,
+                1e-6 * static_cast<double>(c.shape.channels + 10), "out");
+    CHECK(out.intact());
+}
+
+template <typename T>
+void check_implementation(const Implementation<PolarizerInference<T>>& infer, const Case<T>& c,
+                          const Option& option, std::int64_t offset = 0) {
+    INFO(infer.backend);
+    CAPTURE(c.shape.n);
+    CAPTURE(c.shape.positions);
+    CAPTURE(c.shape.channels);
+    CAPTURE(c.shape.classes);
+    CAPTURE(option.labelled);
+    CAPTURE(option.weighted);
+    CAPTURE(option.accumulate);
+    Guarded<float> expected(c.activations());
+    Guarded<T> out(c.activations(), offset);
+    if (option.accumulate) {
+        std::copy(c.start.begin(), c.start.end(), expected.data());
+        std::copy(c.start_stored.begin(), c.start_stored.end(), out.data());
+    }
+    const Guarded<T> z(c.z_stored, offset), a(c.a_stored, offset);
+    const auto labels = if_wanted(option.labelled, c.labels);
+    const auto weights = if_wanted(option.weighted, c.weights);
+    reference::polarizer_inference(c.shape, c.z.data(), labels.data, weights.data,
+                                   option.accumulate, c.a.data(), c.b.data(), expected.data());
+    infer(c.shape, z, labels, weights, option.accumulate, a, c.b, out);
+    check_result(c, out, expected);
+}
+
+template <typename T>
+void check_everywhere(const std::vector<Implementation<PolarizerInference<T>>>& all) {
+    for (const PolarizerShape& shape : shapes()) {
+        const Case<T> c(shape);
+        for (const Option& option : kOptions)
+            for (const auto& infer : all) check_implementation(infer, c, option);
+    }
+    // A view that is not aligned for wide accesses.
+    const Case<T> c({.n = 11, .positions = 16, .channels = 72, .classes = 3});
+    for (const auto& infer : all) check_implementation(infer, c, {true, true, true}, 1);
+}
+
+#ifdef CNPD_HAS_CUDA
+template <typename T>
+std::vector<Implementation<PolarizerInference<T>>> ladder(
+    std::span<const cuda::PolarizerVersion<T>> versions) {
+    std::vector<Implementation<PolarizerInference<T>>> all;
+    if (gpu::device_count() > 0)
+        for (const auto& version : versions)
+            all.push_back({version.name, version.run, Memory::device});
+    return all;
+}
+#endif
+
+}  // namespace
+
+TEST_CASE("polarizer inference: float32 agrees with the reference") {
+    check_everywhere<float>(CNPD_IMPLEMENTATIONS(polarizer_inference));
+}
+
+TEST_CASE("polarizer inference: bfloat16 agrees with the reference") {
+    check_everywhere<bfloat16>(CNPD_WITH_REFERENCE(polarizer_inference_bf16));
+    check_everywhere<bfloat16>(CNPD_IMPLEMENTATIONS(polarizer_inference_bf16));
+}
+
+TEST_CASE("polarizer inference: an empty batch is left alone") {
+    for (const auto& infer : CNPD_IMPLEMENTATIONS(polarizer_inference_bf16)) {
+        Guarded<bfloat16> out(0);
+        const std::vector<bfloat16> none, map(16);
+        const std::vector<float> bias(4);
+        infer(PolarizerShape{.n = 0, .positions = 16, .channels = 4}, none, nullptr, nullptr, false,
+              map, bias, out);
+        CHECK(out.intact());
+    }
+}
+
+#ifdef CNPD_HAS_CUDA
+TEST_CASE("polarizer versions: each agrees with the reference in float32") {
+    check_everywhere<float>(ladder(cuda::polarizer_versions()));
+}
+
+TEST_CASE("polarizer versions: each agrees with the reference in bfloat16") {
+    check_everywhere<bfloat16>(ladder(cuda::polarizer_versions_bf16()));
+}
+
+// Shapes that version 5 takes itself: 1, 2, 3 and 5 pieces of the map; boxes of 8 to 64 rows; more
+// tiles than parts and fewer; classes of a part of a tile, one tile, several, none.
+TEST_CASE("polarizer versions: the Hopper kernel agrees with the reference") {
+    const PolarizerShape shared[] = {{.n = 67, .positions = 16, .channels = 128, .classes = 1},
+                                     {.n = 3, .positions = 49, .channels = 256, .classes = 1},
+                                     {.n = 1, .positions = 1, .channels = 640, .classes = 1}};
+    const PolarizerShape grouped[] = {{.n = 70, .positions = 16, .channels = 128, .classes = 12},
+                                      {.n = 61, .positions = 16, .channels = 256, .classes = 4},
+                                      {.n = 40, .positions = 8, .channels = 128, .classes = 9},
+                                      {.n = 9, .positions = 64, .channels = 128, .classes = 3},
+                                      {.n = 5, .positions = 192, .channels = 128, .classes = 3},
+                                      {.n = 17, .positions = 32, .channels = 384, .classes = 5}};
+    for (const auto& infer : ladder(cuda::polarizer_versions_bf16().last(1))) {
+        for (const PolarizerShape& shape : shared)
+            for (const Option& option : {Option{false, false, false}, Option{false, true, true}})
+                check_implementation(infer, Case<bfloat16>(shape), option);
+        for (const PolarizerShape& shape : grouped)
+            for (const Option& option : {kOptions[0], kOptions[1]})
+                check_implementation(infer, Case<bfloat16>(shape), option);
+    }
+}
+#endif
+
+#ifdef CNPD_EMULATED
+namespace {
+
+// What one pass over a tile or more of a shared map does to memory.
+template <typename T>
+emulator::MemoryCounts counts_of(PolarizerInference<T>* run, const char* name,
+                                 const PolarizerShape& shape) {
+    const Case<T> c(shape);
+    // Rows begin where they would on a GPU, at the beginning of a sector.
+    std::vector<void*> buffers;
+    const auto aligned = [&](const auto& values) {
+        using Value = typename std::remove_cvref_t<decltype(values)>::value_type;
+        buffers.push_back(gpu::allocate(values.size() * sizeof(Value)));
+        return std::copy(values.begin(), values.end(), static_cast<Value*>(buffers.back())) -
+               values.size();
+    };
+    const emulator::Trace trace;
+    run(shape, aligned(c.z_stored), nullptr, nullptr, false, aligned(c.a_stored), aligned(c.b),
+        aligned(c.start_stored));
+    for (void* buffer : buffers) gpu::release(buffer);
+    REQUIRE(trace.counts().contains(name));
+    return trace.counts().at(name);
+}
+
+constexpr PolarizerShape kOneTile{.n = 8, .positions = 16, .channels = 128, .classes = 1};
+
+}  // namespace
+
+// The predictions at the top of each version's file, for one tile of 128 rows and channels.
+TEST_CASE("polarizer versions: v1 moves 32 sectors for every load of the map") {
+    const auto counts = counts_of(cuda::polarizer_v1, "polarizer_v1", kOneTile);
+    // A warp's 128 loads of the map touch 32 sectors each, those of the features one; and one of
+    // the bias.
+    const std::int64_t warps = 128 * 128 / 32;
+    CHECK(counts.load_requests == warps * (2 * 128 + 1));
+    CHECK(counts.load_sectors == warps * (128 * (32 + 1) + 4));
+}
+
+TEST_CASE("polarizer versions: v2's extra column removes its bank conflicts") {
+    const auto padded = counts_of(cuda::polarizer_v2, "polarizer_v2", kOneTile);
+    const auto plain = counts_of(cuda::polarizer_v2_unpadded, "polarizer_v2_unpadded", kOneTile);
+    CHECK(padded.bank_conflicts() == 0);
+    // Every read of the map, one for 32 multiply-adds, takes 32 wavefronts instead of 1.
+    CHECK(plain.bank_conflicts() == std::int64_t{128} * 128 * 128 / 32 * 31);
+    // A thirty-second of what v1 loads, and that in whole sectors. (The bias: once a warp.)
+    CHECK(padded.load_bytes == 2 * 4 * 128 * 128 * (128 / 32) + 4 * 128 * 128);
+    CHECK(padded.load_sectors * 32 == padded.load_bytes);
+}
+
+TEST_CASE("polarizer versions: v3 reads shared memory four times for 64 multiply-adds") {
+    const auto counts = counts_of(cuda::polarizer_v3, "polarizer_v3", kOneTile);
+    const std::int64_t warps = 8, reads = warps * 128 * 4, stores = warps * 128;
+    CHECK(counts.shared_requests == reads + stores);
+    // The transposing stores meet in pairs, the reads not at all.
+    CHECK(counts.bank_conflicts() == stores);
+}
+
+TEST_CASE("polarizer versions: v5 stores whole sectors straight from registers") {
+    const auto counts = counts_of(cuda::polarizer_v5, "polarizer_v5", kOneTile);
+    CHECK(counts.store_bytes == 2 * 128 * 128);
+    CHECK(counts.store_sectors * 32 == counts.store_bytes);
+    CHECK(counts.store_requests == 128 * 128 * 2 / (32 * 16));
+}
+
+TEST_CASE("hopper: an operand's description") {
+    const std::uint64_t description = hopper::operand(0x2C00);
+    CHECK((description & 0x3FFF) == 0x2C0);
+    CHECK((description >> 16 & 0x3FFF) == 1);
+    CHECK((description >> 32 & 0x3FFF) == 64);
+    CHECK((description >> 49 & 7) == 0);
+    CHECK((description >> 62) == 1);
+}
+
+TEST_CASE("hopper: the swizzle spreads the pieces of eight lines over all banks") {
+    for (std::uint32_t piece = 0; piece < 8; ++piece) {
+        std::uint32_t banks = 0;
+        for (std::uint32_t line = 0; line < 8; ++line) {
+            const std::uint32_t address = hopper::swizzled(128 * line + 16 * piece);
+            CHECK(address / 128 == line);
+            banks |= 1u << address % 128 / 16;
+        }
+        CHECK(banks == 0xFF);
+    }
+}
+#endif
