@@ -66,6 +66,8 @@ void RCnpd::refresh() {
 }
 
 Tensor RCnpd::apply(const Tensor& z, const Tensor& labels) const {
+    if (batch_norm_mode() == BatchNormMode::train)
+        return ops::polarize_with_batch_statistics(z, labels, stacked_);
     return ops::polarize(z, labels, stacked_, maps_);
 }
 
