@@ -223,20 +223,31 @@ void sgd(benchmark::State& state) {
     const std::int64_t count = state.range(0);
     const auto gradient = values(count);
     auto parameter = gradient, velocity = gradient;
-    const SgdSettings settings = {.learning_rate = 1e-6f, .momentum = 0.9f, .weight_decay = 5e-4f};
-    measure(state, 20 * count, [&] {
-        cpu::sgd_step(settings, gradient.data(), count, parameter.data(), velocity.data());
-    });
+    const float learning_rate = 1e-6f;
+    const SgdBuffer buffer = {.gradient = gradient.data(),
+                              .parameter = parameter.data(),
+                              .velocity = velocity.data(),
+                              .count = count,
+                              .learning_rate = &learning_rate,
+                              .weight_decay = 5e-4f};
+    measure(state, 20 * count, [&] { cpu::sgd_step({.momentum = 0.9f}, &buffer, 1); });
 }
 
 void adam(benchmark::State& state) {
     const std::int64_t count = state.range(0);
     const auto gradient = values(count);
     std::vector<float> parameter = gradient, m(count, 0.0f), v(count, 0.0f);
-    const AdamSettings settings = {.learning_rate = 1e-6f, .weight_decay = 5e-4f, .step = 10};
-    measure(state, 28 * count, [&] {
-        cpu::adam_step(settings, gradient.data(), count, parameter.data(), m.data(), v.data());
-    });
+    const float learning_rate = 1e-6f;
+    std::int64_t updates = 9;
+    const AdamBuffer buffer = {.gradient = gradient.data(),
+                               .parameter = parameter.data(),
+                               .first_moment = m.data(),
+                               .second_moment = v.data(),
+                               .count = count,
+                               .learning_rate = &learning_rate,
+                               .updates = &updates,
+                               .weight_decay = 5e-4f};
+    measure(state, 28 * count, [&] { cpu::adam_step({}, &buffer, 1); });
 }
 
 // The largest filter of each width.
