@@ -222,7 +222,8 @@ double BilevelTask::bilevel_step(std::span<const std::int32_t> indices, std::int
                                                     settings_.weights);
     update(loss.loss);
     double* const sums = sums_.data<double>();
-    for (std::size_t i = 0; i < loss.terms.size(); ++i) sums[i] += loss.terms[i];
+    const std::vector<float> terms = loss.terms.to_host<float>();
+    for (std::size_t i = 0; i < terms.size(); ++i) sums[i] += terms[i];
     sums[4] += batch.fooled;
     return loss.loss.item();
 }
