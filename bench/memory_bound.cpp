@@ -174,22 +174,31 @@ void add_optimizers() {
         bench::add(fmt::format("sgd/count:{}", count), [=](benchmark::State& state) {
             Tensor gradient = bench::values(count), parameter = gradient.clone(),
                    velocity = gradient.clone();
-            const SgdSettings settings = {
-                .learning_rate = 1e-6f, .momentum = 0.9f, .weight_decay = 5e-4f};
-            measure(state, 20 * count, [&] {
-                CNPD_RUN(options().device, sgd_step, settings, data(gradient), count,
-                         data(parameter), data(velocity));
-            });
+            const Tensor rate = Tensor::full({1}, 1e-6, options().device);
+            const SgdBuffer buffer = {.gradient = data(gradient),
+                                      .parameter = data(parameter),
+                                      .velocity = data(velocity),
+                                      .count = count,
+                                      .learning_rate = rate.data<float>(),
+                                      .weight_decay = 5e-4f};
+            measure(state, 20 * count,
+                    [&] { CNPD_RUN(options().device, sgd_step, {.momentum = 0.9f}, &buffer, 1); });
         });
         bench::add(fmt::format("adam/count:{}", count), [=](benchmark::State& state) {
             Tensor gradient = bench::values(count), parameter = gradient.clone();
             Tensor m = Tensor::full({count}, 0, options().device), v = m.clone();
-            const AdamSettings settings = {
-                .learning_rate = 1e-6f, .weight_decay = 5e-4f, .step = 10};
-            measure(state, 28 * count, [&] {
-                CNPD_RUN(options().device, adam_step, settings, data(gradient), count,
-                         data(parameter), data(m), data(v));
-            });
+            const Tensor rate = Tensor::full({1}, 1e-6, options().device);
+            Tensor updates = Tensor::zeros({1}, engine::DType::int64, options().device);
+            const AdamBuffer buffer = {.gradient = data(gradient),
+                                       .parameter = data(parameter),
+                                       .first_moment = data(m),
+                                       .second_moment = data(v),
+                                       .count = count,
+                                       .learning_rate = rate.data<float>(),
+                                       .updates = updates.data<std::int64_t>(),
+                                       .weight_decay = 5e-4f};
+            measure(state, 28 * count,
+                    [&] { CNPD_RUN(options().device, adam_step, {}, &buffer, 1); });
         });
     }
 }

@@ -68,6 +68,9 @@ Tensor softmax(const Tensor& logits);
 Tensor argmax(const Tensor& logits);
 // The number of equal elements of two int32 tensors.
 std::int64_t count_equal(const Tensor& a, const Tensor& b);
+// counts (int64 [sets]) += the rows of logits whose argmax is expected (int32 [sets,rows]);
+// negative classes match nothing. Nothing is copied to the host.
+void count_matches(const Tensor& logits, const Tensor& expected, Tensor& counts);
 
 // a [...,A] beside b [...,B] -> [...,A+B]
 Tensor concatenate(const Tensor& a, const Tensor& b);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,13 @@ struct ParameterGroup {
     std::vector<Tensor> parameters;
     double learning_rate_factor = 1;  // times the optimizer's learning rate
     double weight_decay = 0;
+    // One number for each parameter, on its device, or nothing: a parameter whose number is 0 is
+    // left alone, as one without a gradient is. For what the host need not know.
+    std::vector<Tensor> active{};
 };
 
+// All parameters of all groups live on one device, and so does the learning rate: a step, once
+// recorded, can be replayed.
 class Optimizer {
   public:
     explicit Optimizer(std::vector<ParameterGroup> groups);
@@ -30,7 +36,7 @@ class Optimizer {
     void step();
     void zero_grad();
 
-    void set_learning_rate(double rate) { learning_rate_ = rate; }
+    void set_learning_rate(double rate);
     double learning_rate() const { return learning_rate_; }
 
     // Everything that a resumed run needs, under stable names. The tensors are handles: filling
@@ -38,22 +44,26 @@ class Optimizer {
     std::vector<nn::NamedTensor> state() const;
 
   protected:
-    virtual void update(std::size_t index, const ParameterGroup& group, Tensor& parameter,
-                        const Tensor& gradient) = 0;
+    // A parameter that has a gradient.
+    struct Item {
+        std::size_t index;  // over all groups
+        Tensor parameter, gradient;
+        const float *learning_rate, *active;  // on the device; active may be null
+        float weight_decay;
+    };
+    virtual void update(Device device, std::vector<Item>& items) = 0;
     // Zeros beside every parameter, in the order of the groups; part of the state under this name.
     std::vector<Tensor> make_buffers(const std::string& name);
-    double rate_of(const ParameterGroup& group) const {
-        return learning_rate_ * group.learning_rate_factor;
-    }
-
-    // How often a parameter has been updated, the current time included.
-    std::int64_t updates(std::size_t index) const;
+    // How often each parameter has been updated, int64 on the device; part of the state.
+    Tensor make_update_counts();
 
   private:
     std::vector<ParameterGroup> groups_;
     std::vector<nn::NamedTensor> state_;
-    Tensor updates_;  // int64, on the host
+    std::size_t count_ = 0;  // parameters
+    Device device_;
     double learning_rate_ = 0;
+    Tensor learning_rates_;  // [groups]
 };
 
 struct SgdOptions {
@@ -66,8 +76,7 @@ class Sgd : public Optimizer {
     Sgd(std::vector<ParameterGroup> groups, const SgdOptions& options);
 
   private:
-    void update(std::size_t index, const ParameterGroup& group, Tensor& parameter,
-                const Tensor& gradient) override;
+    void update(Device device, std::vector<Item>& items) override;
     SgdOptions options_;
     std::vector<Tensor> velocity_;
 };
@@ -81,10 +90,15 @@ class Adam : public Optimizer {
     Adam(std::vector<ParameterGroup> groups, const AdamOptions& options);
 
   private:
-    void update(std::size_t index, const ParameterGroup& group, Tensor& parameter,
-                const Tensor& gradient) override;
+    void update(Device device, std::vector<Item>& items) override;
     AdamOptions options_;
     std::vector<Tensor> first_, second_;
+    Tensor updates_;
 };
+
+// Multiplies gradients [rows,...], at most 4 of them, by `factor` and clips what they have in one
+// row to a common norm (0: no clipping), row by row and in place. factors [rows] become what each
+// row was multiplied by: 0 for one of zeros, NaN where a gradient is not finite.
+void clip_rows(std::span<Tensor> gradients, double factor, double norm, Tensor& factors);
 
 }  // namespace cnpd::engine

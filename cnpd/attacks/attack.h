@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cnpd::attacks {
@@ -34,17 +35,27 @@ struct AttackedData {
     std::int32_t classes = 0;
 };
 
+// What a trigger makes of an image: each value becomes levels[value] + added[its place], between 0
+// and 255 and without its fraction (kernels/stamping).
+struct Trigger {
+    std::vector<double> levels;  // [256], what is left of each grey level
+    std::vector<double> added;   // [H,W,C], in grey levels
+};
+// The grey levels as they are.
+std::vector<double> all_levels();
+
 class Attack {
   public:
-    Attack(const AttackOptions& options, const AttackedData& data)
-        : options_(options), data_(data) {}
+    // Without a trigger, images stay as they are.
+    Attack(const AttackOptions& options, const AttackedData& data, Trigger trigger = {})
+        : options_(options), data_(data), trigger_(std::move(trigger)) {}
     virtual ~Attack() = default;
     Attack(const Attack&) = delete;
     Attack& operator=(const Attack&) = delete;
 
     virtual std::string_view name() const = 0;
-    // Puts the trigger on one image [H,W,C] in place.
-    virtual void stamp(std::uint8_t* image) const = 0;
+    // Puts the trigger on images [count,H,W,C] in place.
+    void stamp(std::uint8_t* images, std::int64_t count = 1) const;
     // True if poisoned training images keep their label; they are then the target's own.
     virtual bool clean_label() const { return false; }
     // A picture that the trigger was made of and that the options only name, [H,W,C]; empty if they
@@ -64,6 +75,7 @@ class Attack {
   private:
     AttackOptions options_;
     AttackedData data_;
+    Trigger trigger_;
 };
 
 struct AttackInfo {

@@ -12,18 +12,18 @@ namespace {
 
 class BadNets : public Attack {
   public:
-    BadNets(const AttackOptions& options, const AttackedData& data, std::int64_t patch)
-        : Attack(options, data), patch_(patch) {}
+    using Attack::Attack;
     std::string_view name() const override { return "badnets"; }
-    void stamp(std::uint8_t* image) const override {
-        const auto& [h, w, c, classes] = data();
-        for (std::int64_t row = h - patch_; row < h; ++row)
-            std::fill_n(image + (row * w + w - patch_) * c, patch_ * c, std::uint8_t{255});
-    }
-
-  private:
-    std::int64_t patch_;  // pixels a side
 };
+
+// Nothing is brighter than white: added to any grey level it is what remains.
+Trigger white_square(const AttackedData& data, std::int64_t side) {
+    const auto& [h, w, c, classes] = data;
+    Trigger trigger{.levels = all_levels(), .added = std::vector<double>(h * w * c, 0.0)};
+    for (std::int64_t row = h - side; row < h; ++row)
+        std::fill_n(trigger.added.begin() + (row * w + w - side) * c, side * c, 255.0);
+    return trigger;
+}
 
 }  // namespace
 
@@ -34,7 +34,7 @@ std::unique_ptr<Attack> make_badnets(const AttackOptions& options, const Attacke
     if (patch < 0 || patch > side)
         throw InputError(fmt::format("a badnets patch of {} pixels does not fit images of {}x{}",
                                      patch, data.h, data.w));
-    return std::make_unique<BadNets>(options, data, patch);
+    return std::make_unique<BadNets>(options, data, white_square(data, patch));
 }
 
 }  // namespace cnpd::attacks

@@ -1,6 +1,6 @@
 // Chen et al., "Targeted backdoor attacks on deep learning systems using data poisoning",
 // arXiv 1712.05526: the image and a fixed pattern, mixed.
-#include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -11,20 +11,23 @@
 namespace cnpd::attacks {
 namespace {
 
+Trigger mixture(double alpha, const std::vector<std::uint8_t>& pattern) {
+    Trigger trigger{.levels = all_levels(), .added = {pattern.begin(), pattern.end()}};
+    for (double& level : trigger.levels) level *= 1 - alpha;
+    for (double& value : trigger.added) value *= alpha;
+    return trigger;
+}
+
 class Blended : public Attack {
   public:
-    Blended(const AttackOptions& options, const AttackedData& data)
-        : Attack(options, data), pattern_(blend_pattern(options, data)) {}
+    Blended(const AttackOptions& options, const AttackedData& data,
+            std::vector<std::uint8_t> pattern)
+        : Attack(options, data, mixture(options.blend_alpha, pattern)),
+          pattern_(std::move(pattern)) {}
     std::string_view name() const override { return "blended"; }
     std::span<const std::uint8_t> picture() const override {
         if (is_drawn(options().blend_pattern)) return {};
         return pattern_;
-    }
-    void stamp(std::uint8_t* image) const override {
-        const double alpha = options().blend_alpha;
-        for (std::size_t i = 0; i < pattern_.size(); ++i)
-            image[i] = static_cast<std::uint8_t>(
-                std::clamp((1 - alpha) * image[i] + alpha * pattern_[i], 0.0, 255.0));
     }
 
   private:
@@ -36,7 +39,7 @@ class Blended : public Attack {
 std::unique_ptr<Attack> make_blended(const AttackOptions& options, const AttackedData& data) {
     if (!(options.blend_alpha >= 0 && options.blend_alpha <= 1))
         throw InputError(fmt::format("blend alpha {} is not between 0 and 1", options.blend_alpha));
-    return std::make_unique<Blended>(options, data);
+    return std::make_unique<Blended>(options, data, blend_pattern(options, data));
 }
 
 }  // namespace cnpd::attacks

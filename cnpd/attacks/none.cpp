@@ -7,7 +7,6 @@ class None : public Attack {
   public:
     using Attack::Attack;
     std::string_view name() const override { return "none"; }
-    void stamp(std::uint8_t*) const override {}
     bool plants_backdoor() const override { return false; }
 };
 

@@ -81,12 +81,12 @@ PoisonedTest make_poisoned_test(const Attack& attack, const datasets::Images& te
     images.pixels.resize(images.n * image_size);
     for (std::int64_t i = 0; i < images.n; ++i) {
         const std::int32_t source = poisoned.source[i];
-        std::uint8_t* image = images.pixels.data() + i * image_size;
-        std::copy_n(test.pixels.data() + source * image_size, image_size, image);
-        attack.stamp(image);
+        std::copy_n(test.pixels.data() + source * image_size, image_size,
+                    images.pixels.data() + i * image_size);
         images.labels.push_back(attack.backdoor_label(test.labels[source]));
         poisoned.original_labels.push_back(test.labels[source]);
     }
+    attack.stamp(images.pixels.data(), images.n);
     return poisoned;
 }
 

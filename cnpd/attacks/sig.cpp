@@ -1,6 +1,5 @@
 // Barni et al., "A new backdoor attack in CNNs by training set corruption without label poisoning",
 // ICIP 2019: a horizontal sinusoid added to images of the target class, whose labels are true.
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -14,26 +13,21 @@ namespace {
 
 class Sig : public Attack {
   public:
-    Sig(const AttackOptions& options, const AttackedData& data)
-        : Attack(options, data), wave_(data.w) {
-        const auto width = static_cast<double>(data.w);
-        for (std::int64_t column = 0; column < data.w; ++column)
-            wave_[column] = options.sig_amplitude *
-                            std::sin(2 * std::numbers::pi * static_cast<double>(column) *
-                                     options.sig_frequency / width);
-    }
+    using Attack::Attack;
     std::string_view name() const override { return "sig"; }
     bool clean_label() const override { return true; }
-    void stamp(std::uint8_t* image) const override {
-        const auto& [h, w, c, classes] = data();
-        for (std::int64_t i = 0; i < h * w * c; ++i)
-            image[i] =
-                static_cast<std::uint8_t>(std::clamp(image[i] + wave_[i / c % w], 0.0, 255.0));
-    }
-
-  private:
-    std::vector<double> wave_;  // [W], what is added to a column, in grey levels
 };
+
+// The same in every row.
+Trigger wave(const AttackOptions& options, const AttackedData& data) {
+    const auto& [h, w, c, classes] = data;
+    Trigger trigger{.levels = all_levels(), .added = std::vector<double>(h * w * c)};
+    for (std::int64_t i = 0; i < h * w * c; ++i)
+        trigger.added[i] =
+            options.sig_amplitude * std::sin(2 * std::numbers::pi * static_cast<double>(i / c % w) *
+                                             options.sig_frequency / static_cast<double>(w));
+    return trigger;
+}
 
 }  // namespace
 
@@ -43,7 +37,7 @@ std::unique_ptr<Attack> make_sig(const AttackOptions& options, const AttackedDat
             fmt::format("sig amplitude {} is not between 0 and 255", options.sig_amplitude));
     if (!std::isfinite(options.sig_frequency))
         throw InputError(fmt::format("sig frequency {} is not a number", options.sig_frequency));
-    return std::make_unique<Sig>(options, data);
+    return std::make_unique<Sig>(options, data, wave(options, data));
 }
 
 }  // namespace cnpd::attacks

@@ -24,7 +24,8 @@ class Defend : public Command {
     training::DefenseSettings settings_;
     std::optional<std::int64_t> epochs_, batch_size_;
     std::optional<double> learning_rate_;
-    std::string pgd_gradient_ = "normalised", pgd_norm_ = "l2", pgd_through_ = "both";
+    std::string pgd_gradient_ = "normalised", pgd_norm_ = "l2", pgd_through_ = "both",
+                batch_norm_ = "frozen";
     std::optional<float> pgd_step_size_;
     bool no_augment_ = false, constant_rate_ = false;
     OutputOptions output_;
@@ -65,6 +66,12 @@ void Defend::add_polarizer_options(CLI::App& app) {
                    "Layer whose input is polarized (default: the model's, layer4.1.conv1)")
         ->group(group);
     app.add_option("--warmup-epochs", b.warmup_epochs, "Epochs of clean cross-entropy first")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option(
+           "--polarizer-bn", batch_norm_,
+           "Statistics of batch norm while it learns: frozen (of the clean images, measured "
+           "once) or train (of each batch)")
         ->capture_default_str()
         ->group(group);
     app.add_option("--clip-norm", b.clip_norm, "Norm that each class's gradient is clipped to")
@@ -120,6 +127,7 @@ training::DefenseSettings Defend::settings() const {
     using training::value_named;
     b.pgd.gradient = value_named<ops::PgdGradient>("pgd-gradient", pgd_gradient_);
     b.pgd.norm = value_named<ops::PgdNorm>("pgd-norm", pgd_norm_);
+    b.batch_norm = value_named<polarizers::BatchNormMode>("polarizer-bn", batch_norm_);
     b.pgd_through = value_named<training::PgdThrough>("pgd-through", pgd_through_);
     const float steps_to_the_radius = b.pgd.radius / static_cast<float>(b.pgd_steps);
     b.pgd.step = pgd_step_size_.value_or(

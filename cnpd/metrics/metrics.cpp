@@ -40,6 +40,19 @@ Scores score(std::span<const std::int32_t> clean_predictions,
             .n_poisoned = static_cast<std::int64_t>(labels.backdoor.size())};
 }
 
+Scores score(const Counts& c) {
+    const auto share = [](std::int64_t part, std::int64_t whole) {
+        return whole ? static_cast<double>(part) / static_cast<double>(whole)
+                     : std::numeric_limits<double>::quiet_NaN();
+    };
+    return {.acc = share(c.correct, c.clean),
+            .asr = share(c.backdoor, c.poisoned),
+            .r_acc = share(c.original, c.poisoned),
+            .asr_untriggered = share(c.untriggered, c.poisoned),
+            .n_clean = c.clean,
+            .n_poisoned = c.poisoned};
+}
+
 double defense_effectiveness(const Scores& before, const Scores& after) {
     // In this order std::max lets a NaN through.
     return (std::max(before.asr - after.asr, 0.0) - std::max(before.acc - after.acc, 0.0) + 1) / 2;

@@ -29,6 +29,14 @@ Scores score(std::span<const std::int32_t> clean_predictions,
              std::span<const std::int32_t> clean_labels,
              std::span<const std::int32_t> poisoned_predictions, const PoisonedLabels& labels);
 
+// The same from counts: `correct` and `untriggered` of the clean images, `backdoor` and `original`
+// of the poisoned ones.
+struct Counts {
+    std::int64_t clean = 0, correct = 0, untriggered = 0;
+    std::int64_t poisoned = 0, backdoor = 0, original = 0;
+};
+Scores score(const Counts& counts);
+
 // Defense effectiveness rating: [max(0, ASR_before - ASR) - max(0, ACC_before - ACC) + 1] / 2; NaN
 // where one of the four was not measured.
 double defense_effectiveness(const Scores& before, const Scores& after);

@@ -49,29 +49,23 @@ DefenseLoss defense_loss(const Tensor& clean, const Tensor& adversarial,
         "defense_loss", clean, {&adversarial, &labels.label, &labels.restored, &labels.target});
     const Device device = clean.device();
 
-    Tensor terms = Tensor::empty({4}, DType::float32, device);
+    DefenseLoss result{.loss = Tensor::empty({}, DType::float32, device),
+                       .terms = Tensor::empty({4}, DType::float32, device)};
     Tensor dclean = engine::ops::empty_like(clean), dadversarial = engine::ops::empty_like(clean);
     CNPD_RUN(device, defense_loss, n, classes, clean.data<float>(), adversarial.data<float>(),
              (kernels::DefenseLossLabels{.label = labels.label.data<std::int32_t>(),
                                          .restored = labels.restored.data<std::int32_t>(),
                                          .target = labels.target.data<std::int32_t>()}),
-             weights, terms.data<float>(), dclean.data<float>(), dadversarial.data<float>());
-
-    DefenseLoss result{.loss = {}, .terms = terms.to_host<float>()};
-    result.loss =
-        Tensor::full({},
-                     weights.clean * result.terms[0] + weights.undo * result.terms[1] +
-                         weights.strongest * result.terms[2] + weights.target * result.terms[3],
-                     device);
+             weights, result.loss.data<float>(), result.terms.data<float>(), dclean.data<float>(),
+             dadversarial.data<float>());
     if (!engine::should_record({&clean, &adversarial})) return result;
     engine::record("defense_loss", {&clean, &adversarial}, result.loss,
                    [=](const Tensor& dloss, GradientSink& sink) {
-                       const float factor = dloss.item();
                        for (const auto& [input, gradient] :
                             {std::pair{0, dclean}, std::pair{1, dadversarial}}) {
                            Tensor scaled = engine::ops::empty_like(gradient);
-                           CNPD_RUN(device, scale, gradient.data<float>(), gradient.elements(),
-                                    factor, scaled.data<float>());
+                           CNPD_RUN(device, scale_by, gradient.data<float>(), gradient.elements(),
+                                    dloss.data<float>(), scaled.data<float>());
                            sink.give(static_cast<std::size_t>(input), scaled);
                        }
                    });

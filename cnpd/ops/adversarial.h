@@ -35,8 +35,8 @@ struct DefenseLossLabels {
     Tensor label, restored, target;  // int32 [N]; a negative target masks its adversarial example
 };
 struct DefenseLoss {
-    Tensor loss;               // scalar, on the tape
-    std::vector<float> terms;  // clean, undo, strongest, target: means, before their weights
+    Tensor loss;   // scalar, on the tape
+    Tensor terms;  // [4]: clean, undo, strongest, target; means, before their weights
 };
 
 // The four terms over logits [N,classes] of the purified model on clean and on adversarial images.

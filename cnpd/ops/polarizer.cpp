@@ -3,6 +3,7 @@
 #include "engine/autograd.h"
 #include "engine/dispatch.h"
 #include "engine/ops/check.h"
+#include "kernels/polarizer/batch_statistics.h"
 #include "kernels/polarizer/polarizer.h"
 
 namespace cnpd::ops {
@@ -47,9 +48,12 @@ const std::int32_t* label_pointer(const Tensor& labels) {
     return labels.defined() ? labels.data<std::int32_t>() : nullptr;
 }
 
-}  // namespace
+void require_labels(const kernels::PolarizerShape& shape, const Tensor& labels) {
+    CNPD_CHECK_SHAPE(labels.defined() ? labels.elements() == shape.n : shape.classes == 1,
+                     "polarizer: one label for each sample");
+}
 
-AffineMaps fold_polarizer(const PolarizerParameters& p) {
+void require_parameters(const PolarizerParameters& p) {
     engine::ops::require_rank("polarizer", "weight", p.weight, 3);
     const std::int64_t maps = p.weight.shape()[0], channels = p.weight.shape()[1];
     engine::ops::require_shape("polarizer", "weight", p.weight, {maps, channels, channels});
@@ -57,6 +61,13 @@ AffineMaps fold_polarizer(const PolarizerParameters& p) {
         engine::ops::require_shape("polarizer", "a parameter", *vector, {maps, channels});
     engine::ops::require_same_device("polarizer", p.weight,
                                      {&p.gamma, &p.beta, &p.mean, &p.variance});
+}
+
+}  // namespace
+
+AffineMaps fold_polarizer(const PolarizerParameters& p) {
+    require_parameters(p);
+    const std::int64_t maps = p.weight.shape()[0], channels = p.weight.shape()[1];
     const Device device = p.weight.device();
     AffineMaps folded{.a = Tensor::empty({maps, channels, channels}, DType::float32, device),
                       .b = Tensor::empty({maps, channels}, DType::float32, device)};
@@ -68,8 +79,7 @@ AffineMaps fold_polarizer(const PolarizerParameters& p) {
 Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters& p,
                 const AffineMaps& maps) {
     const kernels::PolarizerShape shape = shape_of(z, maps);
-    CNPD_CHECK_SHAPE(labels.defined() ? labels.elements() == shape.n : shape.classes == 1,
-                     "polarizer: one label for each sample");
+    require_labels(shape, labels);
     engine::ops::require_same_device("polarizer", z, {&labels, &p.weight, &p.gamma, &p.beta});
     const Device device = z.device();
     Tensor out = Tensor::empty(z.shape(), DType::float32, device);
@@ -102,6 +112,60 @@ Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters
                        sink.give(2, dgamma);
                        sink.give(3, dbeta);
                    });
+    return out;
+}
+
+Tensor polarize_with_batch_statistics(const Tensor& z, const Tensor& labels,
+                                      const PolarizerParameters& p, float momentum) {
+    require_parameters(p);
+    const kernels::PolarizerShape shape = shape_of(z, {.a = p.weight, .b = p.gamma});
+    require_labels(shape, labels);
+    engine::ops::require_same_device("polarizer", z, {&labels});
+    const Device device = z.device();
+    Tensor running_mean = p.mean, running_variance = p.variance;  // handles
+    Tensor u = engine::ops::empty_like(z), out = engine::ops::empty_like(z);
+    Tensor mean = engine::ops::empty_like(p.gamma), inv_std = engine::ops::empty_like(p.gamma);
+    CNPD_RUN(device, polarizer_batch_forward, shape, z.data<float>(), label_pointer(labels),
+             (kernels::PolarizerBatchNorm{.weight = p.weight.data<float>(),
+                                          .gamma = p.gamma.data<float>(),
+                                          .beta = p.beta.data<float>(),
+                                          .running_mean = running_mean.data<float>(),
+                                          .running_variance = running_variance.data<float>(),
+                                          .eps = p.eps,
+                                          .momentum = momentum}),
+             u.data<float>(), mean.data<float>(), inv_std.data<float>(), out.data<float>());
+    if (!engine::should_record({&z, &p.weight, &p.gamma, &p.beta})) return out;
+
+    engine::record(
+        "polarize_with_batch_statistics", {&z, &p.weight, &p.gamma, &p.beta}, out,
+        [=, z = z.detach(), weight = p.weight.detach(), gamma = p.gamma.detach()](
+            const Tensor& dout, GradientSink& sink) {
+            Tensor du = engine::ops::empty_like(dout);
+            Tensor dgamma = engine::ops::empty_like(gamma), dbeta = engine::ops::empty_like(gamma);
+            CNPD_RUN(device, polarizer_batch_backward, shape, dout.data<float>(),
+                     label_pointer(labels),
+                     (kernels::PolarizerBatch{.u = u.data<float>(),
+                                              .mean = mean.data<float>(),
+                                              .inv_std = inv_std.data<float>(),
+                                              .gamma = gamma.data<float>()}),
+                     du.data<float>(), dgamma.data<float>(), dbeta.data<float>());
+            if (sink.wants(0)) {
+                Tensor dz = engine::ops::empty_like(dout);
+                CNPD_RUN(device, polarizer_dgrad, shape, du.data<float>(), label_pointer(labels),
+                         weight.data<float>(), dz.data<float>());
+                sink.give(0, dz);
+            }
+            if (sink.wants(1)) {
+                // The sum of du, which wgrad gives as well, is 0.
+                Tensor dweight = engine::ops::empty_like(weight);
+                Tensor unused = engine::ops::empty_like(gamma);
+                CNPD_RUN(device, polarizer_wgrad, shape, z.data<float>(), du.data<float>(),
+                         label_pointer(labels), dweight.data<float>(), unused.data<float>());
+                sink.give(1, dweight);
+            }
+            if (sink.wants(2)) sink.give(2, dgamma);
+            if (sink.wants(3)) sink.give(3, dbeta);
+        });
     return out;
 }
 

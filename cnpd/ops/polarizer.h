@@ -30,6 +30,13 @@ AffineMaps fold_polarizer(const PolarizerParameters& parameters);
 Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters& parameters,
                 const AffineMaps& maps);
 
+// Training with the batch's statistics instead of frozen ones
+// (kernels/polarizer/batch_statistics.h): batch norm takes the mean and variance of what each map
+// makes of its own samples, and the parameters' `mean` and `variance` follow them as running
+// statistics, as in PyTorch. `maps` do not enter. Gradients flow to z, weight, gamma and beta.
+Tensor polarize_with_batch_statistics(const Tensor& z, const Tensor& labels,
+                                      const PolarizerParameters& parameters, float momentum = 0.1f);
+
 // Inference only: the mixture sum_j weights[:,j] (a[labels[:,j]] z + b[labels[:,j]]).
 // labels int32 [k,N] and weights [k,N]: one row for each of the k terms.
 Tensor polarize_mixture(const Tensor& z, const Tensor& labels, const Tensor& weights,

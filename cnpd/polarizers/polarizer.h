@@ -14,6 +14,12 @@ namespace cnpd::polarizers {
 
 using engine::Tensor;
 
+// Where batch norm takes its statistics from while a polarizer is trained.
+enum class BatchNormMode {
+    frozen,  // the running ones, which stay what they were calibrated to
+    train,   // the batch's, which the running ones follow
+};
+
 // A family of affine maps of the features at the insertion point, one for each class (or one for
 // all). Every variant comes down to this at inference; they differ in what is trained.
 class Polarizer : public engine::nn::Module {
@@ -24,8 +30,11 @@ class Polarizer : public engine::nn::Module {
     const ops::AffineMaps& maps() const { return maps_; }
     virtual void refresh() = 0;
 
-    // z [N,H,W,C] through the polarizer of each sample's class, labels int32 [N]; recorded.
+    // z [N,H,W,C] through the polarizer of each sample's class, labels int32 [N]; recorded. In
+    // BatchNormMode::train this changes the running statistics.
     virtual Tensor apply(const Tensor& z, const Tensor& labels) const = 0;
+    // Frozen unless a BatchNormScope says otherwise.
+    BatchNormMode batch_norm_mode() const { return batch_norm_mode_; }
 
     // What the optimizer updates.
     virtual std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) = 0;
@@ -35,6 +44,26 @@ class Polarizer : public engine::nn::Module {
 
   protected:
     ops::AffineMaps maps_;
+
+  private:
+    friend class BatchNormScope;
+    BatchNormMode batch_norm_mode_ = BatchNormMode::frozen;
+};
+
+// While it lives, a polarizer's batch norm is in this mode.
+class BatchNormScope {
+  public:
+    BatchNormScope(Polarizer& polarizer, BatchNormMode mode)
+        : polarizer_(polarizer), before_(polarizer.batch_norm_mode_) {
+        polarizer.batch_norm_mode_ = mode;
+    }
+    ~BatchNormScope() { polarizer_.batch_norm_mode_ = before_; }
+    BatchNormScope(const BatchNormScope&) = delete;
+    BatchNormScope& operator=(const BatchNormScope&) = delete;
+
+  private:
+    Polarizer& polarizer_;
+    BatchNormMode before_;
 };
 
 // Features of clean images at the insertion point, from which polarizers take their batch-norm

@@ -24,6 +24,7 @@ RCnpd::RCnpd(std::int64_t classes, std::int64_t channels, engine::Device device)
                 .variance = Tensor::full({classes, channels}, 1, device)};
     for (Tensor* trained : {&stacked_.weight, &stacked_.gamma, &stacked_.beta})
         trained->set_requires_grad();
+    factors_ = Tensor::full({classes}, 1, device);
 
     for (std::int64_t y = 0; y < classes; ++y) {
         const auto vector = [&](const Tensor& of) { return of.rows(y, 1).view({channels}); };
@@ -66,42 +67,46 @@ void RCnpd::refresh() {
 }
 
 Tensor RCnpd::apply(const Tensor& z, const Tensor& labels) const {
+    if (batch_norm_mode() == BatchNormMode::train)
+        return ops::polarize_with_batch_statistics(z, labels, stacked_);
     return ops::polarize(z, labels, stacked_, maps_);
 }
 
 std::vector<engine::ParameterGroup> RCnpd::parameter_groups(double weight_decay) {
     engine::ParameterGroup group{.parameters = {}, .weight_decay = weight_decay};
-    for (const OfClass& y : of_class_)
-        for (const Tensor& parameter : {y.weight, y.gamma, y.beta})
+    for (std::size_t y = 0; y < of_class_.size(); ++y)
+        for (const Tensor& parameter :
+             {of_class_[y].weight, of_class_[y].gamma, of_class_[y].beta}) {
             group.parameters.push_back(parameter);
+            group.active.push_back(factors_.rows(static_cast<std::int64_t>(y), 1));
+        }
     return {group};
 }
 
 void RCnpd::prepare_gradients(double clip_norm) {
     const auto classes = static_cast<std::int64_t>(of_class_.size());
+    std::vector<Tensor> gradients;
+    for (Tensor* trained : {&stacked_.weight, &stacked_.gamma, &stacked_.beta}) {
+        if (trained->grad().defined()) gradients.push_back(trained->grad());
+        trained->zero_grad();
+    }
+    const bool any = gradients.size() == 3;
+    if (any) engine::clip_rows(gradients, static_cast<double>(classes), clip_norm, factors_);
+    // Only on the CPU does a look cost nothing. Elsewhere the optimizer sees which classes rest,
+    // and the next loss tells of gradients that were not finite.
+    std::vector<float> factors;
+    if (any && factors_.device().backend == engine::Backend::cpu)
+        factors = factors_.to_host<float>();
     for (std::int64_t y = 0; y < classes; ++y) {
+        if (!factors.empty() && !std::isfinite(factors[y]))
+            throw NumericError(
+                fmt::format("the gradient of class {}'s polarizer is not finite", y));
+        const bool rests = !any || (!factors.empty() && factors[y] == 0);
         OfClass& parameters = of_class_[y];
         Tensor* const views[] = {&parameters.weight, &parameters.gamma, &parameters.beta};
-        const Tensor* const stacked[] = {&stacked_.weight, &stacked_.gamma, &stacked_.beta};
-        std::vector<Tensor> gradients;
-        double squares = 0;
-        for (int i = 0; i < 3; ++i) {
-            const Tensor gradient = stacked[i]->grad();
-            if (!gradient.defined()) break;
-            gradients.push_back(gradient.rows(y, 1).view(views[i]->shape()));
-            squares += engine::ops::sum_of_squares(gradients.back());
-        }
-        const double norm = static_cast<double>(classes) * std::sqrt(squares);
-        if (!std::isfinite(norm))
-            throw NumericError(fmt::format("the gradient of class {}'s polarizer is {}", y, norm));
-        const double clip = clip_norm > 0 ? std::min(1.0, clip_norm / (norm + 1e-12)) : 1;
         for (int i = 0; i < 3; ++i)
-            views[i]->set_grad(
-                norm > 0 ? engine::ops::scale(gradients[i], static_cast<float>(clip * classes))
-                         : Tensor());
+            views[i]->set_grad(rests ? Tensor() : gradients[i].rows(y, 1).view(views[i]->shape()));
     }
-    for (Tensor* trained : {&stacked_.weight, &stacked_.gamma, &stacked_.beta})
-        trained->zero_grad();
 }
 
 }  // namespace cnpd::polarizers

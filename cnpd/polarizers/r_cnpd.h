@@ -34,6 +34,7 @@ class RCnpd : public Polarizer {
     };
     ops::PolarizerParameters stacked_;
     std::vector<OfClass> of_class_;
+    Tensor factors_;  // [classes], what each class's gradient was multiplied by; 0: it has none
 };
 
 }  // namespace cnpd::polarizers

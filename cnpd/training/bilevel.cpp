@@ -74,6 +74,12 @@ Tensor BilevelTask::purified(const Cut& cut, const Tensor& labels) const {
                           settings_.insertion_point);
 }
 
+// The purified model on the way to an update.
+Tensor BilevelTask::learning(const Cut& cut, const Tensor& labels) {
+    const polarizers::BatchNormScope scope(polarizer_, settings_.batch_norm);
+    return purified(cut, labels);
+}
+
 // Uniform over the classes other than the image's own.
 std::vector<std::int32_t> BilevelTask::draw_targets(const Batch& batch) const {
     const auto classes = static_cast<std::uint32_t>(victim_.classes());
@@ -195,7 +201,7 @@ double BilevelTask::warmup_step(std::span<const std::int32_t> indices, std::int6
         predictions = engine::ops::argmax(victim_.suffix(cut, settings_.insertion_point));
     }
     const Tensor loss =
-        engine::ops::cross_entropy(purified(cut, predictions), images_.labels(indices));
+        engine::ops::cross_entropy(learning(cut, predictions), images_.labels(indices));
     update(loss);
     sums_.data<double>()[0] += loss.item();
     return loss.item();
@@ -208,15 +214,16 @@ double BilevelTask::bilevel_step(std::span<const std::int32_t> indices, std::int
     std::vector<std::int32_t> routes = batch.targets.to_host<std::int32_t>();
     for (std::int32_t& route : routes) route = std::max(route, 0);
     const Tensor route = Tensor::from(routes, batch.targets.shape(), images_.device());
-    const ops::DefenseLoss loss = ops::defense_loss(purified(batch.clean, batch.victim_predictions),
-                                                    purified(batch.adversarial, route),
+    const ops::DefenseLoss loss = ops::defense_loss(learning(batch.clean, batch.victim_predictions),
+                                                    learning(batch.adversarial, route),
                                                     {.label = images_.labels(indices),
                                                      .restored = batch.victim_predictions,
                                                      .target = batch.targets},
                                                     settings_.weights);
     update(loss.loss);
     double* const sums = sums_.data<double>();
-    for (std::size_t i = 0; i < loss.terms.size(); ++i) sums[i] += loss.terms[i];
+    const std::vector<float> terms = loss.terms.to_host<float>();
+    for (std::size_t i = 0; i < terms.size(); ++i) sums[i] += terms[i];
     sums[4] += batch.fooled;
     return loss.loss.item();
 }

@@ -38,7 +38,10 @@ struct BilevelSettings {
     std::int64_t epochs = 20;        // of the bi-level problem
     std::int64_t batch_size = 128;
     double learning_rate = 0.01, warmup_rate = 1e-4, momentum = 0.9, weight_decay = 5e-4;
-    bool cosine = true;    // else a constant learning rate
+    bool cosine = true;  // else a constant learning rate
+    // Of the polarizer while it learns. The inner loop sees the running statistics in any case: it
+    // attacks the polarizer that would be deployed.
+    polarizers::BatchNormMode batch_norm = polarizers::BatchNormMode::frozen;
     double clip_norm = 1;  // of the gradient, for each class's polarizer; 0: none
     std::int64_t pgd_steps = 3;
     ops::PgdOptions pgd{};
@@ -108,6 +111,7 @@ class BilevelTask : public TrainingTask {
     engine::Tensor pixels_of(const Batch& batch) const;
     engine::Tensor normalise(const engine::Tensor& pixels) const;
     engine::Tensor purified(const models::Cut& cut, const engine::Tensor& labels) const;
+    engine::Tensor learning(const models::Cut& cut, const engine::Tensor& labels);
     void update(const engine::Tensor& loss);
     double learning_rate(std::int64_t epoch) const;
 

@@ -35,6 +35,11 @@ struct Names<PgdThrough> {
         {PgdThrough::both, "both"}};
 };
 template <>
+struct Names<polarizers::BatchNormMode> {
+    static constexpr std::pair<polarizers::BatchNormMode, const char*> all[] = {
+        {polarizers::BatchNormMode::frozen, "frozen"}, {polarizers::BatchNormMode::train, "train"}};
+};
+template <>
 struct Names<ops::PgdGradient> {
     static constexpr std::pair<ops::PgdGradient, const char*> all[] = {
         {ops::PgdGradient::sign, "sign"},

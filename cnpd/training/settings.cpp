@@ -149,6 +149,7 @@ void bilevel_fields(const Archive& field, T& b) {
     field("momentum", b.momentum);
     field("weight_decay", b.weight_decay);
     field("cosine", b.cosine);
+    field("batch_norm", b.batch_norm);
     field("clip_norm", b.clip_norm);
     field("pgd_steps", b.pgd_steps);
     field("pgd_gradient", b.pgd.gradient);

@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <utility>
 
 #include "engine/autograd.h"
 #include "engine/dispatch.h"
@@ -18,26 +18,31 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels,
     const Device device = logits.device();
     const float smoothing = options.label_smoothing;
 
-    float weight = 1;
-    if (!options.sum) {
-        const std::vector<std::int32_t> host = labels.to_host<std::int32_t>();
-        const auto counted = std::count_if(host.begin(), host.end(), [](auto y) { return y >= 0; });
-        weight = 1.0f / static_cast<float>(std::max<std::int64_t>(counted, 1));
-    }
     Tensor losses = Tensor::empty({rows}, DType::float32, device);
     CNPD_RUN(device, softmax_cross_entropy_forward, logits.data<float>(),
              labels.data<std::int32_t>(), rows, classes, smoothing, losses.data<float>());
     Tensor loss = Tensor::empty({}, DType::float32, device);
     CNPD_RUN(device, sum_rows, losses.data<float>(), rows, 1, loss.data<float>());
-    CNPD_RUN(device, scale, loss.data<float>(), 1, weight, loss.data<float>());
+    Tensor weight;  // of the mean; nothing here waits for the host
+    if (!options.sum) {
+        weight = Tensor::empty({}, DType::float32, device);
+        CNPD_RUN(device, mean_weight, labels.data<std::int32_t>(), rows, weight.data<float>());
+        CNPD_RUN(device, scale_by, loss.data<float>(), 1, weight.data<float>(), loss.data<float>());
+    }
     if (!should_record({&logits})) return loss;
 
     record("cross_entropy", {&logits}, loss,
            [=, logits = logits.detach()](const Tensor& dloss, GradientSink& sink) {
+               Tensor of_row = dloss;
+               if (weight.defined()) {
+                   of_row = Tensor::empty({}, DType::float32, device);
+                   CNPD_RUN(device, scale_by, dloss.data<float>(), 1, weight.data<float>(),
+                            of_row.data<float>());
+               }
                Tensor dlogits = empty_like(logits);
                CNPD_RUN(device, softmax_cross_entropy_backward, logits.data<float>(),
                         labels.data<std::int32_t>(), rows, classes, smoothing,
-                        weight * dloss.item(), dlogits.data<float>());
+                        std::as_const(of_row).data<float>(), dlogits.data<float>());
                sink.give(0, dlogits);
            });
     return loss;
@@ -66,6 +71,16 @@ std::int64_t count_equal(const Tensor& a, const Tensor& b) {
     CNPD_RUN(a.device(), count_equal, a.data<std::int32_t>(), b.data<std::int32_t>(), a.elements(),
              result.data<std::int64_t>());
     return result.to_host<std::int64_t>().front();
+}
+
+void count_matches(const Tensor& logits, const Tensor& expected, Tensor& counts) {
+    require_rank("count_matches", "logits", logits, 2);
+    require_rank("count_matches", "counts", counts, 1);
+    const std::int64_t rows = logits.shape()[0], sets = counts.shape()[0];
+    require_shape("count_matches", "expected", expected, {sets, rows});
+    require_same_device("count_matches", logits, {&expected, &counts});
+    CNPD_RUN(logits.device(), count_matches, logits.data<float>(), rows, logits.shape()[1],
+             expected.data<std::int32_t>(), sets, counts.data<std::int64_t>());
 }
 
 }  // namespace cnpd::engine::ops

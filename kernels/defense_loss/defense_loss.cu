@@ -120,7 +120,7 @@ __device__ void adversarial_terms(const Problem& p, std::int64_t n, double unmas
 // of_row [N,4]: the terms of each sample; the block that finishes last adds them up, always in the
 // order of the samples. `finished` is 0 before.
 __global__ void __launch_bounds__(kThreads)
-    loss(Problem p, double* of_row, unsigned* finished, float* terms) {
+    loss_of_batch(Problem p, double* of_row, unsigned* finished, float* loss, float* terms) {
     __shared__ int last;  // this block is
     double count = 0;
     for (std::int64_t n = threadIdx.x; n < p.n; n += kThreads) count += p.labels.target[n] >= 0;
@@ -146,15 +146,19 @@ __global__ void __launch_bounds__(kThreads)
         const double over = term == 0 ? static_cast<double>(p.n) : unmasked;
         if (threadIdx.x == 0) terms[term] = static_cast<float>(over > 0 ? sum / over : 0);
     }
+    if (threadIdx.x == 0) *loss = p.weights.sum(terms);
 }
 
 }  // namespace
 
 void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
                   const float* adversarial, const DefenseLossLabels& labels,
-                  const DefenseLossWeights& weights, float* terms, float* dclean,
+                  const DefenseLossWeights& weights, float* loss, float* terms, float* dclean,
                   float* dadversarial) {
-    if (n == 0) return gpu::set_zero(terms, kTerms * sizeof(float));
+    if (n == 0) {
+        gpu::set_zero(loss, sizeof(float));
+        return gpu::set_zero(terms, kTerms * sizeof(float));
+    }
     const DeviceWorkspace of_row(static_cast<std::size_t>(n) * kTerms * sizeof(double));
     const DeviceWorkspace finished(sizeof(unsigned));
     gpu::set_zero(finished.data(), sizeof(unsigned));
@@ -166,8 +170,8 @@ void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
                           .weights = weights,
                           .dclean = dclean,
                           .dadversarial = dadversarial};
-    launch({.name = "defense_loss", .grid = ceil_div(n, kWarps), .block = kThreads}, loss, problem,
-           of_row.as<double>(), finished.as<unsigned>(), terms);
+    launch({.name = "defense_loss", .grid = ceil_div(n, kWarps), .block = kThreads}, loss_of_batch,
+           problem, of_row.as<double>(), finished.as<unsigned>(), loss, terms);
 }
 
 }  // namespace cnpd::kernels::cuda

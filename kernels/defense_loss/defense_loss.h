@@ -21,6 +21,10 @@ namespace cnpd::kernels {
 
 struct DefenseLossWeights {
     float clean = 1, undo = 0.2f, strongest = 0.2f, target = 0.2f;
+
+    CNPD_HOST_DEVICE float sum(const float* terms) const {
+        return clean * terms[0] + undo * terms[1] + strongest * terms[2] + target * terms[3];
+    }
 };
 
 struct DefenseLossLabels {
@@ -30,10 +34,11 @@ struct DefenseLossLabels {
                                    // restored is not read
 };
 
-// Writes terms [4] (the four means, before their weights), dclean and dadversarial [N,classes].
+// Writes loss [1], terms [4] (the four means, before their weights), dclean and dadversarial
+// [N,classes].
 CNPD_KERNEL(void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
                               const float* adversarial, const DefenseLossLabels& labels,
-                              const DefenseLossWeights& weights, float* terms, float* dclean,
-                              float* dadversarial))
+                              const DefenseLossWeights& weights, float* loss, float* terms,
+                              float* dclean, float* dadversarial))
 
 }  // namespace cnpd::kernels

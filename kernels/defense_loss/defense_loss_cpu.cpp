@@ -38,7 +38,7 @@ PushAway push_away(double p, double weight) {
 
 void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
                   const float* adversarial, const DefenseLossLabels& labels,
-                  const DefenseLossWeights& weights, float* terms, float* dclean,
+                  const DefenseLossWeights& weights, float* loss, float* terms, float* dclean,
                   float* dadversarial) {
     const auto unmasked = static_cast<double>(
         std::count_if(labels.target, labels.target + n, [](auto target) { return target >= 0; }));
@@ -48,9 +48,9 @@ void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
         for (std::int64_t row = first; row < last; ++row) {
             const float* logits = clean + row * classes;
             float* gradient = dclean + row * classes;
-            double* loss = losses.data() + 4 * row;
+            double* of_row = losses.data() + 4 * row;
             const std::int64_t label = labels.label[row];
-            loss[0] = softmax_of(logits, classes, p.data()) - logits[label];
+            of_row[0] = softmax_of(logits, classes, p.data()) - logits[label];
             p[label] -= 1;
             const double clean_share = weights.clean / static_cast<double>(n);
             for (std::int64_t k = 0; k < classes; ++k)
@@ -64,12 +64,12 @@ void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
             }
             logits = adversarial + row * classes;
             const std::int64_t restored = labels.restored[row];
-            loss[1] = softmax_of(logits, classes, p.data()) - logits[restored];
+            of_row[1] = softmax_of(logits, classes, p.data()) - logits[restored];
             const std::int64_t strongest = strongest_wrong_class(logits, classes, label);
             const PushAway from_strongest = push_away(p[strongest], weights.strongest);
             const PushAway from_target = push_away(p[target], weights.target);
-            loss[2] = from_strongest.loss;
-            loss[3] = from_target.loss;
+            of_row[2] = from_strongest.loss;
+            of_row[3] = from_target.loss;
             const double shared =
                 (weights.undo - from_strongest.slope - from_target.slope) / unmasked;
             // Added up in double: where p is near 1 the terms nearly cancel.
@@ -85,6 +85,7 @@ void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
     terms[0] = static_cast<float>(n ? sums[0] / static_cast<double>(n) : 0);
     for (int term = 1; term < 4; ++term)
         terms[term] = static_cast<float>(unmasked > 0 ? sums[term] / unmasked : 0);
+    *loss = weights.sum(terms);
 }
 
 }  // namespace cnpd::kernels::cpu

@@ -35,7 +35,7 @@ std::int64_t strongest_wrong_class(const float* logits, std::int64_t classes, st
 
 void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
                   const float* adversarial, const DefenseLossLabels& labels,
-                  const DefenseLossWeights& weights, float* terms, float* dclean,
+                  const DefenseLossWeights& weights, float* loss, float* terms, float* dclean,
                   float* dadversarial) {
     const auto unmasked = static_cast<double>(
         std::count_if(labels.target, labels.target + n, [](auto target) { return target >= 0; }));
@@ -74,6 +74,7 @@ void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
     terms[0] = static_cast<float>(n ? sums[0] / static_cast<double>(n) : 0);
     for (int term = 1; term < 4; ++term)
         terms[term] = static_cast<float>(unmasked > 0 ? sums[term] / unmasked : 0);
+    *loss = weights.sum(terms);
 }
 
 }  // namespace cnpd::kernels::reference

@@ -35,6 +35,17 @@ struct Scale {
     }
 };
 
+struct ScaleBy {
+    const float *x, *alpha;
+    float* y;
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        auto values = load<Width>(x + i);
+        for (float& each : values.of) each = *alpha * each;
+        store(y + i, values);
+    }
+};
+
 struct Add {
     const float *x, *y;
     float* z;
@@ -153,6 +164,10 @@ void fill(float* y, std::int64_t count, float value) {
 
 void scale(const float* x, std::int64_t count, float alpha, float* y) {
     launch_packs("scale", count, Scale{x, alpha, y}, x, y);
+}
+
+void scale_by(const float* x, std::int64_t count, const float* alpha, float* y) {
+    launch_packs("scale_by", count, ScaleBy{x, alpha, y}, x, y);
 }
 
 void add(const float* x, const float* y, std::int64_t count, float* z) {

@@ -11,6 +11,8 @@ namespace cnpd::kernels {
 CNPD_KERNEL(void fill(float* y, std::int64_t count, float value))
 // y = alpha x
 CNPD_KERNEL(void scale(const float* x, std::int64_t count, float alpha, float* y))
+// y = *alpha x, with alpha in the backend's memory
+CNPD_KERNEL(void scale_by(const float* x, std::int64_t count, const float* alpha, float* y))
 // z = x + y
 CNPD_KERNEL(void add(const float* x, const float* y, std::int64_t count, float* z))
 // y = max(x, 0); NaN stays NaN

@@ -27,6 +27,10 @@ void scale(const float* x, std::int64_t count, float alpha, float* y) {
     for_each(count, [=](std::int64_t i) { y[i] = alpha * x[i]; });
 }
 
+void scale_by(const float* x, std::int64_t count, const float* alpha, float* y) {
+    scale(x, count, *alpha, y);
+}
+
 void add(const float* x, const float* y, std::int64_t count, float* z) {
     for_each(count, [=](std::int64_t i) { z[i] = x[i] + y[i]; });
 }

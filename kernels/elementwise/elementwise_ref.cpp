@@ -10,6 +10,10 @@ void scale(const float* x, std::int64_t count, float alpha, float* y) {
     for (std::int64_t i = 0; i < count; ++i) y[i] = alpha * x[i];
 }
 
+void scale_by(const float* x, std::int64_t count, const float* alpha, float* y) {
+    scale(x, count, *alpha, y);
+}
+
 void add(const float* x, const float* y, std::int64_t count, float* z) {
     for (std::int64_t i = 0; i < count; ++i) z[i] = x[i] + y[i];
 }

@@ -4,64 +4,15 @@
 #include "kernels/polarizer/polarizer.h"
 
 #include "kernels/common/cuda.h"
-#include "kernels/common/device_workspace.h"
 #include "kernels/common/gemm_tile.h"
 #include "kernels/common/grid.h"
 #include "kernels/common/warp_reduce.h"
-#include "kernels/polarizer/grouping.h"
+#include "kernels/polarizer/class_rows.h"
 
 namespace cnpd::kernels::cuda {
 namespace {
 
 constexpr int kTile = 64;
-
-// The rows of one class among [N,P,C].
-struct ClassRows {
-    const std::int32_t* order;  // the class's samples
-    std::int64_t rows, positions;
-
-    __device__ std::int64_t sample(std::int64_t row) const { return order[row / positions]; }
-    // Where the row starts, in rows of [N P, C].
-    __device__ std::int64_t place(std::int64_t row) const {
-        return sample(row) * positions + row % positions;
-    }
-};
-__device__ ClassRows rows_of(const Groups& groups, int label, std::int64_t positions) {
-    const int first = groups.first[label];
-    return {groups.order + first, (groups.first[label + 1] - first) * positions, positions};
-}
-
-// Row i of the class's rows; the channel is k.
-struct RowLoader {
-    static constexpr bool along_k = true;
-    struct Line {
-        std::int64_t place;  // negative: no such row
-    };
-    ClassRows rows;
-    const float* data;
-    std::int64_t channels;
-
-    __device__ Line line(std::int64_t i) const { return {i < rows.rows ? rows.place(i) : -1}; }
-    __device__ float at(const Line& line, std::int64_t k) const {
-        return line.place < 0 ? 0 : data[line.place * channels + k];
-    }
-};
-
-// The same data the other way round: line i is a channel, k runs over the class's rows.
-struct ChannelLoader {
-    static constexpr bool along_k = false;
-    struct Line {
-        std::int64_t channel;
-    };
-    ClassRows rows;
-    const float* data;
-    std::int64_t channels;
-
-    __device__ Line line(std::int64_t i) const { return {i}; }
-    __device__ float at(const Line& line, std::int64_t k) const {
-        return line.channel < channels ? data[rows.place(k) * channels + line.channel] : 0;
-    }
-};
 
 // What happens to a finished product on its way to memory.
 struct Epilogue {
@@ -174,29 +125,6 @@ __global__ void fold_backward(std::int64_t rows, std::int64_t channels, Polarize
     }
 }
 
-// The grouping of a batch, in scratch memory.
-class Grouping {
-  public:
-    Grouping(const PolarizerShape& s, const std::int32_t* labels)
-        : shape_{.samples = s.n,
-                 .classes = s.classes,
-                 .rows_of_sample = s.positions,
-                 .rows_of_tile = kTile},
-          order_(sizeof(std::int32_t) * static_cast<std::size_t>(s.n)),
-          first_(sizeof(std::int32_t) * static_cast<std::size_t>(s.classes + 1)),
-          tile_(sizeof(int2) * static_cast<std::size_t>(shape_.most_tiles())) {
-        group_by_label(labels, shape_, groups());
-    }
-    Groups groups() const {
-        return {order_.as<std::int32_t>(), first_.as<std::int32_t>(), tile_.as<int2>()};
-    }
-    unsigned tiles() const { return static_cast<unsigned>(shape_.most_tiles()); }
-
-  private:
-    GroupShape shape_;
-    DeviceWorkspace order_, first_, tile_;
-};
-
 // One warp for each of the rows of all maps.
 template <typename... Parameters, typename... Arguments>
 void launch_rows(const char* name, std::int64_t rows, void (*kernel)(Parameters...),
@@ -211,7 +139,7 @@ template <bool Transposed>
 void apply(const char* name, const PolarizerShape& s, const float* in, const std::int32_t* labels,
            const float* maps, const Epilogue& epilogue, float* out) {
     if (s.n * s.positions * s.channels == 0) return;
-    const Grouping grouping(s, labels);
+    const Grouping grouping(s, labels, kTile);
     launch({.name = name, .grid = {grouping.tiles(), ceil_div(s.channels, kTile)}, .block = 256},
            apply_maps<Transposed>, grouping.groups(), s.positions, s.channels, in, maps, epilogue,
            out);
@@ -246,7 +174,7 @@ void polarizer_dgrad(const PolarizerShape& shape, const float* dout, const std::
 void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
                      const std::int32_t* labels, float* da, float* db) {
     if (shape.channels == 0) return;
-    const Grouping grouping(shape, labels);
+    const Grouping grouping(shape, labels, kTile);
     const unsigned tiles = ceil_div(shape.channels, kTile);
     const auto classes = static_cast<unsigned>(shape.classes);
     launch({.name = "polarizer_wgrad", .grid = {tiles, tiles, classes}, .block = 256},

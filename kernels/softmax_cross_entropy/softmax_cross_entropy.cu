@@ -102,7 +102,8 @@ __global__ void losses_of_rows(const float* logits, const std::int32_t* labels, 
 template <int Width>
 __global__ void gradients_of_rows(const float* logits, const std::int32_t* labels,
                                   std::int64_t rows, std::int64_t classes, float smoothing,
-                                  float weight, float* dlogits) {
+                                  const float* of_row, float* dlogits) {
+    const float weight = *of_row;
     const float everywhere = smoothing / static_cast<float>(classes), on_label = 1 - smoothing;
     for (std::int64_t r = first_warp(); r < rows; r += warps_at_once()) {
         const float* row = logits + r * classes;
@@ -132,18 +133,46 @@ __device__ std::uint64_t rank(float logit, std::int64_t k) {
 }
 
 template <int Width>
+__device__ std::int32_t argmax_of_row(const float* row, std::int64_t classes) {
+    std::uint64_t best = 0;
+    for_classes_of_lane<Width>(
+        row, classes, [&](std::int64_t k, float logit) { best = Maximum{}(best, rank(logit, k)); });
+    best = warp_reduce(best, Maximum{});
+    return static_cast<std::int32_t>(0xFFFFFFFFu - static_cast<std::uint32_t>(best));
+}
+
+template <int Width>
 __global__ void argmax_of_rows(const float* logits, std::int64_t rows, std::int64_t classes,
                                std::int32_t* predictions) {
     for (std::int64_t r = first_warp(); r < rows; r += warps_at_once()) {
-        std::uint64_t best = 0;
-        for_classes_of_lane<Width>(logits + r * classes, classes, [&](std::int64_t k, float logit) {
-            best = Maximum{}(best, rank(logit, k));
-        });
-        best = warp_reduce(best, Maximum{});
-        if (lane() == 0)
-            predictions[r] =
-                static_cast<std::int32_t>(0xFFFFFFFFu - static_cast<std::uint32_t>(best));
+        const std::int32_t prediction = argmax_of_row<Width>(logits + r * classes, classes);
+        if (lane() == 0) predictions[r] = prediction;
     }
+}
+
+// A lane keeps the count of its own set; one addition a warp and set is left, and integers add up
+// to the same in any order.
+template <int Width>
+__global__ void matches_of_rows(const float* logits, std::int64_t rows, std::int64_t classes,
+                                const std::int32_t* expected, std::int64_t sets,
+                                unsigned long long* counts) {
+    for (std::int64_t set0 = 0; set0 < sets; set0 += kWarp) {
+        const std::int64_t set = set0 + lane();
+        unsigned long long mine = 0;
+        for (std::int64_t r = first_warp(); r < rows; r += warps_at_once()) {
+            const std::int32_t prediction = argmax_of_row<Width>(logits + r * classes, classes);
+            if (set < sets) mine += expected[set * rows + r] == prediction;
+        }
+        if (mine > 0) atomicAdd(&counts[set], mine);
+    }
+}
+
+__global__ void __launch_bounds__(kSumThreads)
+    weight_of_mean(const std::int32_t* labels, std::int64_t rows, float* weight) {
+    int counted = 0;
+    for (std::int64_t r = threadIdx.x; r < rows; r += kSumThreads) counted += labels[r] >= 0;
+    counted = block_sum<kSumThreads>(counted);
+    if (threadIdx.x == 0) *weight = 1.0f / static_cast<float>(counted > 0 ? counted : 1);
 }
 
 // 8 bytes a pair.
@@ -183,7 +212,7 @@ void softmax_cross_entropy_forward(const float* logits, const std::int32_t* labe
 
 void softmax_cross_entropy_backward(const float* logits, const std::int32_t* labels,
                                     std::int64_t rows, std::int64_t classes, float smoothing,
-                                    float weight, float* dlogits) {
+                                    const float* weight, float* dlogits) {
     const int width = widest_access_of_rows(classes, logits, dlogits);
     launch_rows("softmax_cross_entropy_backward", rows,
                 width == 4 ? gradients_of_rows<4> : gradients_of_rows<1>, logits, labels, rows,
@@ -200,6 +229,19 @@ void argmax(const float* logits, std::int64_t rows, std::int64_t classes,
 void count_equal(const std::int32_t* a, const std::int32_t* b, std::int64_t count,
                  std::int64_t* result) {
     launch_sum("count_equal", count, EqualPairs{a, b}, result, a, b);
+}
+
+void mean_weight(const std::int32_t* labels, std::int64_t rows, float* weight) {
+    launch({.name = "mean_weight", .grid = 1, .block = kSumThreads}, weight_of_mean, labels, rows,
+           weight);
+}
+
+void count_matches(const float* logits, std::int64_t rows, std::int64_t classes,
+                   const std::int32_t* expected, std::int64_t sets, std::int64_t* counts) {
+    const int width = widest_access_of_rows(classes, logits);
+    static_assert(sizeof(unsigned long long) == sizeof(std::int64_t));
+    launch_rows("count_matches", rows, width == 4 ? matches_of_rows<4> : matches_of_rows<1>, logits,
+                rows, classes, expected, sets, reinterpret_cast<unsigned long long*>(counts));
 }
 
 }  // namespace cnpd::kernels::cuda

@@ -19,10 +19,15 @@ CNPD_KERNEL(void softmax_cross_entropy_forward(const float* logits, const std::i
                                                std::int64_t rows, std::int64_t classes,
                                                float smoothing, float* losses))
 
-// dlogits = weight (softmax(logits) - target), zero in masked rows; dlogits may be logits
+// dlogits = *weight (softmax(logits) - target), zero in masked rows; dlogits may be logits
 CNPD_KERNEL(void softmax_cross_entropy_backward(const float* logits, const std::int32_t* labels,
                                                 std::int64_t rows, std::int64_t classes,
-                                                float smoothing, float weight, float* dlogits))
+                                                float smoothing, const float* weight,
+                                                float* dlogits))
+
+// *weight = what makes a mean of a sum over the rows: 1 / (labels that are not negative), 1 if all
+// are
+CNPD_KERNEL(void mean_weight(const std::int32_t* labels, std::int64_t rows, float* weight))
 
 // predictions [rows] = position of the largest logit, the first where several are equal;
 // NaN counts as the largest
@@ -32,5 +37,12 @@ CNPD_KERNEL(void argmax(const float* logits, std::int64_t rows, std::int64_t cla
 // *result = number of i with a[i] == b[i]
 CNPD_KERNEL(void count_equal(const std::int32_t* a, const std::int32_t* b, std::int64_t count,
                              std::int64_t* result))
+
+// counts [sets] += number of rows whose argmax, as above, is expected [sets,rows]: what several
+// metrics have to say of logits, without copying these to the host. A negative label matches
+// nothing.
+CNPD_KERNEL(void count_matches(const float* logits, std::int64_t rows, std::int64_t classes,
+                               const std::int32_t* expected, std::int64_t sets,
+                               std::int64_t* counts))
 
 }  // namespace cnpd::kernels

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -71,7 +72,7 @@ void softmax_cross_entropy_forward(const float* logits, const std::int32_t* labe
 
 void softmax_cross_entropy_backward(const float* logits, const std::int32_t* labels,
                                     std::int64_t rows, std::int64_t classes, float smoothing,
-                                    float weight, float* dlogits) {
+                                    const float* weight, float* dlogits) {
     for_each_row(rows, classes, [=](std::int64_t r) {
         float* row = dlogits + r * classes;
         if (labels[r] < 0) {
@@ -82,7 +83,7 @@ void softmax_cross_entropy_backward(const float* logits, const std::int32_t* lab
         const double everywhere = static_cast<double>(smoothing) / static_cast<double>(classes);
         for (std::int64_t k = 0; k < classes; ++k) {
             const double target = everywhere + (k == labels[r] ? 1.0 - smoothing : 0.0);
-            row[k] = static_cast<float>(weight * (row[k] / sum - target));
+            row[k] = static_cast<float>(*weight * (row[k] / sum - target));
         }
     });
 }
@@ -106,6 +107,22 @@ void count_equal(const std::int32_t* a, const std::int32_t* b, std::int64_t coun
 #pragma omp simd reduction(+ : equal)
     for (std::int64_t i = 0; i < count; ++i) equal += a[i] == b[i];
     *result = equal;
+}
+
+void mean_weight(const std::int32_t* labels, std::int64_t rows, float* weight) {
+    const auto counted = std::count_if(labels, labels + rows, [](auto y) { return y >= 0; });
+    *weight = 1.0f / static_cast<float>(std::max<std::int64_t>(counted, 1));
+}
+
+void count_matches(const float* logits, std::int64_t rows, std::int64_t classes,
+                   const std::int32_t* expected, std::int64_t sets, std::int64_t* counts) {
+    std::vector<std::int32_t> predictions(static_cast<std::size_t>(rows));
+    argmax(logits, rows, classes, predictions.data());
+    for (std::int64_t set = 0; set < sets; ++set) {
+        std::int64_t equal = 0;
+        count_equal(predictions.data(), expected + set * rows, rows, &equal);
+        counts[set] += equal;
+    }
 }
 
 }  // namespace cnpd::kernels::cpu

@@ -49,7 +49,7 @@ void softmax_cross_entropy_forward(const float* logits, const std::int32_t* labe
 
 void softmax_cross_entropy_backward(const float* logits, const std::int32_t* labels,
                                     std::int64_t rows, std::int64_t classes, float smoothing,
-                                    float weight, float* dlogits) {
+                                    const float* weight, float* dlogits) {
     for (std::int64_t r = 0; r < rows; ++r, logits += classes, dlogits += classes) {
         const double maximum = largest(logits, classes);
         const double normalizer = log_sum(logits, classes, maximum);
@@ -57,7 +57,8 @@ void softmax_cross_entropy_backward(const float* logits, const std::int32_t* lab
             const double target = static_cast<double>(smoothing) / static_cast<double>(classes) +
                                   (k == labels[r] ? 1.0 - smoothing : 0.0);
             const double probability = std::exp(logits[k] - maximum - normalizer);
-            dlogits[k] = labels[r] < 0 ? 0.0f : static_cast<float>(weight * (probability - target));
+            dlogits[k] =
+                labels[r] < 0 ? 0.0f : static_cast<float>(*weight * (probability - target));
         }
     }
 }
@@ -78,6 +79,22 @@ void count_equal(const std::int32_t* a, const std::int32_t* b, std::int64_t coun
                  std::int64_t* result) {
     *result = 0;
     for (std::int64_t i = 0; i < count; ++i) *result += a[i] == b[i];
+}
+
+void mean_weight(const std::int32_t* labels, std::int64_t rows, float* weight) {
+    std::int64_t counted = 0;
+    for (std::int64_t r = 0; r < rows; ++r) counted += labels[r] >= 0;
+    *weight = static_cast<float>(1.0 / static_cast<double>(counted > 0 ? counted : 1));
+}
+
+void count_matches(const float* logits, std::int64_t rows, std::int64_t classes,
+                   const std::int32_t* expected, std::int64_t sets, std::int64_t* counts) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+        std::int32_t prediction = 0;
+        argmax(logits + r * classes, 1, classes, &prediction);
+        for (std::int64_t set = 0; set < sets; ++set)
+            counts[set] += expected[set * rows + r] == prediction;
+    }
 }
 
 }  // namespace cnpd::kernels::reference

@@ -111,6 +111,8 @@ def main():
         victim = check("train", support.train, folder, ["model.safetensors"], draw)
         check("defend", lambda out: support.defend(victim, out), folder,
               ["model.safetensors", "polarizer.safetensors"], draw)
+        check("defend-bn", lambda out: support.defend(victim, out, "--polarizer-bn", "train"), folder,
+              ["polarizer.safetensors"], draw)
         check("fine-tuning", lambda out: support.defend(victim, out, "--method", "ft"), folder,
               ["model.safetensors"], draw)
 

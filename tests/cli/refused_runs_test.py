@@ -43,6 +43,7 @@ DEFENSE_CONFIG = [
     (("polarizer", "insertion_point"), "layer1.0.conv1", "polarizer.safetensors"),
     (("polarizer", "insertion_point"), "", "insertion"),
     (("polarizer", "pgd_norm"), "l3", "pgd_norm"),
+    (("polarizer", "batch_norm"), "thawed", "batch_norm"),
 ]
 
 RESULTS = ["", "{", "[]", "3", "null", "{\"n_clean\": \"many\"}", "{\"n_poisoned\": []}",

@@ -88,6 +88,27 @@ TEST_CASE("the bi-level problem trains the polarizers, repeatably, and leaves th
     }
 }
 
+TEST_CASE("running statistics follow the batches' only where batch norm is to train") {
+    for (const auto mode : {polarizers::BatchNormMode::frozen, polarizers::BatchNormMode::train}) {
+        CAPTURE(static_cast<int>(mode));
+        Defense defense, again;
+        auto settings = settings_with(PgdThrough::both);
+        settings.batch_norm = mode;
+        const auto start = defense.polarizer.state();
+        std::vector<std::vector<float>> before;
+        for (const auto& each : start) before.push_back(each.tensor.to_host<float>());
+        const auto records = defense.train(settings);
+        again.train(settings);
+        CHECK(values_of(defense.polarizer) == values_of(again.polarizer));
+        bool moved = false;
+        for (std::size_t i = 0; i < start.size(); ++i)
+            if (!start[i].trainable) moved |= start[i].tensor.to_host<float>() != before[i];
+        CHECK(moved == (mode == polarizers::BatchNormMode::train));
+        CHECK(defense.polarizer.batch_norm_mode() == polarizers::BatchNormMode::frozen);
+        CHECK(records.back()["loss_target"] < records[1]["loss_target"]);
+    }
+}
+
 TEST_CASE("examples made against the polarizer stay harder for it than the victim's") {
     const auto last_target_loss = [](PgdThrough through) {
         return Defense().train(settings_with(through)).back()["loss_target"].get<double>();

@@ -162,7 +162,7 @@ TEST_CASE("the defense loss and its gradients") {
                                                      .restored = f.integers("restored"),
                                                      .target = f.integers("target")},
                                                     weights_of(f.values("weights")));
-        check_close(result.terms, f.values("terms"), tolerance, 1e-6, "terms");
+        check_close(host(result.terms), f.values("terms"), tolerance, 1e-6, "terms");
         CHECK(result.loss.item() == doctest::Approx(f.number("loss")).epsilon(tolerance));
         backward(cnpd::engine::ops::scale(result.loss, 3));
         const auto third = [](const Tensor& t) { return cnpd::engine::ops::scale(t, 1.0f / 3); };
@@ -288,7 +288,7 @@ TEST_CASE("the polarized victim: logits, loss and the polarizers' gradients") {
                                                .restored = part.integers("predicted"),
                                                .target = part.integers("masked_targets")},
                                               {});
-    check_close(loss.terms, part.values("terms"), kLogits, 1e-6, "terms");
+    check_close(host(loss.terms), part.values("terms"), kLogits, 1e-6, "terms");
     check_l2(loss.loss, part.tensor("loss"), kLogits, "loss");
     backward(loss.loss);
     check_l2(parameters.weight.grad(), part.tensor("dweight"), kGradient, "dweight");

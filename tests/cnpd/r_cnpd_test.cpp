@@ -222,7 +222,7 @@ TEST_CASE("gradients are multiplied by the number of classes and clipped class b
     const Tensor z = random_tensor({5, 2, 2, kChannels}), dy = random_tensor(z.shape());
     // Class 1 sees much larger features than class 0; class 3 none at all.
     std::vector<float> scaled = host(z);
-    for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] *= i / 20 < 2 ? 0.01f : 3;
+    for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] *= i / 20 < 2 ? 0.01f : 10;
     const Tensor features = Tensor::from(scaled, z.shape());
     const Tensor small_dy = engine::ops::scale(dy, 0.02f);
     const Tensor labels = labels_of({0, 0, 1, 1, 2});

@@ -37,9 +37,9 @@ struct Case {
 };
 
 struct Result {
-    Guarded<float> terms, dclean, dadversarial;
+    Guarded<float> loss, terms, dclean, dadversarial;
     explicit Result(const Case& c)
-        : terms(4), dclean(c.n * c.classes), dadversarial(c.n * c.classes) {}
+        : loss(1), terms(4), dclean(c.n * c.classes), dadversarial(c.n * c.classes) {}
 };
 
 constexpr DefenseLossWeights kWeights{
@@ -49,9 +49,13 @@ template <class Function>
 Result run(const Function& function, const Case& c, const DefenseLossWeights& weights = kWeights) {
     Result result(c);
     INFO(function.backend);
-    function(c.n, c.classes, c.clean, c.adversarial, c.labels(), weights, result.terms,
+    function(c.n, c.classes, c.clean, c.adversarial, c.labels(), weights, result.loss, result.terms,
              result.dclean, result.dadversarial);
-    CHECK(result.terms.intact());
+    CHECK((result.loss.intact() && result.terms.intact()));
+    const double sum =
+        double{weights.clean} * result.terms[0] + double{weights.undo} * result.terms[1] +
+        double{weights.strongest} * result.terms[2] + double{weights.target} * result.terms[3];
+    CHECK(result.loss[0] == doctest::Approx(sum).epsilon(1e-6));
     CHECK(result.dclean.intact());
     CHECK(result.dadversarial.intact());
     return result;

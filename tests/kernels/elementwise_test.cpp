@@ -45,6 +45,12 @@ TEST_CASE("fill, scale and add equal the reference, in place and unaligned too")
                 check_close(actual, expected, 0, 1e-30, "scale");
                 CHECK(actual.intact());
             }
+            for (const auto& scale_by : CNPD_IMPLEMENTATIONS(scale_by)) {
+                INFO(scale_by.backend);
+                scale_by(x, count, std::vector<float>{1.7f}, actual);
+                check_close(actual, expected, 0, 1e-30, "scale_by");
+                CHECK(actual.intact());
+            }
             reference::add(x.data(), y.data(), count, expected.data());
             for (const auto& add : CNPD_IMPLEMENTATIONS(add)) {
                 INFO(add.backend);

@@ -61,6 +61,7 @@ TEST_CASE("cross-entropy equals the reference, in place and unaligned too") {
             const std::int64_t offset = smoothing == 0 ? 0 : 1;
             const Guarded<float> logits(random_values(rows * classes, 5, 50), offset);
             const auto labels = labels_with_masks(shape);
+            const std::vector<float> quarter = {0.25f};
             Guarded<float> losses_expected(rows), d_expected(rows * classes);
             reference::softmax_cross_entropy_forward(logits.data(), labels.data(), rows, classes,
                                                      smoothing, losses_expected.data());
@@ -72,15 +73,15 @@ TEST_CASE("cross-entropy equals the reference, in place and unaligned too") {
                 CHECK(losses.intact());
             }
             reference::softmax_cross_entropy_backward(logits.data(), labels.data(), rows, classes,
-                                                      smoothing, 0.25f, d_expected.data());
+                                                      smoothing, quarter.data(), d_expected.data());
             for (const auto& backward : CNPD_IMPLEMENTATIONS(softmax_cross_entropy_backward)) {
                 INFO(backward.backend);
                 Guarded<float> d(rows * classes, offset);
-                backward(logits, labels, rows, classes, smoothing, 0.25f, d);
+                backward(logits, labels, rows, classes, smoothing, quarter, d);
                 check_close(d, d_expected, kRelative, 1e-6, "dlogits");
                 CHECK(d.intact());
                 auto in_place = logits;
-                backward(in_place, labels, rows, classes, smoothing, 0.25f, in_place);
+                backward(in_place, labels, rows, classes, smoothing, quarter, in_place);
                 check_close(in_place, d, 0, 1e-30, "dlogits in place");
             }
         }
@@ -99,7 +100,7 @@ TEST_CASE("masked rows have no loss and no gradient, whatever they hold") {
     for (const auto& backward : CNPD_WITH_REFERENCE(softmax_cross_entropy_backward)) {
         INFO(backward.backend);
         std::vector<float> d(4, kNaN);
-        backward(logits, labels, 2, 2, 0.1f, 1, d);
+        backward(logits, labels, 2, 2, 0.1f, std::vector<float>{1}, d);
         for (const float value : d) CHECK(value == 0);
     }
 }
@@ -153,7 +154,7 @@ TEST_CASE("the cross-entropy gradient of the reference agrees with central diffe
     for (const float value : losses) sum += weight * value;
     CHECK(sum == doctest::Approx(loss()).epsilon(1e-6));
     reference::softmax_cross_entropy_backward(logits.data(), labels.data(), rows, classes,
-                                              smoothing, weight, d.data());
+                                              smoothing, &weight, d.data());
     std::vector<double> expected;
     for (double& value : z) {
         const double h = 1e-5, before = value;
@@ -223,6 +224,52 @@ TEST_CASE("count_equal counts") {
                 count_equal(a, a, count, actual);
                 CHECK(actual[0] == count);
                 CHECK(actual.intact());
+            }
+        }
+}
+
+TEST_CASE("the weight of a mean counts the labels that are not masked") {
+    for (const std::int64_t rows : {0, 1, 5, 255, 256, 1000}) {
+        CAPTURE(rows);
+        auto labels = random_labels(rows, 5);
+        for (auto& label : labels) label -= 2;
+        float expected = kNaN;
+        reference::mean_weight(labels.data(), rows, &expected);
+        for (const auto& mean_weight : CNPD_IMPLEMENTATIONS(mean_weight)) {
+            INFO(mean_weight.backend);
+            Guarded<float> weight(1);
+            mean_weight(labels, rows, weight);
+            CHECK(weight[0] == doctest::Approx(expected).epsilon(1e-6));
+            mean_weight(std::vector<std::int32_t>(rows, -1), rows, weight);
+            CHECK(weight[0] == 1);
+            CHECK(weight.intact());
+        }
+    }
+}
+
+TEST_CASE("count_matches counts the predictions of several sets, on top of what was counted") {
+    std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+    shapes.push_back({132 * 32 * 8 + 11, 3});
+    for (const auto& [rows, classes] : shapes)
+        for (const std::int64_t sets : {1, 3, 40}) {
+            if (rows * sets > 200'000) continue;
+            CAPTURE(rows);
+            CAPTURE(classes);
+            CAPTURE(sets);
+            const auto logits = random_values(rows * classes);
+            auto expected = random_labels(rows * sets, static_cast<std::int32_t>(classes + 1));
+            for (auto& label : expected) --label;  // -1: nothing
+            std::vector<std::int64_t> right(sets);
+            for (std::int64_t set = 0; set < sets; ++set) right[set] = set * 1000;
+            const Guarded<std::int64_t> before(right);
+            reference::count_matches(logits.data(), rows, classes, expected.data(), sets,
+                                     right.data());
+            for (const auto& count_matches : CNPD_IMPLEMENTATIONS(count_matches)) {
+                INFO(count_matches.backend);
+                auto counts = before;
+                count_matches(logits, rows, classes, expected, sets, counts);
+                for (std::int64_t set = 0; set < sets; ++set) CHECK(counts[set] == right[set]);
+                CHECK(counts.intact());
             }
         }
 }

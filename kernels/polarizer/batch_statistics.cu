@@ -1,0 +1,337 @@
+// The polarizer with the statistics of the batch. Forward: a grouped matrix product whose tiles
+// also leave the mean and the squared deviations of their rows behind, while these are in
+// registers; the tiles of a class are merged in order, and a pass of 8 bytes an element normalises.
+// Backward: a pass of 8 bytes for the sums, one of 12 for du.
+#include "kernels/polarizer/batch_statistics.h"
+
+#include "kernels/common/gemm_tile.h"
+#include "kernels/common/vector_grid.h"
+#include "kernels/polarizer/class_rows.h"
+
+namespace cnpd::kernels::cuda {
+namespace {
+
+constexpr int kTile = 64;
+using Tile = GemmTile<kTile, kTile>;
+
+// A thread holds rows and columns of the tile that are 16 apart: adds up what of_row(i, j) gives
+// for its rows over the threads that share its columns. Thread c < 64 gets the sum of column c.
+template <typename OfRow>
+__device__ float sum_of_column(const OfRow& of_row) {
+    // Wider than a tile, so that the two rows of threads in a warp meet different banks.
+    __shared__ float part[Tile::kSide][kTile + Tile::kSide];
+    for (int j = 0; j < Tile::kColumns; ++j) {
+        float sum = 0;
+        for (int i = 0; i < Tile::kRows; ++i) sum += of_row(i, j);
+        part[threadIdx.x / Tile::kSide][Tile::column(j)] = sum;
+    }
+    __syncthreads();
+    float total = 0;
+    if (threadIdx.x < kTile)
+        for (int i = 0; i < Tile::kSide; ++i) total += part[i][threadIdx.x];
+    __syncthreads();  // part may be written again
+    return total;
+}
+
+// What a tile knows of a channel: its mean and the squared deviations from it. float2 because of
+// the memory: x is the mean.
+using TileMoments = float2;
+
+// u = W[y] z, and moments [tiles,C].
+__global__ void __launch_bounds__(Tile::kThreads)
+    convolve(Groups groups, std::int64_t positions, std::int64_t channels, const float* z,
+             const float* weight, float* u, TileMoments* moments) {
+    __shared__ float mean_of[kTile];
+    const int2 tile_of_class = groups.tile[blockIdx.x];
+    const int label = tile_of_class.x;
+    if (label < 0) return;  // the whole block
+    const ClassRows rows = rows_of(groups, label, positions);
+    const std::int64_t row0 = static_cast<std::int64_t>(tile_of_class.y) * kTile;
+    const std::int64_t column0 = static_cast<std::int64_t>(blockIdx.y) * kTile;
+    Tile tile;
+    tile.clear();
+    tile.add(RowLoader{rows, z, channels}, row0,
+             MatrixLoader<true>{weight + label * channels * channels, channels, channels}, column0,
+             0, channels);
+    for (int i = 0; i < Tile::kRows; ++i) {
+        const std::int64_t row = row0 + Tile::row(i);
+        if (row >= rows.rows) continue;
+        for (int j = 0; j < Tile::kColumns; ++j) {
+            const std::int64_t c = column0 + Tile::column(j);
+            if (c < channels) u[rows.place(row) * channels + c] = tile.sum[i][j];
+        }
+    }
+
+    const int thread = static_cast<int>(threadIdx.x);
+    const std::int64_t left = rows.rows - row0;
+    const auto count = static_cast<float>(left < kTile ? left : kTile);
+    // Rows behind the last are 0 and add nothing.
+    const float mean = sum_of_column([&](int i, int j) { return tile.sum[i][j]; }) / count;
+    if (thread < kTile) mean_of[thread] = mean;
+    __syncthreads();
+    const float squares = sum_of_column([&](int i, int j) {
+        const float difference = tile.sum[i][j] - mean_of[Tile::column(j)];
+        return row0 + Tile::row(i) < rows.rows ? difference * difference : 0.0f;
+    });
+    if (thread < kTile && column0 + thread < channels)
+        moments[blockIdx.x * channels + column0 + thread] = make_float2(mean, squares);
+}
+
+// The tiles of a class, and its rows.
+struct ClassTiles {
+    std::int64_t first, count, rows;
+};
+__device__ ClassTiles tiles_of(const Groups& groups, int label, std::int64_t positions) {
+    const auto rows_of_class = [&](int y) {
+        return static_cast<std::int64_t>(groups.first[y + 1] - groups.first[y]) * positions;
+    };
+    ClassTiles tiles{0, 0, rows_of_class(label)};
+    for (int y = 0; y < label; ++y) tiles.first += (rows_of_class(y) + kTile - 1) / kTile;
+    tiles.count = (tiles.rows + kTile - 1) / kTile;
+    return tiles;
+}
+
+// Blocks of 32 channels by 8 lanes, which share out a class's tiles.
+constexpr int kChannels = 32, kLanes = 8;
+
+// Count, mean and sum of squared deviations: merging two loses no digits (Chan, Golub and LeVeque,
+// 1979).
+struct Moments {
+    float count, mean, squares;
+};
+__device__ Moments merge(const Moments& a, const Moments& b) {
+    const float count = a.count + b.count;
+    if (count == 0) return a;
+    const float difference = b.mean - a.mean;
+    return {count, a.mean + difference * (b.count / count),
+            a.squares + b.squares + difference * difference * (a.count * b.count / count)};
+}
+
+__global__ void finish_statistics(Groups groups, std::int64_t positions, std::int64_t channels,
+                                  const TileMoments* moments, PolarizerBatchNorm norm, float* mean,
+                                  float* inv_std) {
+    __shared__ float counts[kLanes][kChannels], means[kLanes][kChannels],
+        squares[kLanes][kChannels];
+    const int label = static_cast<int>(blockIdx.y);
+    const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kChannels + threadIdx.x;
+    const ClassTiles tiles = tiles_of(groups, label, positions);
+    Moments mine{0, 0, 0};
+    if (c < channels)
+        for (std::int64_t tile = threadIdx.y; tile < tiles.count; tile += kLanes) {
+            const std::int64_t left = tiles.rows - tile * kTile;
+            const TileMoments of_tile = moments[(tiles.first + tile) * channels + c];
+            mine = merge(mine,
+                         {static_cast<float>(left < kTile ? left : kTile), of_tile.x, of_tile.y});
+        }
+    counts[threadIdx.y][threadIdx.x] = mine.count;
+    means[threadIdx.y][threadIdx.x] = mine.mean;
+    squares[threadIdx.y][threadIdx.x] = mine.squares;
+    __syncthreads();
+    if (threadIdx.y != 0 || c >= channels) return;
+    for (int i = 1; i < kLanes; ++i)
+        mine =
+            merge(mine, {counts[i][threadIdx.x], means[i][threadIdx.x], squares[i][threadIdx.x]});
+
+    const std::int64_t at = label * channels + c;
+    mean[at] = mine.mean;
+    inv_std[at] = mine.count > 0 ? 1 / sqrtf(mine.squares / mine.count + norm.eps) : 1;
+    if (mine.count == 0 || !norm.running_mean) return;
+    const float share = norm.momentum;
+    norm.running_mean[at] = (1 - share) * norm.running_mean[at] + share * mine.mean;
+    norm.running_variance[at] =
+        (1 - share) * norm.running_variance[at] + share * mine.squares / fmaxf(mine.count - 1, 1);
+}
+
+// Where the [C] vectors of an element's class begin, and its channel.
+struct Places {
+    const std::int32_t* labels;  // or null
+    std::int64_t sample_size, channels;
+
+    __device__ std::int64_t vector_at(std::int64_t i) const {
+        return (labels ? labels[i / sample_size] : 0) * channels + i % channels;
+    }
+};
+
+struct Normalise {
+    Places places;
+    const float *u, *mean, *inv_std, *gamma, *beta;
+    float* out;
+
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        const std::int64_t c = places.vector_at(i);
+        auto values = load<Width>(u + i);
+        for (int k = 0; k < Width; ++k)
+            values.of[k] =
+                (values.of[k] - mean[c + k]) * (gamma[c + k] * inv_std[c + k]) + beta[c + k];
+        store(out + i, values);
+    }
+};
+
+// sums [tiles,C]: of dout and of dout (u - mean) over the rows of a tile.
+__global__ void tile_sums(Groups groups, std::int64_t positions, std::int64_t channels,
+                          const float* dout, const float* u, const float* mean, float2* sums) {
+    __shared__ float of_g[kLanes][kChannels], of_gx[kLanes][kChannels];
+    const int2 tile_of_class = groups.tile[blockIdx.x];
+    const int label = tile_of_class.x;
+    if (label < 0) return;  // the whole block
+    const ClassRows rows = rows_of(groups, label, positions);
+    const std::int64_t row0 = static_cast<std::int64_t>(tile_of_class.y) * kTile;
+    const std::int64_t end = row0 + kTile < rows.rows ? row0 + kTile : rows.rows;
+    const std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kChannels + threadIdx.x;
+    float sum_g = 0, sum_gx = 0;
+    if (c < channels) {
+        const float center = mean[label * channels + c];
+        for (std::int64_t row = row0 + threadIdx.y; row < end; row += kLanes) {
+            const std::int64_t i = rows.place(row) * channels + c;
+            sum_g += dout[i];
+            sum_gx += dout[i] * (u[i] - center);
+        }
+    }
+    of_g[threadIdx.y][threadIdx.x] = sum_g;
+    of_gx[threadIdx.y][threadIdx.x] = sum_gx;
+    __syncthreads();
+    if (threadIdx.y != 0 || c >= channels) return;
+    for (int i = 1; i < kLanes; ++i) {
+        sum_g += of_g[i][threadIdx.x];
+        sum_gx += of_gx[i][threadIdx.x];
+    }
+    sums[blockIdx.x * channels + c] = make_float2(sum_g, sum_gx);
+}
+
+// du = scale (dout - share - slope (u - mean)), [classes,C] each.
+struct InputGradient {
+    float *scale, *share, *slope;
+};
+
+__global__ void finish_sums(Groups groups, std::int64_t positions, std::int64_t channels,
+                            const float2* sums, PolarizerBatch batch, InputGradient du,
+                            float* dgamma, float* dbeta) {
+    __shared__ float of_g[kLanes][kChannels], of_gx[kLanes][kChannels];
+    const int label = static_cast<int>(blockIdx.y);
+    const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kChannels + threadIdx.x;
+    const ClassTiles tiles = tiles_of(groups, label, positions);
+    float sum_g = 0, sum_gx = 0;
+    if (c < channels)
+        for (std::int64_t tile = threadIdx.y; tile < tiles.count; tile += kLanes) {
+            const float2 of_tile = sums[(tiles.first + tile) * channels + c];
+            sum_g += of_tile.x;
+            sum_gx += of_tile.y;
+        }
+    of_g[threadIdx.y][threadIdx.x] = sum_g;
+    of_gx[threadIdx.y][threadIdx.x] = sum_gx;
+    __syncthreads();
+    if (threadIdx.y != 0 || c >= channels) return;
+    for (int i = 1; i < kLanes; ++i) {
+        sum_g += of_g[i][threadIdx.x];
+        sum_gx += of_gx[i][threadIdx.x];
+    }
+    const std::int64_t at = label * channels + c;
+    const float inverse = batch.inv_std[at];
+    const float count = fmaxf(static_cast<float>(tiles.rows), 1);
+    dbeta[at] = sum_g;
+    dgamma[at] = sum_gx * inverse;
+    du.scale[at] = batch.gamma[at] * inverse;
+    du.share[at] = sum_g / count;
+    du.slope[at] = sum_gx * inverse * inverse / count;
+}
+
+struct ApplyInputGradient {
+    Places places;
+    const float *dout, *u, *mean;
+    InputGradient of;
+    float* du;
+
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        const std::int64_t c = places.vector_at(i);
+        auto gradients = load<Width>(dout + i);
+        const auto values = load<Width>(u + i);
+        for (int k = 0; k < Width; ++k)
+            gradients.of[k] = of.scale[c + k] * (gradients.of[k] - of.share[c + k] -
+                                                 of.slope[c + k] * (values.of[k] - mean[c + k]));
+        store(du + i, gradients);
+    }
+};
+
+// Like launch_packs, but a pack must not reach over the end of a row.
+template <typename Body, typename... Ts>
+void launch_rows(const char* name, const PolarizerShape& s, const Body& body,
+                 const Ts*... buffers) {
+    const std::int64_t count = s.n * s.positions * s.channels;
+    const int width = widest_access_of_rows(s.channels, buffers...);
+    launch(elements_shape(name, (count + width - 1) / width),
+           width == 4 ? for_each_pack<4, Body> : for_each_pack<1, Body>, body, count);
+}
+
+LaunchShape channels_shape(const char* name, const PolarizerShape& s) {
+    return {.name = name,
+            .grid = {ceil_div(s.channels, kChannels), static_cast<unsigned>(s.classes)},
+            .block = {kChannels, kLanes}};
+}
+
+std::size_t bytes_of(std::int64_t count, std::size_t element) {
+    return static_cast<std::size_t>(count) * element;
+}
+
+}  // namespace
+
+void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
+                             const std::int32_t* labels, const PolarizerBatchNorm& norm, float* u,
+                             float* mean, float* inv_std, float* out) {
+    if (shape.channels == 0) return;
+    const char* const name = "polarizer_batch_forward";
+    const Grouping grouping(shape, labels, kTile);
+    const DeviceWorkspace moments(bytes_of(grouping.tiles() * shape.channels, sizeof(TileMoments)));
+    if (grouping.tiles() > 0)
+        launch({.name = name,
+                .grid = {grouping.tiles(), ceil_div(shape.channels, kTile)},
+                .block = Tile::kThreads},
+               convolve, grouping.groups(), shape.positions, shape.channels, z, norm.weight, u,
+               moments.as<TileMoments>());
+    launch(channels_shape(name, shape), finish_statistics, grouping.groups(), shape.positions,
+           shape.channels, moments.as<TileMoments>(), norm, mean, inv_std);
+    if (grouping.tiles() == 0) return;
+    launch_rows(name, shape,
+                Normalise{.places = {labels, shape.positions * shape.channels, shape.channels},
+                          .u = u,
+                          .mean = mean,
+                          .inv_std = inv_std,
+                          .gamma = norm.gamma,
+                          .beta = norm.beta,
+                          .out = out},
+                u, out);
+}
+
+void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
+                              const std::int32_t* labels, const PolarizerBatch& batch, float* du,
+                              float* dgamma, float* dbeta) {
+    if (shape.channels == 0) return;
+    const char* const name = "polarizer_batch_backward";
+    const Grouping grouping(shape, labels, kTile);
+    const DeviceWorkspace sums(bytes_of(grouping.tiles() * shape.channels, sizeof(float2)));
+    const std::int64_t vectors = shape.classes * shape.channels;
+    const DeviceWorkspace scale(bytes_of(vectors, sizeof(float))),
+        share(bytes_of(vectors, sizeof(float))), slope(bytes_of(vectors, sizeof(float)));
+    const InputGradient of{scale.floats(), share.floats(), slope.floats()};
+    if (grouping.tiles() > 0)
+        launch({.name = name,
+                .grid = {grouping.tiles(), ceil_div(shape.channels, kChannels)},
+                .block = {kChannels, kLanes}},
+               tile_sums, grouping.groups(), shape.positions, shape.channels, dout, batch.u,
+               batch.mean, sums.as<float2>());
+    launch(channels_shape(name, shape), finish_sums, grouping.groups(), shape.positions,
+           shape.channels, sums.as<float2>(), batch, of, dgamma, dbeta);
+    if (grouping.tiles() == 0) return;
+    launch_rows(
+        name, shape,
+        ApplyInputGradient{.places = {labels, shape.positions * shape.channels, shape.channels},
+                           .dout = dout,
+                           .u = batch.u,
+                           .mean = batch.mean,
+                           .of = of,
+                           .du = du},
+        dout, batch.u, du);
+}
+
+}  // namespace cnpd::kernels::cuda

@@ -1,0 +1,32 @@
+// Stamping a backdoor's trigger on a batch of images. The triggers of BadNets, Blended and SIG are
+// one form: what is left of a pixel, plus something that depends on its place.
+//
+//     out[n,i] = clamp(keep * image[n,i] + added[i])
+//
+// BadNets adds white in a corner, Blended adds its share of a pattern to the rest of the image, SIG
+// adds a wave.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/backend.h"
+
+namespace cnpd::kernels {
+
+struct StampShape {
+    std::int64_t n = 0;
+    std::int64_t values = 0;  // of an image, H*W*C
+};
+
+// images uint8 [N,H,W,C], levels [256] = what is left of each grey level, added [H,W,C] in grey
+// levels: out = trunc(clamp(levels[image] + added, 0, 255)). A single sum in double, with the
+// products in the tables, gives the same bytes on every backend. out may be images.
+CNPD_KERNEL(void stamp_bytes(const StampShape& shape, const std::uint8_t* images,
+                             const double* levels, const double* added, std::uint8_t* out))
+
+// images [N,H,W,C] in [0,1], added [H,W,C] in the same unit: out = clamp(keep image + added, 0, 1).
+// out may be images.
+CNPD_KERNEL(void stamp_pixels(const StampShape& shape, const float* images, float keep,
+                              const float* added, float* out))
+
+}  // namespace cnpd::kernels
