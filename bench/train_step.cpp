@@ -57,9 +57,10 @@ class ConvolutionsAlone {
 // The two take turns; prints their medians and the share.
 template <class Step>
 int print_share(const bench::Mode& mode, const Step& step, ConvolutionsAlone& convolutions) {
-    const auto timed = [](const auto& work) {
+    const auto timed = [&](const auto& work) {
         std::string none;
-        return bench::timed([&] { return work(), std::string(); }, none);
+        return bench::timed(
+            mode, [&] { return work(), std::string(); }, none);
     };
     std::vector<double> whole, alone;
     for (int i = -mode.warm_up; i < mode.repeats; ++i) {
