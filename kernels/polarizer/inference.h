@@ -17,7 +17,7 @@
 namespace cnpd::kernels {
 
 // z, out [N,P,C]; labels [N] in [0, classes) or null: all 0; weights [N] or null: all 1; a
-// [classes,C,C], output channel first; b [classes,C]. `out` is not `z`.
+// [classes,C,C], output channel first; b [classes,C]. `out` is not `z`. N P < 2^31.
 template <typename T>
 using PolarizerInference = void(const PolarizerShape& shape, const T* z, const std::int32_t* labels,
                                 const float* weights, bool accumulate, const T* a, const float* b,

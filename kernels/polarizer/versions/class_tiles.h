@@ -13,19 +13,18 @@
 namespace cnpd::kernels::cuda {
 
 // The rows of one tile: rows [first, end) of the rows of one class's samples, one sample after the
-// other.
+// other. (There are fewer than 2^31 rows: dividing 64-bit numbers takes 60 instructions.)
 struct TileRows {
     const std::int32_t* order;  // the class's samples; null: all samples, as they lie in memory
-    std::int64_t first, end, positions;
-    int label;
+    int first, end, positions, label;
 
-    __device__ bool has(std::int64_t row) const { return row < end; }
-    __device__ std::int64_t sample(std::int64_t row) const {
-        const std::int64_t slot = row / positions;
+    __device__ bool has(int row) const { return row < end; }
+    __device__ int sample(int row) const {
+        const int slot = row / positions;
         return order ? order[slot] : slot;
     }
     // Where the row lies, counted in rows of [N P, C].
-    __device__ std::int64_t place(std::int64_t row) const {
+    __device__ int place(int row) const {
         return order ? order[row / positions] * positions + row % positions : row;
     }
 };
@@ -33,8 +32,7 @@ struct TileRows {
 // The tiles of a batch, in the order of their classes.
 struct ClassTiles {
     Groups groups;  // order null: one class, nothing is sorted
-    std::int64_t positions, rows;
-    int rows_of_tile;
+    int positions, rows, rows_of_tile;
 
     // False for tiles that are only there because their number is not known on the host.
     __device__ bool exists(std::int64_t tile) const {
@@ -45,7 +43,7 @@ struct ClassTiles {
         return groups.order ? groups.tile[tile] : make_int2(0, static_cast<int>(tile));
     }
     __device__ TileRows rows_of(int2 entry) const {
-        const std::int64_t row0 = std::int64_t{entry.y} * rows_of_tile;
+        const int row0 = entry.y * rows_of_tile;
         if (!groups.order) return {nullptr, row0, rows, positions, 0};
         const int begin = groups.first[entry.x], end = groups.first[entry.x + 1];
         return {groups.order + begin, row0, (end - begin) * positions, positions, entry.x};
@@ -59,14 +57,17 @@ struct InferenceEpilogue {
     const float* weights;  // [N] or null
     bool accumulate;
 
-    __device__ float weight(std::int64_t sample) const { return weights ? weights[sample] : 1.0f; }
+    __device__ float weight(int sample) const { return weights ? weights[sample] : 1.0f; }
 };
 
 // ClassTiles in scratch memory. With one class, or no labels, no kernel runs.
 class TilePlan {
   public:
     TilePlan(const PolarizerShape& s, const std::int32_t* labels, int rows_of_tile)
-        : tiles_{{nullptr, nullptr, nullptr}, s.positions, s.n * s.positions, rows_of_tile},
+        : tiles_{{nullptr, nullptr, nullptr},
+                 static_cast<int>(s.positions),
+                 static_cast<int>(s.n * s.positions),
+                 rows_of_tile},
           count_((tiles_.rows + rows_of_tile - 1) / rows_of_tile) {
         if (!labels || s.classes == 1) return;
         const GroupShape shape{.samples = s.n,

@@ -27,7 +27,8 @@ __global__ void __launch_bounds__(kTile* kTile)
     if (!tiles.exists(blockIdx.x)) return;  // the whole block
     const TileRows rows = tiles.at(blockIdx.x);
     const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-    const std::int64_t row = rows.first + y, column0 = std::int64_t{blockIdx.y} * kTile;
+    const int row = rows.first + y;
+    const std::int64_t column0 = std::int64_t{blockIdx.y} * kTile;
     const bool has_row = rows.has(row), has_line = column0 + y < channels;
     const float* const my_features = z + (has_row ? rows.place(row) : 0) * channels;
     const float* const my_line = a + (rows.label * channels + column0 + y) * channels;

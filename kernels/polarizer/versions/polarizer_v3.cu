@@ -51,7 +51,7 @@ __device__ void put(const TileCopy<T, Width, kDepth>& copy, Tile& tile) {
 // A row of the thread's outputs, in two groups of 4 channels.
 template <int Width, typename T>
 __device__ void finish(const InferenceEpilogue& epilogue, float weight, const float (&sum)[kSide],
-                       const float* bias, std::int64_t channels, T* out) {
+                       const float* bias, int channels, T* out) {
     constexpr int kStore = Width == 1 ? 1 : 4;
 #pragma unroll
     for (int j = 0; j < kSide; j += kStore) {
@@ -69,20 +69,20 @@ __device__ void finish(const InferenceEpilogue& epilogue, float weight, const fl
 }
 
 template <typename T, int Width>
-__global__ void __launch_bounds__(kThreads)
-    register_tiles(ClassTiles tiles, std::int64_t channels, const T* z, const T* a,
+__global__ void __launch_bounds__(kThreads, Width == 8 ? 2 : 1)
+    register_tiles(ClassTiles tiles, int channels, const T* z, const T* a,
                    InferenceEpilogue epilogue, T* out) {
     __shared__ Tile features[2], map[2];
     if (!tiles.exists(blockIdx.x)) return;  // the whole block
-    const TileRows rows = tiles.at(blockIdx.x);
-    const std::int64_t column0 = std::int64_t{blockIdx.y} * kTile;
+    const TileRows from = tiles.at(blockIdx.x);
+    const int column0 = static_cast<int>(blockIdx.y) * kTile;
     TileCopy<T, Width, kDepth> of_features([&](int line) {
-        const std::int64_t row = rows.first + line;
-        return rows.has(row) ? z + rows.place(row) * channels : nullptr;
+        const int row = from.first + line;
+        return from.has(row) ? z + std::int64_t{from.place(row)} * channels : nullptr;
     });
     TileCopy<T, Width, kDepth> of_map([&](int line) {
-        const std::int64_t c = column0 + line;
-        return c < channels ? a + (rows.label * channels + c) * channels : nullptr;
+        const int c = column0 + line;
+        return c < channels ? a + (std::int64_t{from.label} * channels + c) * channels : nullptr;
     });
     const int across = static_cast<int>(threadIdx.x) % 16,
               down = static_cast<int>(threadIdx.x) / 16;
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kThreads)
     of_features.load(0, channels);
     of_map.load(0, channels);
     int buffer = 0;
-    for (std::int64_t k0 = 0; k0 < channels; k0 += kDepth, buffer ^= 1) {
+    for (int k0 = 0; k0 < channels; k0 += kDepth, buffer ^= 1) {
         put(of_features, features[buffer]);
         put(of_map, map[buffer]);
         // What is read below was written before this barrier; the next round writes the other
@@ -113,14 +113,16 @@ __global__ void __launch_bounds__(kThreads)
         }
     }
 
-    const std::int64_t c = column0 + across * 4;
+    // Asked for again, because there are no registers to keep it in.
+    const TileRows rows = tiles.at(blockIdx.x);
+    const int c = column0 + across * 4;
 #pragma unroll
     for (int i = 0; i < kSide; ++i) {
-        const std::int64_t row = rows.first + index_in_tile(i, down);
+        const int row = rows.first + index_in_tile(i, down);
         if (!rows.has(row)) continue;
         finish<Width>(epilogue, epilogue.weight(rows.sample(row)), sum[i],
                       epilogue.bias + rows.label * channels + c, channels - c,
-                      out + rows.place(row) * channels + c);
+                      out + std::int64_t{rows.place(row)} * channels + c);
     }
 }
 
@@ -134,7 +136,7 @@ void run(const char* name, const PolarizerShape& shape, const T* z, const std::i
         launch({.name = name,
                 .grid = {static_cast<unsigned>(plan.count()), ceil_div(shape.channels, kTile)},
                 .block = kThreads},
-               kernel, plan.tiles(), shape.channels, z, a, epilogue, out);
+               kernel, plan.tiles(), static_cast<int>(shape.channels), z, a, epilogue, out);
     };
     if (rows_are_aligned<T>(shape.channels, {z, a, out}))
         start(register_tiles<T, kWidth>);

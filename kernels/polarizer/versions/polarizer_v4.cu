@@ -73,7 +73,7 @@ __device__ void multiply(const Operand& features, const Operand& map, int row0, 
 // 8 neighbouring channels of one row: sums from the staging area, the result to memory.
 template <int Width>
 __device__ void finish(const InferenceEpilogue& epilogue, float weight, const float* sums,
-                       const float* bias, std::int64_t channels, bfloat16* out) {
+                       const float* bias, int channels, bfloat16* out) {
     const auto low = load<4>(sums), high = load<4>(sums + 4);
 #pragma unroll
     for (int j = 0; j < 8; j += Width) {
@@ -91,20 +91,20 @@ __device__ void finish(const InferenceEpilogue& epilogue, float weight, const fl
 
 template <int Width>
 __global__ void __launch_bounds__(kThreads)
-    tensor_cores(ClassTiles tiles, std::int64_t channels, const bfloat16* z, const bfloat16* a,
+    tensor_cores(ClassTiles tiles, int channels, const bfloat16* z, const bfloat16* a,
                  InferenceEpilogue epilogue, bfloat16* out) {
     CNPD_DYNAMIC_SHARED(unsigned char, memory);
     auto& buffers = *reinterpret_cast<Buffers*>(memory);
     if (!tiles.exists(blockIdx.x)) return;  // the whole block
-    const TileRows rows = tiles.at(blockIdx.x);
-    const std::int64_t column0 = std::int64_t{blockIdx.y} * kTile;
+    const TileRows from = tiles.at(blockIdx.x);
+    const int column0 = static_cast<int>(blockIdx.y) * kTile;
     TileCopy<bfloat16, Width, kDepth> of_features([&](int line) {
-        const std::int64_t row = rows.first + line;
-        return rows.has(row) ? z + rows.place(row) * channels : nullptr;
+        const int row = from.first + line;
+        return from.has(row) ? z + std::int64_t{from.place(row)} * channels : nullptr;
     });
     TileCopy<bfloat16, Width, kDepth> of_map([&](int line) {
-        const std::int64_t c = column0 + line;
-        return c < channels ? a + (rows.label * channels + c) * channels : nullptr;
+        const int c = column0 + line;
+        return c < channels ? a + (std::int64_t{from.label} * channels + c) * channels : nullptr;
     });
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const int warp_row = warp / 4 * kRows * kFragment,
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(kThreads)
     of_features.load(0, channels);
     of_map.load(0, channels);
     int buffer = 0;
-    for (std::int64_t k0 = 0; k0 < channels; k0 += kDepth, buffer ^= 1) {
+    for (int k0 = 0; k0 < channels; k0 += kDepth, buffer ^= 1) {
         put(of_features, buffers.features[buffer]);
         put(of_map, buffers.map[buffer]);
         __syncthreads();  // one a round is enough, as in version 3
@@ -130,12 +130,14 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();  // the operands' place is free
 
+    // Asked for again, because there are no registers to keep it in.
+    const TileRows rows = tiles.at(blockIdx.x);
     // A lane finishes 8 channels of one row of each fragment.
     auto& staging = reinterpret_cast<Staging*>(memory)[warp];
     const int my_row = lane % kFragment, my_column = lane / kFragment * 8;
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
-        const std::int64_t row = rows.first + warp_row + i * kFragment + my_row;
+        const int row = rows.first + warp_row + i * kFragment + my_row;
         const bool has_row = rows.has(row);
         const std::int64_t place = has_row ? rows.place(row) : 0;
         const float weight = has_row ? epilogue.weight(rows.sample(row)) : 0;
@@ -144,7 +146,7 @@ __global__ void __launch_bounds__(kThreads)
             // Waits for all lanes: what they read of the fragment before has been read.
             wmma::store_matrix_sync(&staging[0][0], sum[i][j], kFragment + 4, wmma::mem_row_major);
             __syncwarp();
-            const std::int64_t c = column0 + warp_column + j * kFragment + my_column;
+            const int c = column0 + warp_column + j * kFragment + my_column;
             if (has_row)
                 finish<Width>(epilogue, weight, &staging[my_row][my_column],
                               epilogue.bias + rows.label * channels + c, channels - c,
@@ -165,7 +167,7 @@ void polarizer_v4(const PolarizerShape& shape, const bfloat16* z, const std::int
                 .grid = {static_cast<unsigned>(plan.count()), ceil_div(shape.channels, kTile)},
                 .block = kThreads,
                 .dynamic_shared = kSharedBytes},
-               kernel, plan.tiles(), shape.channels, z, a,
+               kernel, plan.tiles(), static_cast<int>(shape.channels), z, a,
                InferenceEpilogue{b, weights, accumulate}, out);
     };
     if (rows_are_aligned<bfloat16>(shape.channels, {z, a, out}))

@@ -21,7 +21,7 @@ class TileCopy {
     }
 
     // Elements [k0, k0 + Depth) of all lines; zeros from `end` on.
-    __device__ void load(std::int64_t k0, std::int64_t end) {
+    __device__ void load(int k0, int end) {
 #pragma unroll
         for (int p = 0; p < kPieces; ++p) {
             if (line_[p] && k0 + k() < end)
