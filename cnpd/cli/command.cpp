@@ -113,11 +113,13 @@ void print_results(const std::vector<ResultLine>& lines, bool json) {
     const ordered_json& first = lines.front().result;
     fmt::print("ACC over {} clean test images, ASR and R-ACC over {} with the trigger.\n",
                first.value("n_clean", 0), first.value("n_poisoned", 0));
+    std::string untriggered;
     for (const auto& [name, result] : lines)
-        if (const auto rate = result.find("asr_untriggered");
-            rate != result.end() && rate->is_number())
-            fmt::print("Without the trigger the {} calls {:.2f} % of these images the same.\n",
-                       name, rate->get<double>());
+        if (const std::string rate = percent_cell(result, "asr_untriggered"); rate != "-")
+            untriggered += fmt::format("{}{} {} %", untriggered.empty() ? "" : ", ", name, rate);
+    if (!untriggered.empty())
+        fmt::print("The same images without the trigger end in its class as well: {}.\n",
+                   untriggered);
 }
 
 }  // namespace cnpd::cli
