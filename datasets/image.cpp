@@ -96,7 +96,8 @@ void check_huffman_tables(std::span<const stbi_uc> segment, std::size_t length,
 // restart's D0 .. D7.
 void check_jpeg(std::span<const stbi_uc> file, std::string_view path) {
     constexpr stbi_uc kTables = 0xc4, kStart = 0xd8, kEnd = 0xd9, kScan = 0xda;
-    bool in_scan = false;
+    constexpr std::size_t kMostScans = 100;  // Encoders write about ten.
+    std::size_t scans = 0;
     for (std::size_t i = 0; i + 1 < file.size();) {
         if (file[i] != 0xff || file[i + 1] == 0xff) {
             ++i;
@@ -104,10 +105,13 @@ void check_jpeg(std::span<const stbi_uc> file, std::string_view path) {
         }
         const stbi_uc marker = file[i + 1];
         i += 2;
-        if (marker == kEnd && in_scan) return;
+        if (marker == kEnd && scans > 0) return;
         if (marker == 0 || marker == kStart || (marker >= 0xd0 && marker <= 0xd7)) continue;
         if (i + 1 >= file.size()) break;
-        in_scan |= marker == kScan;
+        // Ten bytes are enough for one that refines nothing and goes through the whole picture.
+        if (marker == kScan && ++scans > kMostScans)
+            throw FileError(path, "refines its pixels in very many scans",
+                            fmt::format("at most {}", kMostScans));
         const std::size_t length = file[i] << 8 | file[i + 1];
         if (marker == kTables && length > 2)
             check_huffman_tables(file.subspan(i + 2), length - 2, path);

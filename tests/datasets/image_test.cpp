@@ -146,6 +146,15 @@ TEST_CASE("a JPEG's tables of codes are not larger than the decoder's") {
     CHECK(refusal(file).find("a table of 2032 codes; expected at most 256") != std::string::npos);
 }
 
+TEST_CASE("a JPEG cannot keep the decoder busy with endless scans") {
+    std::string file = jpeg(gradient(8, 8, 3));
+    const std::size_t scan = file.find("\xff\xda");
+    REQUIRE(scan != std::string::npos);
+    const std::string header = file.substr(scan, 14);
+    for (int i = 0; i < 100; ++i) file.insert(scan, header);
+    CHECK(refusal(file).find("very many scans; expected at most 100") != std::string::npos);
+}
+
 TEST_CASE("a message quotes a file on one line") {
     std::string file = png(gradient(4, 4, 3));
     file.replace(file.find("IDAT"), 4, "I\nA\x1b");  // refusal() looks for a line's end

@@ -197,17 +197,15 @@ emulator::MemoryCounts counts_of(PolarizerInference<T>* run, const char* name,
                                  const PolarizerShape& shape) {
     const Case<T> c(shape);
     // Rows begin where they would on a GPU, at the beginning of a sector.
-    std::vector<void*> buffers;
-    const auto aligned = [&](const auto& values) {
-        using Value = typename std::remove_cvref_t<decltype(values)>::value_type;
-        buffers.push_back(gpu::allocate(values.size() * sizeof(Value)));
-        return std::copy(values.begin(), values.end(), static_cast<Value*>(buffers.back())) -
-               values.size();
-    };
+    std::vector<T> out = c.start_stored;
+    Staging staging(Memory::device);
+    const T* z = staging.pass(c.z_stored);
+    const T* a = staging.pass(c.a_stored);
+    const float* b = staging.pass(c.b);
+    T* y = staging.pass(out);
     const emulator::Trace trace;
-    run(shape, aligned(c.z_stored), nullptr, nullptr, false, aligned(c.a_stored), aligned(c.b),
-        aligned(c.start_stored));
-    for (void* buffer : buffers) gpu::release(buffer);
+    run(shape, z, nullptr, nullptr, false, a, b, y);
+    gpu::synchronize();
     REQUIRE(trace.counts().contains(name));
     return trace.counts().at(name);
 }
