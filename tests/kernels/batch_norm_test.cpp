@@ -180,7 +180,7 @@ TEST_CASE("batch norm input gradient equals the reference, in every variant and 
                        if_wanted(with_add, add), dx);
             };
             Guarded<float> expected(rows * channels);
-            run(CNPD_REFERENCE(batch_norm_backward_input), data.dy, data.add, expected);
+            run(CNPD_REFERENCE(batch_norm_backward_input<float>), data.dy, data.add, expected);
             for (const auto& backward : CNPD_IMPLEMENTATIONS(batch_norm_backward_input)) {
                 INFO(backward.backend);
                 Guarded<float> dx(rows * channels);
