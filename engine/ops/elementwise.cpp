@@ -58,6 +58,8 @@ Tensor converted(const Tensor& x, DType dtype) {
 
 Tensor cast(const Tensor& x, DType dtype) {
     if (x.dtype() == dtype) return x;
+    CNPD_CHECK_SHAPE(dtype == DType::float32 || dtype == DType::bfloat16,
+                     fmt::format("cast to {}", name_of(dtype)));
     Tensor y = converted(x, dtype);
     if (!should_record({&x})) return y;
     record("cast", {&x}, y, [original = x.dtype()](const Tensor& dy, GradientSink& sink) {
