@@ -161,7 +161,7 @@ void choose(const char* what, Problem& problem, Choice<Algorithm>& choice, const
     const DeviceWorkspace workspace(kMostWorkspace);
     const cudnnStatus_t status = find(measured.data(), &count, workspace.data());
     choice.made = true;
-    if (status == CUDNN_STATUS_NOT_SUPPORTED) return;
+    if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED) return;
     check(status, what);
     for (int i = 0; i < count; ++i) {
         const Performance& each = measured[static_cast<std::size_t>(i)];

@@ -258,7 +258,8 @@ TEST_CASE("the training gradient of the reference agrees with central difference
         c[k] = -scale[k] * dbeta[k] / kRows - b[k] * mean[k];
     }
     reference::batch_norm_backward_input(w.data(), x.data(), kRows, kChannels, scale, shift, true,
-                                         scale, b, c, nullptr, dx.data());
+                                         scale, b, c, static_cast<const float*>(nullptr),
+                                         dx.data());
 
     std::vector<double> xs(x.begin(), x.end()), gammas(gamma.begin(), gamma.end()),
         betas(beta.begin(), beta.end());
