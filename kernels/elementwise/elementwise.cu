@@ -173,6 +173,11 @@ struct Squares {
     }
 };
 
+// For a few elements: no vectors.
+__global__ void accumulate_each(const float* x, double* sums, std::int64_t count) {
+    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) sums[i] += x[i];
+}
+
 }  // namespace
 
 void fill(float* y, std::int64_t count, float value) {
@@ -244,6 +249,10 @@ void cast(const float* x, std::int64_t count, bfloat16* y) {
 
 void cast(const bfloat16* x, std::int64_t count, float* y) {
     launch_packs("cast", count, Cast<bfloat16, float>{x, y}, x, y);
+}
+
+void accumulate(const float* x, std::int64_t count, double* sums) {
+    launch_elements("accumulate", count, accumulate_each, x, sums);
 }
 
 }  // namespace cnpd::kernels::cuda

@@ -111,4 +111,8 @@ void cast(const bfloat16* x, std::int64_t count, float* y) {
     for_each(count, [=](std::int64_t i) { y[i] = x[i]; });
 }
 
+void accumulate(const float* x, std::int64_t count, double* sums) {
+    for_each(count, [=](std::int64_t i) { sums[i] += x[i]; });
+}
+
 }  // namespace cnpd::kernels::cpu

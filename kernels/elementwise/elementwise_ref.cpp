@@ -63,4 +63,8 @@ void cast(const bfloat16* x, std::int64_t count, float* y) {
     std::copy(x, x + count, y);
 }
 
+void accumulate(const float* x, std::int64_t count, double* sums) {
+    for (std::int64_t i = 0; i < count; ++i) sums[i] += x[i];
+}
+
 }  // namespace cnpd::kernels::reference

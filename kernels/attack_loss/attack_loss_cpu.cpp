@@ -1,0 +1,43 @@
+#include <algorithm>
+
+#include "kernels/attack_loss/attack_loss.h"
+#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+
+namespace cnpd::kernels::cpu {
+
+void attack_start(const float* logits, std::int64_t n, std::int64_t classes,
+                  const std::int32_t* push_to, const AttackLabels& labels, AttackState* state) {
+    argmax(logits, n, classes, labels.predicted);
+    *state = {};
+    for (std::int64_t i = 0; i < n; ++i) {
+        const bool masked = push_to[i] < 0 || push_to[i] == labels.predicted[i];
+        labels.target[i] = masked ? -1 : push_to[i];
+        labels.route[i] = masked ? 0 : push_to[i];
+        state->unmasked += !masked;
+    }
+}
+
+void attack_loss(const AttackedModels& models, std::int64_t n, std::int64_t classes,
+                 const std::int32_t* push_to, const std::int32_t* target, double stop_share,
+                 AttackState* state) {
+    state->fooled = static_cast<std::int32_t>(n);
+    for (int model = 0; model < 2; ++model) {
+        const float* const logits = models.logits[model];
+        if (!logits) continue;
+        const float one = 1;
+        softmax_cross_entropy_backward(logits, push_to, n, classes, 0, &one, models.dlogits[model]);
+        std::int64_t fooled = 0;
+        count_matches(logits, n, classes, target, 1, &fooled);
+        state->fooled = std::min(state->fooled, static_cast<std::int32_t>(fooled));
+    }
+    const double share = static_cast<double>(state->fooled) / std::max(state->unmasked, 1);
+    if (share > stop_share) state->stopped = 1;
+    if (!state->stopped) ++state->gradients;
+}
+
+void attack_account(const AttackState* state, double* sums) {
+    sums[0] += static_cast<double>(state->fooled) / std::max(state->unmasked, 1);
+    sums[1] += state->gradients;
+}
+
+}  // namespace cnpd::kernels::cpu
