@@ -103,6 +103,7 @@ std::vector<Fact> facts_of(const ordered_json& config, const LoadedRun& run,
     }
     facts.push_back({"Device", fmt::format("{}, {} threads", text_or_dash(config, "device"),
                                            count(config, "threads"))});
+    facts.push_back({"Precision", text_or_dash(config, "precision")});
     facts.push_back({"cnpd", text_or_dash(config, "cnpd")});
     return facts;
 }
