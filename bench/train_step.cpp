@@ -98,7 +98,8 @@ int main(int argc, char** argv) {
     omp_set_num_threads(threads);
 
     engine::Generator generator(0);
-    const auto model = models::make_model({.width = width}, generator, mode.device);
+    const auto model =
+        models::make_model({.width = width, .activations = mode.prepare()}, generator, mode.device);
     const engine::Tensor images =
         engine::normal_tensor(generator, {batch, 32, 32, 3}, 1, mode.device);
     std::vector<std::int32_t> classes(batch);

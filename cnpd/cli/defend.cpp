@@ -139,10 +139,10 @@ training::DefenseSettings Defend::settings() const {
 }
 
 void Defend::run() {
-    const engine::Device device = common.apply();
+    const training::Compute compute = common.apply();
     const training::DefenseSettings checked = settings();
     if (output_.out.empty()) output_.out = (std::filesystem::path(run_) / checked.method).string();
-    const auto result = training::run_defend(run_, data_, checked, output_.run_options(device));
+    const auto result = training::run_defend(run_, data_, checked, output_.run_options(compute));
     if (common.json) {
         print_results({{checked.method, result}}, true);
         return;

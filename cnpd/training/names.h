@@ -9,6 +9,7 @@
 #include "cnpd/attacks/attack.h"
 #include "cnpd/ops/adversarial.h"
 #include "cnpd/training/bilevel.h"
+#include "cnpd/training/precision.h"
 #include "cnpd/training/victim.h"
 #include "kernels/common/error.h"
 
@@ -50,6 +51,11 @@ template <>
 struct Names<ops::PgdNorm> {
     static constexpr std::pair<ops::PgdNorm, const char*> all[] = {
         {ops::PgdNorm::l2, "l2"}, {ops::PgdNorm::linf, "linf"}, {ops::PgdNorm::l1, "l1"}};
+};
+template <>
+struct Names<Precision> {
+    static constexpr std::pair<Precision, const char*> all[] = {
+        {Precision::fp32, "fp32"}, {Precision::tf32, "tf32"}, {Precision::bf16, "bf16"}};
 };
 
 // Throws InputError that names `what` and the known values.

@@ -40,6 +40,7 @@ TRAIN = [
     (["--dataset", "cifar10", "--data", "missing"], "missing"),
     (["--recipe", "slow"], "slow"),
     (["--device", "tpu"], "tpu"),
+    (["--precision", "fp16"], "unknown precision 'fp16'; known: fp32, tf32, bf16"),
     (["--resume", "--overwrite"], "exclude"),
     (["--config", "missing.toml"], "missing.toml"),
     (["--out", ""], "--out"),
