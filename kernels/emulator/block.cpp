@@ -354,8 +354,10 @@ void Runner::collective(unsigned mask, Combine combine, void* mine) {
     for (int i = 0; i < kWarp; ++i)
         if (mask >> i & 1) of_lane[i] = threads_[first + static_cast<unsigned>(i)].brought;
     meetings.erase(meeting);
-    ++state.warp_epoch[warp];
-    if (combine) combine(std::span<void* const, kWarp>(of_lane));
+    if (combine)
+        combine(std::span<void* const, kWarp>(of_lane));
+    else
+        ++state.warp_epoch[warp];  // only a barrier orders what lanes do to memory
     for (int i = 0; i < kWarp; ++i)
         if (const unsigned other = first + static_cast<unsigned>(i); mask >> i & 1 && other != me)
             release(other);

@@ -129,6 +129,10 @@ inline bool __any_sync(unsigned mask, bool predicate) {
 inline bool __all_sync(unsigned mask, bool predicate) {
     return __ballot_sync(mask, predicate) == mask;
 }
+template <typename T>
+unsigned __match_any_sync(unsigned mask, T value) {
+    return cnpd::kernels::emulator::match(mask, value);
+}
 inline unsigned __activemask() {
     return ~0u;
 }
