@@ -12,7 +12,8 @@ Builds for the GPU of this machine, tests, measures, and writes CSV, JSON and su
 
   build     configure and build program, tests and benchmarks
   test      the whole test suite: the tests of kernels on the GPU first
-  sanitize  compute-sanitizer's memcheck, racecheck and initcheck on the kernel tests
+  sanitize  compute-sanitizer's memcheck, racecheck and initcheck on the kernel tests; emulated, a
+            build of its own with AddressSanitizer and UBSan, and its tests
   bench     every benchmark program (bench_*): Google Benchmark's JSON and CSV
   compare   training step, PGD step and r-CNPD epochs against PyTorch, eager and compiled
   train     train on CIFAR-10 (or drawn images) with a backdoor, defend, report
@@ -120,7 +121,8 @@ stage_test() {
 # The convolutions' shapes are too many to be checked access by access within ten minutes.
 stage_sanitize() {
     if emulated; then
-        echo "compute-sanitizer needs a GPU; the emulator makes the same checks in stage test"
+        echo "compute-sanitizer needs a GPU: AddressSanitizer and UBSan over the emulated kernels' tests"
+        sanitize_emulated
         return
     fi
     command -v compute-sanitizer >/dev/null || fail "no compute-sanitizer in PATH"
@@ -133,6 +135,15 @@ stage_sanitize() {
         tail -3 "$out/sanitizer_$tool.txt"
     done
     return $status
+}
+
+# Races and uninitialised shared memory are what stage test finds; this finds what lies outside.
+sanitize_emulated() {
+    cmake -S "$root" -B "$build-asan" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCNPD_CUDA=EMULATE \
+        -DCNPD_SANITIZE=address,undefined -DCNPD_BUILD_BENCH=OFF
+    cmake --build "$build-asan" --parallel "$jobs" --target emulator_tests kernels_tests
+    ctest --test-dir "$build-asan" --output-on-failure --output-junit "$out/ctest_asan.xml" \
+        --parallel "$jobs" -R '^(emulator|kernels)/'
 }
 
 # bench_* but for those that compare.py drives.

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <source_location>
 #include <span>
 
 namespace cnpd::kernels::emulator {
@@ -15,10 +16,10 @@ constexpr int kWarp = 32;
 // The calling thread's place in its warp.
 int lane();
 
-// All threads of the block.
-void block_barrier();
+// All threads of the block. `where` is the barrier's place in the kernel: see barriers.h.
+void block_barrier(std::source_location where);
 // The lanes of the mask, among them the caller.
-void warp_barrier(unsigned mask);
+void warp_barrier(unsigned mask, std::source_location where);
 
 // For a thread that waits for something else than a barrier or a collective: asks again later.
 void let_others_run();

@@ -7,9 +7,11 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "kernels/common/vector_access.h"
 #include "kernels/common/warp_reduce.h"
+#include "kernels/emulator/barriers.h"
 #include "kernels/emulator/device_memory.h"
 #include "kernels/emulator/trace.h"
 #include "tests/support/device.h"
@@ -57,6 +59,7 @@ __global__ void add_one(const float* x, float* y, int count) {
     if (i < count) y[i] = x[i] + 1;
 }
 
+constexpr int kBarrierOfReverse = __LINE__ + 5;
 template <int Threads, bool Barrier>
 __global__ void reverse(const float* x, float* y) {
     __shared__ float tile[Threads];
@@ -185,6 +188,19 @@ TEST_CASE("a missing barrier is found and named" * doctest::skip(kUnchecked)) {
     });
     CHECK(contains(fault, "kernel reverse, block (0, 0, 0), thread ("));
     CHECK(contains(fault, "shared memory"));
+}
+
+TEST_CASE("a barrier that is left out is missed" * doctest::skip(kUnchecked)) {
+    const DeviceArray x(counting(512)), y(counting(512));
+    const auto run = [&] {
+        launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, true>, x.data(),
+               y.data());
+    };
+    emulator::leave_out_barrier(fmt::format("emulator_test.cu:{}", kBarrierOfReverse));
+    CHECK(contains(fault_of(run), "shared memory"));
+    emulator::leave_out_barrier("");
+    CHECK(fault_of(run).empty());
+    CHECK_THROWS_AS(emulator::leave_out_barrier("emulator_test.cu"), cnpd::Error);
 }
 
 TEST_CASE("sums over a block") {
