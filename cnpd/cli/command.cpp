@@ -27,9 +27,13 @@ void CommonOptions::add_to(CLI::App& app) {
     app.add_flag("--quiet", quiet, "no progress, warnings only");
 }
 
-engine::Device CommonOptions::apply() const {
+void CommonOptions::set_up() const {
     if (quiet) set_verbosity(Verbosity::quiet);
     if (threads > 0) omp_set_num_threads(threads);
+}
+
+engine::Device CommonOptions::apply() const {
+    set_up();
     if (!device.empty()) return engine::device_from_name(device);
     const bool built_for_gpu = engine::built_backends().front() == engine::Backend::cuda;
     if (built_for_gpu && !engine::why_no_gpu().empty())

@@ -22,7 +22,9 @@ struct CommonOptions {
     bool json = false, quiet = false;
 
     void add_to(CLI::App& app);
-    // Sets verbosity and threads, and finds the device.
+    // Sets verbosity and threads.
+    void set_up() const;
+    // That, and finds the device; says so where it has to be the CPU for want of a GPU.
     engine::Device apply() const;
 };
 

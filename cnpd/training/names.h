@@ -37,7 +37,9 @@ struct Names<PgdThrough> {
 template <>
 struct Names<polarizers::BatchNormMode> {
     static constexpr std::pair<polarizers::BatchNormMode, const char*> all[] = {
-        {polarizers::BatchNormMode::frozen, "frozen"}, {polarizers::BatchNormMode::train, "train"}};
+        {polarizers::BatchNormMode::frozen, "frozen"},
+        {polarizers::BatchNormMode::frozen, "eval"},
+        {polarizers::BatchNormMode::train, "train"}};
 };
 template <>
 struct Names<ops::PgdGradient> {
@@ -52,7 +54,8 @@ struct Names<ops::PgdNorm> {
         {ops::PgdNorm::l2, "l2"}, {ops::PgdNorm::linf, "linf"}, {ops::PgdNorm::l1, "l1"}};
 };
 
-// Throws InputError that names `what` and the known values.
+// A value's first name is the one that is written. Throws InputError that names `what` and the
+// known values.
 template <class Enum>
 Enum value_named(std::string_view what, std::string_view name) {
     std::string known;
