@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/interactive.h"
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
 #include "cnpd/training/bilevel.h"
 #include "engine/checkpoint.h"
 #include "engine/ops.h"
@@ -87,12 +87,12 @@ int main(int argc, char** argv) {
                                 .draws = {.crop_padding = 4, .flip = true}});
     std::int64_t epoch = 0;
     return bench::run(mode, [&] {
-        double loss = 0;
-        const std::int64_t before = task.pgd_gradients();
-        for (std::int64_t b = 0; b < task.batches(); ++b) loss += task.step(epoch, b);
+        engine::Tensor loss = engine::Tensor::zeros({}, engine::DType::float64, mode.device);
+        for (std::int64_t b = 0; b < task.batches(); ++b)
+            engine::ops::accumulate(task.step(epoch, b), loss);
         ++epoch;
         return fmt::format(", \"batches\": {}, \"pgd_gradients\": {}, \"loss\": {}", task.batches(),
-                           task.pgd_gradients() - before,
-                           loss / static_cast<double>(task.batches()));
+                           task.pgd_gradients(),
+                           loss.to_host<double>().front() / static_cast<double>(task.batches()));
     });
 }

@@ -34,20 +34,34 @@ BatchSource::BatchSource(const Images& images, const std::vector<float>& mean,
 
 Tensor BatchSource::input(std::span<const std::int32_t> indices,
                           const std::optional<Augmentation>& augmentation) const {
-    return gather(indices, augmentation, true);
+    return gather(upload(indices), augmentation, true);
 }
 
 Tensor BatchSource::pixels(std::span<const std::int32_t> indices,
                            const std::optional<Augmentation>& augmentation) const {
+    return gather(upload(indices), augmentation, false);
+}
+
+Tensor BatchSource::input(const Tensor& indices,
+                          const std::optional<Augmentation>& augmentation) const {
+    return gather(indices, augmentation, true);
+}
+
+Tensor BatchSource::pixels(const Tensor& indices,
+                           const std::optional<Augmentation>& augmentation) const {
     return gather(indices, augmentation, false);
 }
 
-Tensor BatchSource::gather(std::span<const std::int32_t> indices,
-                           const std::optional<Augmentation>& augmentation, bool normalise) const {
+Tensor BatchSource::upload(std::span<const std::int32_t> indices) const {
     for (const std::int32_t index : indices)
         CNPD_CHECK(index >= 0 && index < size(), fmt::format("image {} of {}", index, size()));
+    return Tensor::from(indices, {static_cast<std::int64_t>(indices.size())}, device());
+}
+
+Tensor BatchSource::gather(const Tensor& indices, const std::optional<Augmentation>& augmentation,
+                           bool normalise) const {
     const engine::Shape& shape = images_.shape();
-    const auto count = static_cast<std::int64_t>(indices.size());
+    const std::int64_t count = indices.elements();
     const Augmentation draw = augmentation.value_or(Augmentation{});
     const kernels::Augmentation settings{
         .h = shape[1],
@@ -59,10 +73,9 @@ Tensor BatchSource::gather(std::span<const std::int32_t> indices,
         .epoch = draw.epoch,
         .mean = normalise ? mean_.data<float>() : nullptr,
         .inverse_std = normalise ? inverse_std_.data<float>() : nullptr};
-    const Tensor on_device = Tensor::from(indices, {count}, device());
     Tensor batch = Tensor::empty({count, shape[1], shape[2], shape[3]}, DType::float32, device());
     CNPD_RUN(device(), augment, settings, images_.data<std::uint8_t>(),
-             on_device.data<std::int32_t>(), count, batch.data<float>());
+             indices.data<std::int32_t>(), count, batch.data<float>());
     return batch;
 }
 
@@ -82,6 +95,19 @@ EpochOrder::EpochOrder(std::int64_t count, std::int64_t batch_size, std::uint64_
     : order_(engine::Generator(seed, kOrderStream + epoch).permutation(count)),
       batch_size_(batch_size),
       batches_(batches_of(count, batch_size)) {}
+
+Epoch::Epoch(const BatchSource& source, std::int64_t batch_size, std::uint64_t seed,
+             std::uint64_t number)
+    : order_(source.size(), batch_size, seed, number),
+      batch_size_(batch_size),
+      number_(number),
+      indices_(source.upload(order_.images())),
+      labels_(source.labels(order_.images())) {}
+
+Tensor Epoch::slice(const Tensor& of_images, std::int64_t batch) const {
+    return of_images.rows(batch * batch_size_,
+                          static_cast<std::int64_t>(order_.batch(batch).size()));
+}
 
 std::span<const std::int32_t> EpochOrder::batch(std::int64_t index) const {
     const auto first = static_cast<std::size_t>(index * batch_size_);

@@ -41,8 +41,17 @@ class BatchSource {
     // int32 [count]
     engine::Tensor labels(std::span<const std::int32_t> indices) const;
 
+    // The same for indices that are on the device already, int32 [count], and known to be valid.
+    engine::Tensor input(const engine::Tensor& indices,
+                         const std::optional<Augmentation>& augmentation = {}) const;
+    engine::Tensor pixels(const engine::Tensor& indices,
+                          const std::optional<Augmentation>& augmentation = {}) const;
+
+    // Valid indices, on the device.
+    engine::Tensor upload(std::span<const std::int32_t> indices) const;
+
   private:
-    engine::Tensor gather(std::span<const std::int32_t> indices,
+    engine::Tensor gather(const engine::Tensor& indices,
                           const std::optional<Augmentation>& augmentation, bool normalise) const;
 
     engine::Tensor images_;  // uint8 [N,H,W,C]
@@ -59,11 +68,35 @@ class EpochOrder {
                std::uint64_t epoch);
     std::int64_t batches() const { return batches_; }
     std::span<const std::int32_t> batch(std::int64_t index) const;
+    // All images, in the order of the batches.
+    std::span<const std::int32_t> images() const { return order_; }
     static std::int64_t batches_of(std::int64_t count, std::int64_t batch_size);
 
   private:
     std::vector<std::int32_t> order_;
     std::int64_t batch_size_, batches_;
+};
+
+// The batches of one epoch of a source. What a batch needs goes to the device once, for the whole
+// epoch, so that nothing waits between two steps.
+class Epoch {
+  public:
+    Epoch(const BatchSource& source, std::int64_t batch_size, std::uint64_t seed,
+          std::uint64_t number);
+
+    std::uint64_t number() const { return number_; }
+    const EpochOrder& order() const { return order_; }
+    // int32 [count], of a batch's images.
+    engine::Tensor indices(std::int64_t batch) const { return slice(indices_, batch); }
+    engine::Tensor labels(std::int64_t batch) const { return slice(labels_, batch); }
+    // A batch's rows of something that has one for each of order().images().
+    engine::Tensor slice(const engine::Tensor& of_images, std::int64_t batch) const;
+
+  private:
+    EpochOrder order_;
+    std::int64_t batch_size_;
+    std::uint64_t number_;
+    engine::Tensor indices_, labels_;
 };
 
 }  // namespace cnpd::datasets

@@ -89,14 +89,21 @@ struct Backward {
     std::unordered_set<const AutogradState*> wanted;
     std::unordered_set<const AutogradState*> kept;  // their gradients outlast the walk
 
-    // Collects the nodes behind `root`, newest first.
-    explicit Backward(const Tensor& root) {
-        CNPD_CHECK_SHAPE(root.elements() == 1, "backward() of a tensor " + root.shape().str());
-        CNPD_CHECK(root.requires_grad() && root.autograd_state()->producer,
-                   "backward() of a tensor that is not on the tape");
+    // Collects the nodes behind `roots`, newest first, and gives the roots their gradients.
+    Backward(std::span<const Tensor> roots, std::span<const Tensor> of_roots) {
+        CNPD_CHECK(roots.size() == of_roots.size(), "one gradient for each output");
         std::unordered_set<const Node*> seen;
-        std::vector<std::shared_ptr<Node>> stack{root.autograd_state()->producer};
-        seen.insert(stack.back().get());
+        std::vector<std::shared_ptr<Node>> stack;
+        for (std::size_t i = 0; i < roots.size(); ++i) {
+            CNPD_CHECK(roots[i].requires_grad() && roots[i].autograd_state()->producer,
+                       "the gradient of a tensor that is not on the tape");
+            CNPD_CHECK_SHAPE(roots[i].shape() == of_roots[i].shape(),
+                             "an output's gradient has its shape");
+            const auto& state = roots[i].autograd_state();
+            CNPD_CHECK(gradients.emplace(state.get(), of_roots[i]).second, "an output twice");
+            outputs_[state->producer.get()] = state.get();
+            if (seen.insert(state->producer.get()).second) stack.push_back(state->producer);
+        }
         while (!stack.empty()) {
             const std::shared_ptr<Node> node = std::move(stack.back());
             stack.pop_back();
@@ -107,8 +114,14 @@ struct Backward {
         }
         std::sort(nodes.begin(), nodes.end(),
                   [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
-        gradients[root.autograd_state().get()] = Tensor::full(root.shape(), 1.0f, root.device());
-        outputs_[root.autograd_state()->producer.get()] = root.autograd_state().get();
+    }
+
+    // Of a scalar.
+    static Backward from(const Tensor& scalar) {
+        CNPD_CHECK_SHAPE(scalar.elements() == 1,
+                         "the gradient of a tensor " + scalar.shape().str());
+        const Tensor one = Tensor::full(scalar.shape(), 1.0f, scalar.device());
+        return {std::span(&scalar, 1), std::span(&one, 1)};
     }
 
     void want_all_leaves() {
@@ -168,7 +181,7 @@ struct Backward {
 
 void backward(const Tensor& scalar) {
     const NoGrad no_grad;
-    Backward walk(scalar);
+    Backward walk = Backward::from(scalar);
     walk.want_all_leaves();
     // Handles of the leaves, before run() frees the nodes that hold them.
     std::vector<std::shared_ptr<AutogradState>> leaves;
@@ -187,9 +200,8 @@ void backward(const Tensor& scalar) {
     }
 }
 
-std::vector<Tensor> gradients(const Tensor& scalar, std::span<const Tensor> inputs) {
-    const NoGrad no_grad;
-    Backward walk(scalar);
+namespace {
+std::vector<Tensor> gradients_of(Backward walk, std::span<const Tensor> inputs) {
     walk.want_only(inputs);
     walk.run();
     std::vector<Tensor> results;
@@ -198,6 +210,19 @@ std::vector<Tensor> gradients(const Tensor& scalar, std::span<const Tensor> inpu
         results.push_back(found == walk.gradients.end() ? Tensor() : found->second);
     }
     return results;
+}
+}  // namespace
+
+std::vector<Tensor> gradients(const Tensor& scalar, std::span<const Tensor> inputs) {
+    const NoGrad no_grad;
+    return gradients_of(Backward::from(scalar), inputs);
+}
+
+std::vector<Tensor> gradients(std::span<const Tensor> outputs,
+                              std::span<const Tensor> output_gradients,
+                              std::span<const Tensor> inputs) {
+    const NoGrad no_grad;
+    return gradients_of(Backward(outputs, output_gradients), inputs);
 }
 
 }  // namespace cnpd::engine

@@ -84,4 +84,10 @@ void backward(const Tensor& scalar);
 // one): no other leaf gets a gradient and no node is visited that does not lead to one of them.
 std::vector<Tensor> gradients(const Tensor& scalar, std::span<const Tensor> inputs);
 
+// The same for several outputs of any shape, given the gradient of something with respect to each
+// of them: a product of that vector and the Jacobian.
+std::vector<Tensor> gradients(std::span<const Tensor> outputs,
+                              std::span<const Tensor> output_gradients,
+                              std::span<const Tensor> inputs);
+
 }  // namespace cnpd::engine

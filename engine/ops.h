@@ -26,6 +26,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 struct BatchNorm {
     Tensor gamma, beta;                     // [C]
     Tensor running_mean, running_variance;  // [C]; training updates them in place
+    Tensor batches{};                       // int64 []; training counts here unless undefined
     bool training = false;
     float momentum = 0.1f;  // of the running statistics; the variance recorded there is unbiased
     float eps = 1e-5f;
@@ -77,6 +78,9 @@ Tensor concatenate(const Tensor& a, const Tensor& b);
 // table [rows,...], indices int32 [count] -> [count,...]. Also gathers rows of any float tensor.
 Tensor embedding(const Tensor& table, const Tensor& indices);
 
+// sums (float64) += x of the same shape; not recorded. How an epoch's losses add up without waiting
+// for any of them.
+void accumulate(const Tensor& x, Tensor& sums);
 // The sum of squares of all elements, in double; not recorded.
 double sum_of_squares(const Tensor& x);
 

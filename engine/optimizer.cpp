@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "engine/dispatch.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/optimizer/optimizer.h"
 
 namespace cnpd::engine {
@@ -48,10 +49,10 @@ std::vector<nn::NamedTensor> Optimizer::state() const {
 void Optimizer::set_learning_rate(double rate) {
     if (rate == learning_rate_) return;
     learning_rate_ = rate;
-    std::vector<float> rates;
-    for (const ParameterGroup& group : groups_)
-        rates.push_back(static_cast<float>(rate * group.learning_rate_factor));
-    learning_rates_.copy_from(Tensor::from(rates, learning_rates_.shape(), device_));
+    // A kernel's argument and not a copy: nothing waits.
+    for (std::size_t g = 0; g < groups_.size(); ++g)
+        CNPD_RUN(device_, fill, learning_rates_.data<float>() + g, 1,
+                 static_cast<float>(rate * groups_[g].learning_rate_factor));
 }
 
 void Optimizer::step() {
@@ -132,7 +133,7 @@ void clip_rows(std::span<Tensor> gradients, double factor, double norm, Tensor& 
         buffers.push_back({.gradient = gradient.data<float>(),
                            .values = gradient.elements() / std::max<std::int64_t>(rows, 1)});
     }
-    CNPD_CHECK_SHAPE(buffers.size() <= 4, "clip_rows: too many gradients");
+    CNPD_CHECK_SHAPE(buffers.size() <= 8, "clip_rows: too many gradients");
     CNPD_RUN(factors.device(), clip_rows,
              (kernels::RowClipping{.rows = rows, .factor = factor, .norm = norm}), buffers.data(),
              static_cast<std::int64_t>(buffers.size()), factors.data<float>());

@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -24,10 +25,12 @@ std::size_t round_up(std::size_t bytes) {
     return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
 }
 
-// Where a device's memory comes from.
+// Where a device's memory comes from, and what all of its pools hold.
 struct System {
     std::byte* (*allocate)(std::size_t bytes);  // null when there is no more
     void (*release)(std::byte* data);
+    std::mutex mutex{};  // of the pools as well
+    MemoryStatistics statistics{};
 };
 
 std::byte* allocate_on_host(std::size_t bytes) {
@@ -58,16 +61,36 @@ void release_on_gpu(std::byte* data) {
 }
 #endif
 
+System& system_of(Device device) {
+    // Never destroyed: tensors with static lifetime may outlive every other static object.
+    static auto* const host = new System{allocate_on_host, release_on_host};
+    if (device.backend == Backend::cpu) return *host;
+#ifdef CNPD_HAS_CUDA
+    static auto* const gpu = new System{allocate_on_gpu, release_on_gpu};
+    if (device == Device{.backend = kGpu}) return *gpu;
+#endif
+    throw DeviceError("no memory on device " + device.str());
+}
+
+thread_local std::shared_ptr<MemoryPool> chosen_pool;
+
+}  // namespace
+
 // A buffer that is given back may be handed out again while kernels on it are still running: what
 // is done to it next is enqueued behind them on the same stream.
-class CachingAllocator {
+class MemoryPool {
   public:
-    explicit CachingAllocator(System system) : system_(system) {}
+    explicit MemoryPool(Device device) : device_(device), system_(system_of(device)) {}
+    ~MemoryPool() { empty(); }
+    MemoryPool(const MemoryPool&) = delete;
+    MemoryPool& operator=(const MemoryPool&) = delete;
+
+    Device device() const { return device_; }
 
     // Returns a buffer of at least `bytes` and sets capacity to its size. A cached buffer is taken
     // when it wastes at most an eighth of itself.
     std::byte* allocate(std::size_t bytes, std::size_t& capacity) {
-        const std::scoped_lock lock(mutex_);
+        const std::scoped_lock lock(system_.mutex);
         capacity = round_up(bytes);
         const auto cached = free_.lower_bound(capacity);
         std::byte* data = nullptr;
@@ -77,65 +100,63 @@ class CachingAllocator {
             free_.erase(cached);
         } else {
             data = from_system(capacity);
-            statistics_.reserved += capacity;
+            system_.statistics.reserved += capacity;
         }
-        statistics_.in_use += capacity;
-        statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+        MemoryStatistics& statistics = system_.statistics;
+        statistics.in_use += capacity;
+        statistics.peak = std::max(statistics.peak, statistics.in_use);
         return data;
     }
 
     void release(std::byte* data, std::size_t capacity) noexcept {
-        const std::scoped_lock lock(mutex_);
-        statistics_.in_use -= capacity;
+        const std::scoped_lock lock(system_.mutex);
+        system_.statistics.in_use -= capacity;
         try {
             free_.emplace(capacity, data);
         } catch (const std::bad_alloc&) {
-            statistics_.reserved -= capacity;
+            system_.statistics.reserved -= capacity;
             system_.release(data);
         }
     }
 
-    void empty_cache() {
-        const std::scoped_lock lock(mutex_);
-        drop_cached();
-    }
-
-    MemoryStatistics statistics() {
-        const std::scoped_lock lock(mutex_);
-        return statistics_;
+    // Gives what is not in use back to the system.
+    void empty() {
+        const std::scoped_lock lock(system_.mutex);
+        drop_unused();
     }
 
   private:
     std::byte* from_system(std::size_t capacity) {
         std::byte* data = system_.allocate(capacity);
         if (!data) {
-            drop_cached();
+            drop_unused();
             data = system_.allocate(capacity);
         }
         if (!data) throw std::bad_alloc();
         return data;
     }
 
-    void drop_cached() {
+    void drop_unused() {
         for (const auto& [size, data] : free_) {
-            statistics_.reserved -= size;
+            system_.statistics.reserved -= size;
             system_.release(data);
         }
         free_.clear();
     }
 
-    System system_;
-    std::mutex mutex_;
+    Device device_;
+    System& system_;
     std::multimap<std::size_t, std::byte*> free_;
-    MemoryStatistics statistics_;
 };
 
-// Never destroyed: tensors with static lifetime may outlive every other static object.
-CachingAllocator& allocator_of(Device device) {
-    static auto* const host = new CachingAllocator({allocate_on_host, release_on_host});
+namespace {
+
+// Everybody's. Never destroyed, as its system.
+const std::shared_ptr<MemoryPool>& common_pool(Device device) {
+    static auto* const host = new auto(std::make_shared<MemoryPool>(Device{}));
     if (device.backend == Backend::cpu) return *host;
 #ifdef CNPD_HAS_CUDA
-    static auto* const gpu = new CachingAllocator({allocate_on_gpu, release_on_gpu});
+    static auto* const gpu = new auto(std::make_shared<MemoryPool>(Device{.backend = kGpu}));
     if (device == Device{.backend = kGpu}) return *gpu;
 #endif
     throw DeviceError("no memory on device " + device.str());
@@ -143,20 +164,35 @@ CachingAllocator& allocator_of(Device device) {
 
 }  // namespace
 
-Storage::Storage(std::size_t bytes, Device device) : bytes_(bytes), device_(device) {
-    data_ = allocator_of(device).allocate(bytes, capacity_);
+std::shared_ptr<MemoryPool> make_memory_pool(Device device) {
+    return std::make_shared<MemoryPool>(device);
+}
+
+MemoryPoolScope::MemoryPoolScope(std::shared_ptr<MemoryPool> pool)
+    : before_(std::exchange(chosen_pool, std::move(pool))) {}
+MemoryPoolScope::~MemoryPoolScope() {
+    chosen_pool = std::move(before_);
+}
+
+Storage::Storage(std::size_t bytes, Device device)
+    : bytes_(bytes),
+      device_(device),
+      pool_(chosen_pool && chosen_pool->device() == device ? chosen_pool : common_pool(device)) {
+    data_ = pool_->allocate(bytes, capacity_);
 }
 
 Storage::~Storage() {
-    allocator_of(device_).release(data_, capacity_);
+    pool_->release(data_, capacity_);
 }
 
 MemoryStatistics memory_statistics(Device device) {
-    return allocator_of(device).statistics();
+    System& system = system_of(device);
+    const std::scoped_lock lock(system.mutex);
+    return system.statistics;
 }
 
 void empty_cache(Device device) {
-    allocator_of(device).empty_cache();
+    common_pool(device)->empty();
 }
 
 std::size_t peak_resident_bytes() {

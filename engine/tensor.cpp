@@ -24,7 +24,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
     Tensor tensor = empty(shape, dtype, device);
-    copy_memory::set_zero(tensor.raw(dtype), tensor.bytes(), device);
+    tensor.set_zero();
     return tensor;
 }
 
@@ -70,6 +70,10 @@ void Tensor::copy_from(const Tensor& source) {
         source.shape() == shape_ && source.dtype() == dtype_ && source.device() == device(),
         fmt::format("copying {} into {}", source.shape().str(), shape_.str()));
     copy_memory::device_to_device(raw(dtype_), source.raw(dtype_), bytes(), device());
+}
+
+void Tensor::set_zero() {
+    copy_memory::set_zero(raw(dtype_), bytes(), device());
 }
 
 Tensor Tensor::clone() const {

@@ -74,6 +74,8 @@ class Tensor {
     float item() const;
     // Overwrites the data with another tensor's of the same shape, type and device; not recorded.
     void copy_from(const Tensor& source);
+    // Overwrites the data with zeros; not recorded.
+    void set_zero();
     // A copy with data of its own, off the tape.
     Tensor clone() const;
     // A copy on another device (the tensor itself when it is there already), off the tape.

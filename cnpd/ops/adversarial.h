@@ -1,14 +1,19 @@
-// The two operations of the bi-level problem: a step of the inner maximisation and the loss of the
-// outer minimisation. Formulas are in kernels/pgd and kernels/defense_loss.
+// The operations of the bi-level problem: the steps of the inner maximisation and the loss of the
+// outer minimisation. Formulas are in kernels/pgd, kernels/attack_loss and kernels/defense_loss.
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "engine/tensor.h"
+#include "kernels/attack_loss/attack_loss.h"
 #include "kernels/defense_loss/defense_loss.h"
 #include "kernels/pgd/pgd.h"
 
 namespace cnpd::ops {
 
 using engine::Tensor;
+using kernels::AttackDirection;
 using kernels::DefenseLossWeights;
 using kernels::PgdGradient;
 using kernels::PgdNorm;
@@ -25,11 +30,45 @@ struct Normalisation {
     Tensor mean, inverse_std;  // [C]
 };
 
+// What an attack knows of its batch, on the device.
+struct Attack {
+    Tensor predicted;  // int32 [N], of the clean images
+    Tensor target;     // int32 [N]; -1 where the image is where it is to be driven already
+    Tensor route;      // int32 [N]: whose polarizer an example goes through; 0 where it is masked
+    Tensor state;      // int32 [4], a kernels::AttackState
+    AttackDirection direction = AttackDirection::towards;
+
+    // Whether enough examples are fooled. On the CPU only: elsewhere the look would wait for all
+    // that has been launched, and the steps that are left rest by themselves.
+    bool seen_stopped() const;
+};
+
+// Begins to drive images, classified as `logits` [N,classes] so far, towards the classes push_to
+// [N] or away from them.
+Attack start_attack(const Tensor& logits, const Tensor& push_to,
+                    AttackDirection direction = AttackDirection::towards);
+
+// For the logits of one or two models of the adversarial images: each one's gradient of the sum of
+// cross-entropies against push_to. Counts who is fooled and stops the attack when the share is
+// above stop_share. Not recorded.
+std::vector<Tensor> attack_gradients(std::span<const Tensor> logits, const Tensor& push_to,
+                                     double stop_share, Attack& attack);
+
+// Makes the classes that examples driven away have reached, by these logits, their targets.
+void aim_at_reached(const Tensor& logits, Attack& attack);
+
+// int32 [N]: the class with the largest of logits [N,classes] except labels [N].
+Tensor strongest_other(const Tensor& logits, const Tensor& labels);
+
+// sums (float64 [2]) += { the share of the examples with a target that is fooled, gradients taken }
+void account(const Attack& attack, Tensor sums);
+
 // One step that descends the loss: `adversarial` [N,H,W,C] in [0,1] is overwritten, around the
 // clean `images`, from `input_gradient`, the loss's gradient with respect to the normalised input.
-// Returns the normalised input of the next forward pass. Not recorded.
+// Returns the normalised input of the next forward pass. Once `attack` has stopped, images stay as
+// they are; null: it never stops. Not recorded.
 Tensor pgd_step(const PgdOptions& options, const Normalisation& normalisation, const Tensor& images,
-                const Tensor& input_gradient, Tensor& adversarial);
+                const Tensor& input_gradient, Tensor& adversarial, const Attack* attack = nullptr);
 
 struct DefenseLossLabels {
     Tensor label, restored, target;  // int32 [N]; a negative target masks its adversarial example

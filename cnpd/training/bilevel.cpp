@@ -1,6 +1,5 @@
 #include "cnpd/training/bilevel.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -50,19 +49,24 @@ BilevelTask::BilevelTask(const models::Classifier& victim, polarizers::Polarizer
       batches_(datasets::EpochOrder::batches_of(clean_subset.size(), settings.batch_size)),
       optimizer_(polarizer.parameter_groups(settings.weight_decay),
                  {.momentum = settings.momentum}),
-      sums_(Tensor::zeros({5}, engine::DType::float64)) {}
+      sums_(Tensor::zeros({6}, engine::DType::float64, clean_subset.device())),
+      warmup_graph_(
+          [this](std::span<const Tensor> inputs) { return warmup_step(inputs[0], inputs[1]); }),
+      bilevel_graph_([this](std::span<const Tensor> inputs) {
+          return bilevel_step(inputs[0], inputs[1], inputs[2]);
+      }) {}
 
 std::string BilevelTask::label() const {
     return std::string(polarizer_.name());
 }
 
-Tensor BilevelTask::pixels_of(const Batch& batch) const {
-    if (!batch.augment) return batch.images.pixels(batch.indices);
-    return batch.images.pixels(
-        batch.indices, datasets::Augmentation{.crop_padding = settings_.draws.crop_padding,
-                                              .flip = settings_.draws.flip,
-                                              .seed = settings_.draws.seed,
-                                              .epoch = static_cast<std::uint64_t>(batch.epoch)});
+std::int64_t BilevelTask::pgd_gradients() const {
+    return static_cast<std::int64_t>(sums_.to_host<double>()[5]);
+}
+
+void BilevelTask::run_as_written() {
+    warmup_graph_.run_as_written();
+    bilevel_graph_.run_as_written();
 }
 
 Tensor BilevelTask::normalise(const Tensor& pixels) const {
@@ -81,16 +85,17 @@ Tensor BilevelTask::learning(const Cut& cut, const Tensor& labels) {
 }
 
 // Uniform over the classes other than the image's own.
-std::vector<std::int32_t> BilevelTask::draw_targets(const Batch& batch) const {
+Tensor BilevelTask::draw_targets(const datasets::BatchSource& images,
+                                 std::span<const std::int32_t> indices, std::uint64_t epoch) const {
     const auto classes = static_cast<std::uint32_t>(victim_.classes());
     std::vector<std::int32_t> targets;
-    for (const std::int32_t index : batch.indices) {
-        const auto draw = kernels::philox(settings_.draws.seed, kTargetStream + batch.epoch, index);
-        const auto label = static_cast<std::uint32_t>(batch.images.host_labels()[index]);
+    for (const std::int32_t index : indices) {
+        const auto draw = kernels::philox(settings_.draws.seed, kTargetStream + epoch, index);
+        const auto label = static_cast<std::uint32_t>(images.host_labels()[index]);
         targets.push_back(static_cast<std::int32_t>(
             (label + 1 + kernels::below_from_bits(draw.v[0], classes - 1)) % classes));
     }
-    return targets;
+    return Tensor::from(targets, {static_cast<std::int64_t>(targets.size())}, images.device());
 }
 
 // The logits of the models that the inner loop's gradient goes through.
@@ -102,25 +107,18 @@ std::vector<Tensor> BilevelTask::attacked_logits(const Cut& cut, const Tensor& t
     return logits;
 }
 
-Tensor BilevelTask::victim_prediction(const Cut& cut, const std::vector<Tensor>& attacked) const {
-    if (settings_.pgd_through != PgdThrough::composite)
-        return engine::ops::argmax(attacked.front());
+Tensor BilevelTask::victim_logits(const Cut& cut, const std::vector<Tensor>& attacked) const {
+    if (settings_.pgd_through != PgdThrough::composite) return attacked.front();
     const engine::NoGrad no_grad;
-    return engine::ops::argmax(victim_.suffix(cut, settings_.insertion_point));
+    return victim_.suffix(cut, settings_.insertion_point);
 }
 
-// The inner maximisation. The victim's first forward pass is the clean one, and when the loop ends
-// early its last one is that of the finished example: neither runs twice.
-AdversarialBatch BilevelTask::attack(const Batch& from) const {
+// The inner maximisation. The victim's first forward pass is the clean one, and when the loop is
+// seen to end early its last one is that of the finished example: neither runs twice.
+AdversarialBatch BilevelTask::attack(const Tensor& pixels, const Tensor& push_to) const {
     const std::string_view point = settings_.insertion_point;
-    const engine::Device device = images_.device();
-    const auto count = static_cast<std::int64_t>(from.indices.size());
-    const Tensor pixels = pixels_of(from);
     Tensor adversarial = pixels.clone();
     Tensor input = normalise(pixels);
-    std::vector<std::int32_t> targets = draw_targets(from);
-    const Tensor push_to = Tensor::from(targets, {count}, device);
-
     AdversarialBatch batch;
     for (std::int64_t step = 0; step < settings_.pgd_steps; ++step) {
         Tensor leaf = input.detach();
@@ -129,30 +127,18 @@ AdversarialBatch BilevelTask::attack(const Batch& from) const {
         const std::vector<Tensor> logits = attacked_logits(cut, push_to);
         if (step == 0) {
             batch.clean = {cut.z.detach(), cut.residual.detach()};
-            batch.victim_predictions = victim_prediction(cut, logits);
-            const auto predicted = batch.victim_predictions.to_host<std::int32_t>();
-            for (std::int64_t i = 0; i < count; ++i)
-                if (targets[i] == predicted[i]) targets[i] = -1;
-            batch.targets = Tensor::from(targets, {count}, device);
+            batch.attack = ops::start_attack(victim_logits(cut, logits), push_to);
         }
-        const auto unmasked = count - std::count(targets.begin(), targets.end(), std::int32_t{-1});
-        std::int64_t fooled = count;
-        for (const Tensor& each : logits)
-            fooled = std::min(fooled,
-                              engine::ops::count_equal(engine::ops::argmax(each), batch.targets));
-        batch.fooled =
-            static_cast<double>(fooled) / static_cast<double>(std::max<std::int64_t>(unmasked, 1));
-        if (batch.fooled > settings_.stop_share) {
+        const std::vector<Tensor> of_logits =
+            ops::attack_gradients(logits, push_to, settings_.stop_share, batch.attack);
+        if (batch.attack.seen_stopped()) {
             batch.adversarial = {cut.z.detach(), cut.residual.detach()};
             return batch;
         }
-        Tensor loss = engine::ops::cross_entropy(logits.front(), push_to, {.sum = true});
-        if (logits.size() > 1)
-            loss = engine::ops::add(
-                loss, engine::ops::cross_entropy(logits.back(), push_to, {.sum = true}));
-        const std::vector<Tensor> gradient = engine::gradients(loss, std::span(&leaf, 1));
-        ++batch.pgd_gradients;
-        input = ops::pgd_step(settings_.pgd, normalisation_, pixels, gradient.front(), adversarial);
+        const std::vector<Tensor> gradient =
+            engine::gradients(logits, of_logits, std::span(&leaf, 1));
+        input = ops::pgd_step(settings_.pgd, normalisation_, pixels, gradient.front(), adversarial,
+                              &batch.attack);
     }
     const engine::NoGrad no_grad;
     batch.adversarial = victim_.prefix(input, point);
@@ -169,19 +155,25 @@ double BilevelTask::learning_rate(std::int64_t epoch) const {
            2;
 }
 
-double BilevelTask::step(std::int64_t epoch, std::int64_t batch) {
-    if (order_epoch_ != epoch) {
-        order_ = std::make_unique<datasets::EpochOrder>(images_.size(), batch_size(),
-                                                        settings_.draws.seed, epoch);
-        order_epoch_ = epoch;
-    }
-    if (batch == 0) std::fill_n(sums_.data<double>(), 5, 0.0);
+void BilevelTask::begin_epoch(std::uint64_t number) {
+    epoch_.emplace(images_, batch_size(), settings_.draws.seed, number);
+    push_to_ = draw_targets(images_, epoch_->order().images(), number);
+}
+
+Tensor BilevelTask::step(std::int64_t epoch, std::int64_t batch) {
+    const auto number = static_cast<std::uint64_t>(epoch);
+    if (!epoch_ || epoch_->number() != number) begin_epoch(number);
+    if (batch == 0) sums_.set_zero();
     optimizer_.set_learning_rate(learning_rate(epoch));
-    // Here and not after an update, since a checkpoint may have been loaded in between.
-    polarizer_.refresh();
-    const auto indices = order_->batch(batch);
-    return epoch < settings_.warmup_epochs ? warmup_step(indices, epoch)
-                                           : bilevel_step(indices, epoch);
+    const Tensor inputs[] = {
+        images_.pixels(epoch_->indices(batch),
+                       datasets::Augmentation{.crop_padding = settings_.draws.crop_padding,
+                                              .flip = settings_.draws.flip,
+                                              .seed = settings_.draws.seed,
+                                              .epoch = number}),
+        epoch_->labels(batch), epoch_->slice(push_to_, batch)};
+    if (epoch < settings_.warmup_epochs) return warmup_graph_.run(std::span(inputs).first(2));
+    return bilevel_graph_.run(inputs);
 }
 
 void BilevelTask::update(const Tensor& loss) {
@@ -191,47 +183,45 @@ void BilevelTask::update(const Tensor& loss) {
     optimizer_.zero_grad();
 }
 
-double BilevelTask::warmup_step(std::span<const std::int32_t> indices, std::int64_t epoch) {
+// Both kinds of steps begin by folding the parameters, and do not leave it to an update's end: a
+// checkpoint may have been loaded in between.
+Tensor BilevelTask::warmup_step(const Tensor& pixels, const Tensor& labels) {
+    polarizer_.refresh();
     Cut cut;
     Tensor predictions;
     {
         const engine::NoGrad no_grad;
-        cut = victim_.prefix(normalise(pixels_of({images_, indices, epoch, true})),
-                             settings_.insertion_point);
+        cut = victim_.prefix(normalise(pixels), settings_.insertion_point);
         predictions = engine::ops::argmax(victim_.suffix(cut, settings_.insertion_point));
     }
-    const Tensor loss =
-        engine::ops::cross_entropy(learning(cut, predictions), images_.labels(indices));
+    const Tensor loss = engine::ops::cross_entropy(learning(cut, predictions), labels);
     update(loss);
-    sums_.data<double>()[0] += loss.item();
-    return loss.item();
+    Tensor sum = sums_.rows(0, 1).view({});
+    engine::ops::accumulate(loss.detach(), sum);
+    return loss.detach();
 }
 
-double BilevelTask::bilevel_step(std::span<const std::int32_t> indices, std::int64_t epoch) {
-    const AdversarialBatch batch = attack({images_, indices, epoch, true});
-    pgd_gradients_ += batch.pgd_gradients;
+Tensor BilevelTask::bilevel_step(const Tensor& pixels, const Tensor& labels,
+                                 const Tensor& push_to) {
+    polarizer_.refresh();
+    const AdversarialBatch batch = attack(pixels, push_to);
     // The adversarial example goes through its target's polarizer, whatever the victim says of it.
-    std::vector<std::int32_t> routes = batch.targets.to_host<std::int32_t>();
-    for (std::int32_t& route : routes) route = std::max(route, 0);
-    const Tensor route = Tensor::from(routes, batch.targets.shape(), images_.device());
-    const ops::DefenseLoss loss = ops::defense_loss(learning(batch.clean, batch.victim_predictions),
-                                                    learning(batch.adversarial, route),
-                                                    {.label = images_.labels(indices),
-                                                     .restored = batch.victim_predictions,
-                                                     .target = batch.targets},
-                                                    settings_.weights);
+    const ops::DefenseLoss loss = ops::defense_loss(
+        learning(batch.clean, batch.attack.predicted),
+        learning(batch.adversarial, batch.attack.route),
+        {.label = labels, .restored = batch.attack.predicted, .target = batch.attack.target},
+        settings_.weights);
     update(loss.loss);
-    double* const sums = sums_.data<double>();
-    const std::vector<float> terms = loss.terms.to_host<float>();
-    for (std::size_t i = 0; i < terms.size(); ++i) sums[i] += terms[i];
-    sums[4] += batch.fooled;
-    return loss.loss.item();
+    Tensor of_terms = sums_.rows(0, 4);
+    engine::ops::accumulate(loss.terms, of_terms);
+    ops::account(batch.attack, sums_.rows(4, 2));
+    return loss.loss.detach();
 }
 
 void BilevelTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_json& record) {
     record["lr"] = learning_rate(epoch);
     const auto steps = static_cast<double>(batches_);
-    const double* const sums = sums_.data<double>();
+    const std::vector<double> sums = sums_.to_host<double>();
     record["loss_clean"] = sums[0] / steps;
     if (epoch >= settings_.warmup_epochs) {
         record["loss_undo"] = sums[1] / steps;
@@ -268,17 +258,18 @@ void BilevelTask::measure_held_out(nlohmann::ordered_json& record) const {
     for (std::size_t first = 0; first < indices.size(); first += kEvaluationBatch) {
         const auto piece = std::span(indices).subspan(
             first, std::min<std::size_t>(kEvaluationBatch, indices.size() - first));
-        const AdversarialBatch batch = attack({*held_out_, piece, 0, false});
+        const AdversarialBatch batch =
+            attack(held_out_->pixels(piece), draw_targets(*held_out_, piece, 0));
         const engine::NoGrad no_grad;
         const Tensor labels = held_out_->labels(piece);
-        before += engine::ops::count_equal(batch.victim_predictions, labels);
+        before += engine::ops::count_equal(batch.attack.predicted, labels);
         after += engine::ops::count_equal(
-            engine::ops::argmax(purified(batch.clean, batch.victim_predictions)), labels);
+            engine::ops::argmax(purified(batch.clean, batch.attack.predicted)), labels);
         const auto victim_says =
             engine::ops::argmax(victim_.suffix(batch.adversarial, settings_.insertion_point));
         const auto fooled = victim_says.to_host<std::int32_t>();
-        const auto target = batch.targets.to_host<std::int32_t>();
-        const auto clean = batch.victim_predictions.to_host<std::int32_t>();
+        const auto target = batch.attack.target.to_host<std::int32_t>();
+        const auto clean = batch.attack.predicted.to_host<std::int32_t>();
         const auto answer =
             engine::ops::argmax(purified(batch.adversarial, victim_says)).to_host<std::int32_t>();
         for (std::size_t i = 0; i < piece.size(); ++i) {

@@ -23,6 +23,7 @@
 #include "cnpd/training/victim.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
+#include "engine/step_graph.h"
 #include "models/classifier.h"
 
 namespace cnpd::training {
@@ -61,14 +62,10 @@ inline void use_published_inner_loop(BilevelSettings& settings) {
     settings.pgd_through = PgdThrough::plain;
 }
 
-// A training batch's adversarial examples, cut at the insertion point.
+// A batch's adversarial examples, cut at the insertion point.
 struct AdversarialBatch {
     models::Cut clean, adversarial;
-    engine::Tensor victim_predictions;  // int32 [N], of the clean images
-    engine::Tensor targets;  // int32 [N]; -1 where target and label or prediction coincide
-    double fooled = 0;       // share of the unmasked that was classified as the target, by every
-                             // model that the gradient went through, when last looked at
-    std::int64_t pgd_gradients = 0;  // that the inner loop took before it stopped
+    ops::Attack attack;
 };
 
 // Epochs 0 .. warmup_epochs-1 warm up, the others solve the bi-level problem. The victim must be
@@ -85,30 +82,31 @@ class BilevelTask : public TrainingTask {
     std::int64_t epochs() const override { return settings_.warmup_epochs + settings_.epochs; }
     std::int64_t batches() const override { return batches_; }
     std::int64_t batch_size() const override { return settings_.batch_size; }
-    double step(std::int64_t epoch, std::int64_t batch) override;
+    engine::Device device() const override { return images_.device(); }
+    engine::Tensor step(std::int64_t epoch, std::int64_t batch) override;
+    std::string obstacle_to_graphs() const override { return bilevel_graph_.obstacle(); }
+    // For comparisons: no graphs.
+    void run_as_written();
+    // Steps of the bi-level problem that were replayed.
+    std::int64_t replays() const { return bilevel_graph_.replays(); }
     void end_epoch(std::int64_t epoch, double train_loss, nlohmann::ordered_json& record) override;
     std::vector<engine::nn::NamedTensor> state() override;
-    // Gradients with respect to the images, over all steps so far of this object.
-    std::int64_t pgd_gradients() const { return pgd_gradients_; }
+    // Gradients with respect to the images, over the epoch so far. Waits for the device.
+    std::int64_t pgd_gradients() const;
 
   private:
-    // A batch of some images, with the draws of an epoch.
-    struct Batch {
-        const datasets::BatchSource& images;
-        std::span<const std::int32_t> indices;
-        std::int64_t epoch;
-        bool augment;
-    };
-    AdversarialBatch attack(const Batch& batch) const;
+    AdversarialBatch attack(const engine::Tensor& pixels, const engine::Tensor& push_to) const;
     std::vector<engine::Tensor> attacked_logits(const models::Cut& cut,
                                                 const engine::Tensor& targets) const;
-    engine::Tensor victim_prediction(const models::Cut& cut,
-                                     const std::vector<engine::Tensor>& attacked) const;
+    engine::Tensor victim_logits(const models::Cut& cut,
+                                 const std::vector<engine::Tensor>& attacked) const;
     void measure_held_out(nlohmann::ordered_json& record) const;
-    double warmup_step(std::span<const std::int32_t> indices, std::int64_t epoch);
-    double bilevel_step(std::span<const std::int32_t> indices, std::int64_t epoch);
-    std::vector<std::int32_t> draw_targets(const Batch& batch) const;
-    engine::Tensor pixels_of(const Batch& batch) const;
+    engine::Tensor warmup_step(const engine::Tensor& pixels, const engine::Tensor& labels);
+    engine::Tensor bilevel_step(const engine::Tensor& pixels, const engine::Tensor& labels,
+                                const engine::Tensor& push_to);
+    engine::Tensor draw_targets(const datasets::BatchSource& images,
+                                std::span<const std::int32_t> indices, std::uint64_t epoch) const;
+    void begin_epoch(std::uint64_t number);
     engine::Tensor normalise(const engine::Tensor& pixels) const;
     engine::Tensor purified(const models::Cut& cut, const engine::Tensor& labels) const;
     engine::Tensor learning(const models::Cut& cut, const engine::Tensor& labels);
@@ -125,11 +123,12 @@ class BilevelTask : public TrainingTask {
     engine::Tensor shift_;  // -mean * inverse_std
     std::int64_t batches_;
     engine::Sgd optimizer_;
-    std::unique_ptr<datasets::EpochOrder> order_;
-    std::int64_t order_epoch_ = -1;
-    std::int64_t pgd_gradients_ = 0;
-    // Sums over the epoch, float64 [5]: the loss's four terms and the share fooled.
+    std::optional<datasets::Epoch> epoch_;
+    engine::Tensor push_to_;  // int32, for each image of the epoch in its order
+    // Sums over the epoch, float64 [6]: the loss's four terms, the share fooled, and the gradients
+    // with respect to the images.
     engine::Tensor sums_;
+    engine::StepGraph warmup_graph_, bilevel_graph_;       // of the two kinds of steps
     std::optional<std::array<CachedFeatures, 2>> cached_;  // of the test sets: clean, poisoned
 };
 

@@ -7,9 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/training/interrupt.h"
+#include "cnpd/training/log.h"
 #include "cnpd/training/progress.h"
 #include "cnpd/training/run_directory.h"
 #include "engine/checkpoint.h"
+#include "engine/ops.h"
 #include "engine/safetensors.h"
 #include "kernels/common/error.h"
 
@@ -31,9 +33,8 @@ class Position {
     // Epoch and batch of the next step.
     std::int64_t& epoch() { return counters_.data<std::int64_t>()[0]; }
     std::int64_t& batch() { return counters_.data<std::int64_t>()[1]; }
-    double& epoch_loss() { return sums_.data<double>()[0]; }
-    double& epoch_seconds() { return sums_.data<double>()[1]; }
-    double& total_seconds() { return sums_.data<double>()[2]; }
+    double& epoch_seconds() { return seconds_.data<double>()[0]; }
+    double& total_seconds() { return seconds_.data<double>()[1]; }
 
     // Throws FileError unless the task can be continued there.
     void check(const TrainingTask& task, const std::filesystem::path& checkpoint) {
@@ -48,12 +49,41 @@ class Position {
 
     void append_to(std::vector<NamedTensor>& state) const {
         state.push_back({.name = "loop.counters", .tensor = counters_});
-        state.push_back({.name = "loop.sums", .tensor = sums_});
+        state.push_back({.name = "loop.seconds", .tensor = seconds_});
     }
 
   private:
     Tensor counters_ = Tensor::zeros({2}, DType::int64);
-    Tensor sums_ = Tensor::zeros({3}, DType::float64);
+    Tensor seconds_ = Tensor::zeros({2}, DType::float64);
+};
+
+// The sum of an epoch's losses. It grows on the device; to look at it waits for the steps that are
+// still running, so elsewhere than on the CPU this is done now and then.
+class EpochLoss {
+  public:
+    explicit EpochLoss(engine::Device device)
+        : sum_(Tensor::zeros({}, DType::float64, device)),
+          waits_(device.backend != engine::Backend::cpu) {}
+
+    void add(const Tensor& loss) { engine::ops::accumulate(loss, sum_); }
+    void clear() { sum_.set_zero(); }
+    double look() {
+        last_look_ = now();
+        return sum_.to_host<double>().front();
+    }
+    bool worth_a_look() const {
+        constexpr double kBetweenLooks = 0.1;  // seconds
+        return !waits_ || now() - last_look_ > kBetweenLooks;
+    }
+
+    void append_to(std::vector<NamedTensor>& state) const {
+        state.push_back({.name = "loop.loss", .tensor = sum_});
+    }
+
+  private:
+    Tensor sum_;
+    bool waits_;
+    double last_look_ = 0;
 };
 
 std::filesystem::path checkpoint_of(const RunDirectory& directory) {
@@ -73,8 +103,13 @@ void check_identity(const std::map<std::string, std::string>& metadata,
 class Loop {
   public:
     Loop(TrainingTask& task, RunDirectory& directory, const LoopOptions& options)
-        : task_(task), directory_(directory), options_(options), state_(task.state()) {
+        : task_(task),
+          directory_(directory),
+          options_(options),
+          loss_(task.device()),
+          state_(task.state()) {
         position_.append_to(state_);
+        loss_.append_to(state_);
     }
 
     double run() {
@@ -109,21 +144,26 @@ class Loop {
         const std::int64_t epoch = position_.epoch();
         while (position_.batch() < task_.batches()) {
             const double started = now();
-            const double loss = task_.step(epoch, position_.batch());
-            if (!std::isfinite(loss))
-                throw NumericError(
-                    fmt::format("{}: the loss is {} in epoch {}; try a smaller learning rate",
-                                task_.label(), loss, epoch + 1));
-            position_.epoch_loss() += loss;
-            position_.epoch_seconds() += now() - started;
+            loss_.add(task_.step(epoch, position_.batch()));
             ++position_.batch();
-            progress.note(
-                fmt::format("epoch {}/{}  loss {:.4f}", epoch + 1, task_.epochs(),
-                            position_.epoch_loss() / static_cast<double>(position_.batch())));
+            if (loss_.worth_a_look() || position_.batch() == task_.batches())
+                progress.note(fmt::format("epoch {}/{}  loss {:.4f}", epoch + 1, task_.epochs(),
+                                          mean_loss()));
+            position_.epoch_seconds() += now() - started;
             progress.advance(task_.batch_size());
             if (interrupted()) stop();
         }
         finish_epoch();
+    }
+
+    // Over the epoch's batches so far.
+    double mean_loss() {
+        const double sum = loss_.look();
+        if (!std::isfinite(sum))
+            throw NumericError(
+                fmt::format("{}: the loss is {} in epoch {}; try a smaller learning rate",
+                            task_.label(), sum, position_.epoch() + 1));
+        return sum / static_cast<double>(position_.batch());
     }
 
     void stop() {
@@ -134,7 +174,7 @@ class Loop {
     }
 
     void finish_epoch() {
-        const double train_loss = position_.epoch_loss() / static_cast<double>(task_.batches());
+        const double train_loss = mean_loss();
         nlohmann::ordered_json record;
         record["epoch"] = position_.epoch() + 1;
         record["train_loss"] = train_loss;
@@ -144,9 +184,14 @@ class Loop {
         position_.total_seconds() += position_.epoch_seconds() + now() - started;
         ++position_.epoch();
         position_.batch() = 0;
-        position_.epoch_loss() = position_.epoch_seconds() = 0;
+        position_.epoch_seconds() = 0;
+        loss_.clear();
         directory_.append_metrics(record);
         save();
+        if (const std::string why = task_.obstacle_to_graphs(); !why.empty() && !warned_) {
+            log_warning(fmt::format("steps are launched kernel by kernel: {}", why));
+            warned_ = true;
+        }
         if (interrupted() && position_.epoch() < task_.epochs()) stop();
     }
 
@@ -154,6 +199,8 @@ class Loop {
     RunDirectory& directory_;
     LoopOptions options_;
     Position position_;
+    EpochLoss loss_;
+    bool warned_ = false;
     std::vector<NamedTensor> state_;
 };
 

@@ -26,9 +26,14 @@ class TrainingTask {
     virtual std::int64_t epochs() const = 0;
     virtual std::int64_t batches() const = 0;  // in each epoch
     virtual std::int64_t batch_size() const = 0;
+    virtual engine::Device device() const = 0;
 
-    // One update; returns the loss. Epochs and batches count from 0.
-    virtual double step(std::int64_t epoch, std::int64_t batch) = 0;
+    // One update; returns the loss, a scalar on the device that the next step may overwrite. It may
+    // be running still. Epochs and batches count from 0.
+    virtual engine::Tensor step(std::int64_t epoch, std::int64_t batch) = 0;
+    // Why the steps of a GPU are launched one by one and not replayed as a graph; empty: they are
+    // replayed, or it was not tried.
+    virtual std::string obstacle_to_graphs() const { return {}; }
     // Adds what there is to say of a finished epoch ("lr", "acc", ...) to its line of metrics.
     virtual void end_epoch(std::int64_t epoch, double train_loss,
                            nlohmann::ordered_json& record) = 0;

@@ -51,27 +51,31 @@ SupervisedTask::SupervisedTask(models::Classifier& model, const datasets::BatchS
       batches_(datasets::EpochOrder::batches_of(images.size(), settings.recipe.batch_size)),
       optimizer_({{.parameters = model.parameters(), .weight_decay = settings.recipe.weight_decay}},
                  {.momentum = settings.recipe.momentum, .nesterov = settings.recipe.nesterov}),
-      schedule_(schedule_of(settings.recipe, settings.recipe.epochs * batches_)) {}
+      schedule_(schedule_of(settings.recipe, settings.recipe.epochs * batches_)),
+      graph_([this](std::span<const Tensor> inputs) { return update(inputs[0], inputs[1]); }) {}
 
-double SupervisedTask::step(std::int64_t epoch, std::int64_t batch) {
-    if (order_epoch_ != epoch) {
-        order_ = std::make_unique<datasets::EpochOrder>(images_.size(), batch_size(),
-                                                        settings_.draws.seed, epoch);
-        order_epoch_ = epoch;
-    }
-    const auto indices = order_->batch(batch);
-    const Tensor input =
-        images_.input(indices, datasets::Augmentation{.crop_padding = settings_.draws.crop_padding,
-                                                      .flip = settings_.draws.flip,
-                                                      .seed = settings_.draws.seed,
-                                                      .epoch = static_cast<std::uint64_t>(epoch)});
+Tensor SupervisedTask::step(std::int64_t epoch, std::int64_t batch) {
+    const auto number = static_cast<std::uint64_t>(epoch);
+    if (!epoch_ || epoch_->number() != number)
+        epoch_.emplace(images_, batch_size(), settings_.draws.seed, number);
     model_.train();
-    optimizer_.zero_grad();
-    const Tensor loss = engine::ops::cross_entropy(model_.forward(input), images_.labels(indices));
-    engine::backward(loss);
     optimizer_.set_learning_rate(schedule_->learning_rate(epoch * batches_ + batch));
+    const Tensor inputs[] = {
+        images_.input(epoch_->indices(batch),
+                      datasets::Augmentation{.crop_padding = settings_.draws.crop_padding,
+                                             .flip = settings_.draws.flip,
+                                             .seed = settings_.draws.seed,
+                                             .epoch = number}),
+        epoch_->labels(batch)};
+    return graph_.run(inputs);
+}
+
+Tensor SupervisedTask::update(const Tensor& input, const Tensor& labels) {
+    optimizer_.zero_grad();
+    const Tensor loss = engine::ops::cross_entropy(model_.forward(input), labels);
+    engine::backward(loss);
     optimizer_.step();
-    return loss.item();
+    return loss.detach();
 }
 
 void SupervisedTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_json& record) {

@@ -11,6 +11,7 @@
 #include "datasets/batches.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
+#include "engine/step_graph.h"
 #include "models/classifier.h"
 
 namespace cnpd::training {
@@ -53,11 +54,15 @@ class SupervisedTask : public TrainingTask {
     std::int64_t epochs() const override { return settings_.recipe.epochs; }
     std::int64_t batches() const override { return batches_; }
     std::int64_t batch_size() const override { return settings_.recipe.batch_size; }
-    double step(std::int64_t epoch, std::int64_t batch) override;
+    engine::Device device() const override { return images_.device(); }
+    engine::Tensor step(std::int64_t epoch, std::int64_t batch) override;
+    std::string obstacle_to_graphs() const override { return graph_.obstacle(); }
     void end_epoch(std::int64_t epoch, double train_loss, nlohmann::ordered_json& record) override;
     std::vector<engine::nn::NamedTensor> state() override;
 
   private:
+    engine::Tensor update(const engine::Tensor& input, const engine::Tensor& labels);
+
     models::Classifier& model_;
     const datasets::BatchSource& images_;
     const TestSets* tests_;
@@ -65,8 +70,8 @@ class SupervisedTask : public TrainingTask {
     std::int64_t batches_;
     engine::Sgd optimizer_;
     std::unique_ptr<engine::Schedule> schedule_;
-    std::unique_ptr<datasets::EpochOrder> order_;
-    std::int64_t order_epoch_ = -1;
+    std::optional<datasets::Epoch> epoch_;
+    engine::StepGraph graph_;  // of update()
 };
 
 }  // namespace cnpd::training

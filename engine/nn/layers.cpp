@@ -27,15 +27,15 @@ BatchNorm::BatchNorm(std::int64_t channels, Device device) {
     running_mean = register_buffer("running_mean", Tensor::full({channels}, 0, device));
     running_var = register_buffer("running_var", Tensor::full({channels}, 1, device));
     num_batches_tracked =
-        register_buffer("num_batches_tracked", Tensor::zeros({}, DType::int64, Device{}));
+        register_buffer("num_batches_tracked", Tensor::zeros({}, DType::int64, device));
 }
 
 Tensor BatchNorm::apply(const Tensor& x, bool relu) const {
-    if (training()) ++*Tensor(num_batches_tracked).data<std::int64_t>();
     return ops::batch_norm(x, {.gamma = weight,
                                .beta = bias,
                                .running_mean = running_mean,
                                .running_variance = running_var,
+                               .batches = num_batches_tracked,
                                .training = training(),
                                .eps = kEps,
                                .relu = relu});

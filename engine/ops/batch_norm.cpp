@@ -56,7 +56,9 @@ Tensor batch_norm(const Tensor& x, const BatchNorm& p) {
     const std::int64_t rows = channels ? x.elements() / channels : 0;
     for (const Tensor* vector : {&p.gamma, &p.beta, &p.running_mean, &p.running_variance})
         require_shape("batch_norm", "a parameter", *vector, {channels});
-    require_same_device("batch_norm", x, {&p.gamma, &p.beta, &p.running_mean, &p.running_variance});
+    if (p.batches.defined()) require_shape("batch_norm", "batches", p.batches, {});
+    require_same_device("batch_norm", x,
+                        {&p.gamma, &p.beta, &p.running_mean, &p.running_variance, &p.batches});
     const Device device = x.device();
 
     Tensor mean = p.running_mean.detach(), variance = p.running_variance.detach();
@@ -65,10 +67,12 @@ Tensor batch_norm(const Tensor& x, const BatchNorm& p) {
         variance = vector_like(x, channels);
         CNPD_RUN(device, batch_norm_statistics, x.data<float>(), rows, channels, mean.data<float>(),
                  variance.data<float>());
-        Tensor running_mean = p.running_mean, running_variance = p.running_variance;
+        Tensor running_mean = p.running_mean, running_variance = p.running_variance,
+               batches = p.batches;
         CNPD_RUN(device, batch_norm_update_running, channels, rows, mean.data<float>(),
                  variance.data<float>(), p.momentum, running_mean.data<float>(),
-                 running_variance.data<float>());
+                 running_variance.data<float>(),
+                 batches.defined() ? batches.data<std::int64_t>() : nullptr);
     }
     Tensor inv_std = vector_like(x, channels), scale = vector_like(x, channels),
            shift = vector_like(x, channels);

@@ -54,6 +54,12 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
     return y;
 }
 
+void accumulate(const Tensor& x, Tensor& sums) {
+    require_shape("accumulate", "sums", sums, x.shape());
+    require_same_device("accumulate", x, {&sums});
+    CNPD_RUN(x.device(), accumulate, x.data<float>(), x.elements(), sums.data<double>());
+}
+
 double sum_of_squares(const Tensor& x) {
     Tensor result = Tensor::empty({}, DType::float64, x.device());
     CNPD_RUN(x.device(), sum_of_squares, x.data<float>(), x.elements(), result.data<double>());

@@ -20,7 +20,8 @@ __global__ void coefficients(const float* mean, const float* variance, const flo
 
 __global__ void update_running(float unbiased, const float* mean, const float* variance,
                                float momentum, float* running_mean, float* running_variance,
-                               std::int64_t channels) {
+                               std::int64_t* batches, std::int64_t channels) {
+    if (batches && first_element() == 0) ++*batches;
     for (std::int64_t i = first_element(); i < channels; i += elements_at_once()) {
         running_mean[i] += momentum * (mean[i] - running_mean[i]);
         running_variance[i] += momentum * (variance[i] * unbiased - running_variance[i]);
@@ -49,10 +50,12 @@ void batch_norm_coefficients(std::int64_t channels, const float* mean, const flo
 
 void batch_norm_update_running(std::int64_t channels, std::int64_t rows, const float* mean,
                                const float* variance, float momentum, float* running_mean,
-                               float* running_variance) {
+                               float* running_variance, std::int64_t* batches) {
     const float unbiased = static_cast<float>(rows) / static_cast<float>(rows > 1 ? rows - 1 : 1);
-    launch_elements("batch_norm_update_running", channels, update_running, unbiased, mean, variance,
-                    momentum, running_mean, running_variance);
+    // A thread at least: batches are counted for no channels too.
+    launch(elements_shape("batch_norm_update_running", std::max<std::int64_t>(channels, 1)),
+           update_running, unbiased, mean, variance, momentum, running_mean, running_variance,
+           batches, channels);
 }
 
 void batch_norm_backward_coefficients(std::int64_t channels, std::int64_t rows, const float* mean,

@@ -16,10 +16,11 @@ CNPD_KERNEL(void batch_norm_coefficients(std::int64_t channels, const float* mea
                                          float* shift))
 
 // running = (1 - momentum) running + momentum batch, with the unbiased variance (rows / (rows -
-// 1)), as in PyTorch.
+// 1)), and ++*batches unless that is null, as in PyTorch.
 CNPD_KERNEL(void batch_norm_update_running(std::int64_t channels, std::int64_t rows,
                                            const float* mean, const float* variance, float momentum,
-                                           float* running_mean, float* running_variance))
+                                           float* running_mean, float* running_variance,
+                                           std::int64_t* batches))
 
 // From the sums of batch_norm_backward_reduce to the coefficients of dx = a g + b x + c in training
 // mode (a is `scale`), and sum_gx to the gradient of gamma in place:

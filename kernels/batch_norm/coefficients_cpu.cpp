@@ -16,12 +16,13 @@ void batch_norm_coefficients(std::int64_t channels, const float* mean, const flo
 
 void batch_norm_update_running(std::int64_t channels, std::int64_t rows, const float* mean,
                                const float* variance, float momentum, float* running_mean,
-                               float* running_variance) {
+                               float* running_variance, std::int64_t* batches) {
     const float unbiased = static_cast<float>(rows) / static_cast<float>(rows > 1 ? rows - 1 : 1);
     for (std::int64_t c = 0; c < channels; ++c) {
         running_mean[c] += momentum * (mean[c] - running_mean[c]);
         running_variance[c] += momentum * (variance[c] * unbiased - running_variance[c]);
     }
+    if (batches) ++*batches;
 }
 
 void batch_norm_backward_coefficients(std::int64_t channels, std::int64_t rows, const float* mean,

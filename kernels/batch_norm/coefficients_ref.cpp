@@ -17,7 +17,7 @@ void batch_norm_coefficients(std::int64_t channels, const float* mean, const flo
 
 void batch_norm_update_running(std::int64_t channels, std::int64_t rows, const float* mean,
                                const float* variance, float momentum, float* running_mean,
-                               float* running_variance) {
+                               float* running_variance, std::int64_t* batches) {
     const double m = momentum;
     const double unbiased = rows > 1 ? static_cast<double>(rows) / (rows - 1) : 1;
     for (std::int64_t i = 0; i < channels; ++i) {
@@ -25,6 +25,7 @@ void batch_norm_update_running(std::int64_t channels, std::int64_t rows, const f
         running_variance[i] =
             static_cast<float>((1 - m) * running_variance[i] + m * unbiased * variance[i]);
     }
+    if (batches) ++*batches;
 }
 
 void batch_norm_backward_coefficients(std::int64_t channels, std::int64_t rows, const float* mean,

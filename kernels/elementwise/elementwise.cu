@@ -156,6 +156,11 @@ struct Squares {
     }
 };
 
+// For a few elements: no vectors.
+__global__ void accumulate_each(const float* x, double* sums, std::int64_t count) {
+    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) sums[i] += x[i];
+}
+
 }  // namespace
 
 void fill(float* y, std::int64_t count, float value) {
@@ -211,6 +216,10 @@ void add_row(const float* x, const float* row, std::int64_t rows, std::int64_t c
 
 void sum_of_squares(const float* x, std::int64_t count, double* result) {
     launch_sum("sum_of_squares", count, Squares{x}, result, x);
+}
+
+void accumulate(const float* x, std::int64_t count, double* sums) {
+    launch_elements("accumulate", count, accumulate_each, x, sums);
 }
 
 }  // namespace cnpd::kernels::cuda

@@ -103,4 +103,8 @@ void sum_of_squares(const float* x, std::int64_t count, double* result) {
     for (const double sum : partial) *result += sum;
 }
 
+void accumulate(const float* x, std::int64_t count, double* sums) {
+    for_each(count, [=](std::int64_t i) { sums[i] += x[i]; });
+}
+
 }  // namespace cnpd::kernels::cpu

@@ -45,4 +45,8 @@ void sum_of_squares(const float* x, std::int64_t count, double* result) {
     *result = sum;
 }
 
+void accumulate(const float* x, std::int64_t count, double* sums) {
+    for (std::int64_t i = 0; i < count; ++i) sums[i] += x[i];
+}
+
 }  // namespace cnpd::kernels::reference

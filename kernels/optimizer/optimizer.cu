@@ -149,7 +149,7 @@ void for_tables(const Buffer* buffers, std::int64_t count, const Launch& launch_
 }
 
 // Rows of gradients are cut into slices, a block each: first for the norm, then to be multiplied.
-constexpr int kMostRowBuffers = 4;
+constexpr int kMostRowBuffers = 8;
 struct RowBuffers {
     RowsBuffer of[kMostRowBuffers];
     int count;
@@ -168,7 +168,7 @@ __device__ void for_slice(const RowBuffers& buffers, const Visit& visit) {
 
 // squares [rows,slices]
 __global__ void __launch_bounds__(kThreads)
-    slice_squares(const RowBuffers buffers, double* squares) {
+    slice_squares(const __grid_constant__ RowBuffers buffers, double* squares) {
     double sum = 0;
     for_slice(buffers, [&](float& g) { sum += double{g} * g; });
     sum = block_sum<kThreads>(sum);
@@ -176,8 +176,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    scale_slices(const RowBuffers buffers, RowClipping clipping, const double* squares,
-                 float* factors) {
+    scale_slices(const __grid_constant__ RowBuffers buffers, RowClipping clipping,
+                 const double* squares, float* factors) {
     double sum = 0;  // of all slices, by every thread in the same order
     for (unsigned slice = 0; slice < gridDim.x; ++slice)
         sum += squares[blockIdx.y * gridDim.x + slice];

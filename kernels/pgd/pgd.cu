@@ -57,6 +57,15 @@ __global__ void __launch_bounds__(kThreads)
         for (std::int64_t i = threadIdx.x; i < count; i += kThreads) visit(i);
     };
 
+    const auto normalised = [&](float pixel, std::int64_t i) {
+        const std::int64_t c = i % s.channels;
+        return (pixel - s.mean[c]) * s.inverse_std[c];
+    };
+    if (s.stopped && *s.stopped) {
+        for_each([&](std::int64_t i) { input[at + i] = normalised(adversarial[at + i], i); });
+        return;
+    }
+
     float gradient_scale = 1;
     if (s.gradient == PgdGradient::normalised) {
         for_each([&](std::int64_t i) { d[i] = dinput[at + i] * s.inverse_std[i % s.channels]; });
@@ -89,8 +98,7 @@ __global__ void __launch_bounds__(kThreads)
         if (threshold > 0) moved = sign(moved) * fmaxf(fabsf(moved) - threshold, 0.0f);
         const float pixel = fminf(fmaxf(x[at + i] + moved, 0.0f), 1.0f);
         adversarial[at + i] = pixel;
-        const std::int64_t c = i % s.channels;
-        input[at + i] = (pixel - s.mean[c]) * s.inverse_std[c];
+        input[at + i] = normalised(pixel, i);
     });
 }
 

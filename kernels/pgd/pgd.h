@@ -20,6 +20,8 @@ struct PgdSettings {
     float radius = 3.0f;                 // rho, of the ball around x, per sample
     const float* mean = nullptr;         // [channels], of the network's input normalisation; needed
     const float* inverse_std = nullptr;  // [channels], needed
+    const std::int32_t* stopped = nullptr;  // in the backend's memory: not 0 makes the step rest;
+                                            // null: it never does
 };
 
 // With x the clean images and g = dinput * inverse_std the gradient of the loss with respect to
@@ -29,7 +31,8 @@ struct PgdSettings {
 //     adversarial = clip(x + d, 0, 1)                 which leaves adversarial - x inside the ball
 //     input = (adversarial - mean) * inverse_std
 // The loss is descended (a targeted attack); a negative step ascends. `adversarial` is read and
-// overwritten; it starts as a copy of x. A zero gradient or d stays zero, in every form and norm.
+// overwritten; it starts as a copy of x. A zero gradient or d stays zero, in every form and norm. A
+// step that rests leaves `adversarial` as it is and writes `input` all the same.
 CNPD_KERNEL(void pgd_step(const PgdSettings& settings, const float* x, const float* dinput,
                           float* adversarial, float* input))
 

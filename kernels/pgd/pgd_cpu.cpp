@@ -88,6 +88,11 @@ void pgd_step(const PgdSettings& settings, const float* x, const float* dinput, 
         for (std::int64_t n = first; n < last; ++n) {
             const float* clean = x + n * count;
             float* moved = adversarial + n * count;
+            if (settings.stopped && *settings.stopped) {
+                for (std::int64_t i = 0; i < count; ++i)
+                    input[n * count + i] = (moved[i] - mean[i]) * inverse_std[i];
+                continue;
+            }
             for (std::int64_t i = 0; i < count; ++i) g[i] = dinput[n * count + i] * inverse_std[i];
             descend(settings, clean, g.data(), moved, count, d.data());
             project(settings.norm, settings.radius, count, d.data(), g.data());

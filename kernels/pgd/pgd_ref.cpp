@@ -56,6 +56,7 @@ void project(PgdNorm norm, double radius, std::vector<double>& d) {
 void pgd_step(const PgdSettings& settings, const float* x, const float* dinput, float* adversarial,
               float* input) {
     const std::int64_t count = settings.pixels * settings.channels;
+    const bool rests = settings.stopped && *settings.stopped;
     std::vector<double> g(count), d(count);
     for (std::int64_t n = 0; n < settings.n; ++n) {
         const std::int64_t at = n * count;
@@ -67,7 +68,8 @@ void pgd_step(const PgdSettings& settings, const float* x, const float* dinput, 
         project(settings.norm, settings.radius, d);
         for (std::int64_t i = 0; i < count; ++i) {
             const std::int64_t c = i % settings.channels;
-            const double moved = std::clamp(x[at + i] + d[i], 0.0, 1.0);
+            const double moved =
+                rests ? adversarial[at + i] : std::clamp(x[at + i] + d[i], 0.0, 1.0);
             adversarial[at + i] = static_cast<float>(moved);
             input[at + i] =
                 static_cast<float>((moved - settings.mean[c]) * settings.inverse_std[c]);

@@ -3,14 +3,17 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "cnpd/ops/adversarial.h"
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
+#include "cnpd/training/bilevel.h"
 #include "datasets/batches.h"
 #include "datasets/synthetic/synthetic.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
 #include "engine/optimizer.h"
+#include "engine/step_graph.h"
 #include "models/classifier.h"
 #include "tests/support/compare.h"
 
@@ -127,5 +130,144 @@ TEST_CASE("steps of the defense on every device give the CPU's losses") {
     for (const Device& device : other_devices()) {
         CAPTURE(device.str());
         check_close(defense_losses(device), expected, 1e-4, 0, "losses");
+    }
+}
+
+namespace {
+
+// Very small ones: it is the order of things that is to be seen here.
+datasets::BatchSource tiny_source_on(Device device) {
+    datasets::Images tiny{.n = 16, .h = 8, .w = 8, .c = 3, .pixels = {}, .labels = {}};
+    for (std::int64_t i = 0; i < tiny.n * 8 * 8 * 3; ++i)
+        tiny.pixels.push_back(static_cast<std::uint8_t>(i * i * 31 % 251));
+    for (std::int32_t i = 0; i < tiny.n; ++i) tiny.labels.push_back(i % 10);
+    return {tiny, {0.5f, 0.5f, 0.5f}, {0.25f, 0.25f, 0.25f}, device};
+}
+
+// One step as a function of its inputs, for StepGraph.
+struct GraphedTraining {
+    explicit GraphedTraining(Device device)
+        : model(model_on(device)),
+          optimizer({{.parameters = model->parameters(), .weight_decay = 5e-4}},
+                    {.momentum = 0.9, .nesterov = true}),
+          graph([this](std::span<const Tensor> inputs) {
+              optimizer.zero_grad();
+              const Tensor loss = engine::ops::cross_entropy(model->forward(inputs[0]), inputs[1]);
+              backward(loss);
+              optimizer.step();
+              return loss.detach();
+          }) {}
+
+    std::unique_ptr<models::Classifier> model;
+    Sgd optimizer;
+    StepGraph graph;
+};
+
+std::vector<std::vector<float>> weights_of(const nn::Module& module) {
+    std::vector<std::vector<float>> values;
+    for (const nn::NamedTensor& each : module.state())
+        if (each.tensor.dtype() == DType::float32) values.push_back(each.tensor.to_host<float>());
+    return values;
+}
+
+}  // namespace
+
+TEST_CASE("on every device, replayed steps change the weights as steps that run as written") {
+    for (const Device& device : other_devices()) {
+        CAPTURE(device.str());
+        GraphedTraining recorded(device), written(device);
+        written.graph.run_as_written();
+        const auto source = tiny_source_on(device);
+        // Once another number of images: what was recorded is dropped, and recorded anew later.
+        const int counts[] = {8, 8, 8, 6, 8, 8};
+        std::int64_t number = 0;
+        for (const int count : counts) {
+            const auto indices = std::span(batch(static_cast<int>(number++))).first(count);
+            const Tensor inputs[] = {source.input(indices), source.labels(indices)};
+            for (GraphedTraining* each : {&recorded, &written})
+                each->optimizer.set_learning_rate(0.01 / static_cast<double>(number));
+            // Something that takes and returns memory between two replays.
+            const Tensor other = Tensor::full({number * 1000}, 7, device);
+            CHECK(recorded.graph.run(inputs).item() == written.graph.run(inputs).item());
+            CHECK(other.to_host<float>() == std::vector<float>(other.elements(), 7));
+        }
+        CHECK(recorded.graph.replays() == 3);
+        CHECK(recorded.graph.obstacle().empty());
+        CHECK(weights_of(*recorded.model) == weights_of(*written.model));
+    }
+}
+
+TEST_CASE("a step that cannot be recorded runs as it is written") {
+    for (const Device& device : other_devices()) {
+        CAPTURE(device.str());
+        int calls = 0;
+        StepGraph graph([&](std::span<const Tensor> inputs) {
+            ++calls;
+            return Tensor::from(inputs[0].to_host<float>(), inputs[0].shape(), device);
+        });
+        const Tensor inputs[] = {Tensor::full({3}, 2, device)};
+        for (int i = 0; i < 3; ++i)
+            CHECK(graph.run(inputs).to_host<float>() == std::vector<float>{2, 2, 2});
+        CHECK(graph.replays() == 0);
+        CHECK(!graph.obstacle().empty());
+        CHECK(calls == 4);  // the attempt to record it among them
+    }
+}
+
+namespace {
+
+// What a defense of two epochs, behind one that warms up, leaves behind.
+struct Defended {
+    std::vector<nlohmann::ordered_json> records;
+    std::vector<std::vector<float>> polarizer;
+    std::int64_t replays = 0;
+};
+
+Defended defend_on(Device device, bool as_written, double stop_share) {
+    const auto victim = model_on(device);
+    victim->freeze();
+    const auto source = tiny_source_on(device);
+    polarizers::RCnpd polarizer(10, 16, device);
+    training::BilevelTask task(*victim, polarizer, source, nullptr, nullptr,
+                               {.insertion_point = victim->insertion_point(),
+                                .warmup_epochs = 1,
+                                .epochs = 2,
+                                .batch_size = 8,
+                                .stop_share = stop_share,
+                                .draws = {.crop_padding = 1, .flip = true}});
+    if (as_written) task.run_as_written();
+    Defended defended;
+    for (std::int64_t epoch = 0; epoch < task.epochs(); ++epoch) {
+        for (std::int64_t b = 0; b < task.batches(); ++b) task.step(epoch, b);
+        task.end_epoch(epoch, 0, defended.records.emplace_back());
+    }
+    CHECK(task.obstacle_to_graphs().empty());
+    defended.polarizer = weights_of(polarizer);
+    defended.replays = task.replays();
+    return defended;
+}
+
+}  // namespace
+
+TEST_CASE("the defense on every device, replayed and as written, is the CPU's") {
+    // An attack that never stops, and one that stops before its first step: what the CPU leaves out
+    // the others do without an effect.
+    for (const double stop_share : {2.0, -1.0}) {
+        const Defended expected = defend_on({}, true, stop_share);
+        for (const Device& device : other_devices()) {
+            CAPTURE(device.str());
+            const Defended written = defend_on(device, true, stop_share);
+            const Defended replayed = defend_on(device, false, stop_share);
+            CHECK(written.replays == 0);
+            CHECK(replayed.replays == 3);  // of four steps: the first one runs as written
+            CHECK(replayed.polarizer == written.polarizer);
+            CHECK(replayed.records == written.records);
+            for (std::size_t i = 0; i < expected.polarizer.size(); ++i)
+                check_close(replayed.polarizer[i], expected.polarizer[i], 1e-4, 1e-5, "polarizer");
+            for (std::size_t epoch = 0; epoch < expected.records.size(); ++epoch)
+                for (const auto& [name, value] : expected.records[epoch].items())
+                    CHECK(replayed.records[epoch][name].get<double>() ==
+                          doctest::Approx(value.get<double>()).epsilon(1e-4));
+        }
     }
 }

@@ -72,6 +72,26 @@ TEST_CASE("the last, incomplete batch is dropped unless it is the only one") {
     CHECK(std::set(first.begin(), first.end()) != std::set(second.begin(), second.end()));
 }
 
+TEST_CASE("an epoch has its batches on the device") {
+    const Images images = random_images(11);
+    const BatchSource source = source_of(images);
+    const Epoch epoch(source, 4, 3, 2);
+    const EpochOrder order(11, 4, 3, 2);
+    CHECK(epoch.number() == 2);
+    for (std::int64_t batch = 0; batch < 2; ++batch) {
+        const auto expected = order.batch(batch);
+        CHECK(epoch.indices(batch).to_host<std::int32_t>() ==
+              Indices(expected.begin(), expected.end()));
+        CHECK(epoch.labels(batch).to_host<std::int32_t>() ==
+              source.labels(expected).to_host<std::int32_t>());
+        CHECK(source.input(epoch.indices(batch)).to_host<float>() ==
+              source.input(expected).to_host<float>());
+        CHECK(source.pixels(epoch.indices(batch)).to_host<float>() ==
+              source.pixels(expected).to_host<float>());
+    }
+    CHECK(Epoch(source, 20, 0, 0).indices(0).shape() == Shape{11});
+}
+
 TEST_CASE("the order depends on seed and epoch alone") {
     const Indices order = all_of({50, 10, 3, 2});
     CHECK(all_of({50, 10, 3, 2}) == order);

@@ -134,6 +134,34 @@ TEST_CASE("gradients() with nothing to find leaves the tape's other leaves alone
     CHECK(!x.grad().defined());
 }
 
+TEST_CASE("gradients() of several outputs weighs them by what it is given") {
+    Tensor x = random_leaf({4}), w = random_leaf({4});
+    const auto outputs = [&] { return std::vector{ops::relu(ops::add(x, w)), ops::scale(x, 3)}; };
+    const std::vector<Tensor> weights{random_tensor({4}), random_tensor({4})};
+    const std::vector<Tensor> before = {weights[0].clone(), weights[1].clone()};
+    const Tensor found = gradients(outputs(), weights, std::span(&x, 1)).front();
+    const auto y = outputs();
+    const auto open = host(y[0]), first = host(weights[0]), second = host(weights[1]);
+    for (std::size_t i = 0; i < 4; ++i)
+        CHECK(host(found)[i] ==
+              doctest::Approx((open[i] > 0 ? first[i] : 0) + 3 * second[i]).epsilon(1e-6));
+    CHECK(!w.grad().defined());
+    for (int i = 0; i < 2; ++i) CHECK(host(weights[i]) == host(before[i]));
+
+    // An output that another one is made of gets a gradient along both ways.
+    const Tensor inner = ops::scale(x, 2), outer = ops::scale(inner, 5);
+    const Tensor both[] = {inner, outer};
+    const auto sum_of_ways = host(gradients(both, weights, std::span(&x, 1)).front());
+    for (std::size_t i = 0; i < 4; ++i)
+        CHECK(sum_of_ways[i] == doctest::Approx(2 * first[i] + 10 * second[i]).epsilon(1e-6));
+
+    CHECK_THROWS_AS(gradients(both, std::span(weights).first(1), std::span(&x, 1)), Error);
+    const Tensor of_another_shape[] = {weights[0], random_tensor({5})};
+    CHECK_THROWS_AS(gradients(both, of_another_shape, std::span(&x, 1)), ShapeError);
+    const Tensor twice[] = {outer, outer};
+    CHECK_THROWS_AS(gradients(twice, weights, std::span(&x, 1)), Error);
+}
+
 TEST_CASE("NoGrad stops recording on its thread for its lifetime") {
     const Tensor x = random_leaf({3});
     {

@@ -232,6 +232,33 @@ TEST_CASE("an emptied cache goes back to the system, live tensors stay") {
     CHECK(peak_resident_bytes() > 8'000'000);
 }
 
+TEST_CASE("a pool's memory is nobody else's, and lives as long as its tensors") {
+    constexpr Device device{};
+    empty_cache(device);
+    const MemoryStatistics before = memory_statistics(device);
+    Tensor kept;
+    const float* freed = nullptr;
+    {
+        const auto pool = make_memory_pool(device);
+        {
+            const MemoryPoolScope scope(pool);
+            kept = Tensor::full({3'000'000}, 5);
+            freed = Tensor::full({3'000'000}, 6).data<float>();
+            CHECK(Tensor::empty({3'000'000}).data<float>() == freed);
+        }
+        // Outside of the scope the buffer is free in its pool, and there alone.
+        const Tensor other = Tensor::full({3'000'000}, 7);
+        CHECK(other.data<float>() != freed);
+        const MemoryPoolScope scope(pool);
+        CHECK(Tensor::empty({3'000'000}).data<float>() == freed);
+    }
+    CHECK(kept.to_host<float>() == std::vector<float>(3'000'000, 5));
+    kept = {};
+    empty_cache(device);
+    CHECK(memory_statistics(device).in_use == before.in_use);
+    CHECK(memory_statistics(device).reserved == before.reserved);
+}
+
 TEST_CASE("a cached buffer that is much too large is not wasted on a small tensor") {
     constexpr Device device{};
     empty_cache(device);

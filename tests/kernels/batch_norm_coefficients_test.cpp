@@ -50,12 +50,18 @@ TEST_CASE("batch norm's running statistics equal the reference") {
                        mean_before = random_values(channels),
                        variance_before = random_positive(channels);
             Guarded<float> mean_expected(mean_before), variance_expected(variance_before);
+            std::int64_t batches_expected = 6;
             reference::batch_norm_update_running(channels, rows, mean.data(), variance.data(), 0.1f,
-                                                 mean_expected.data(), variance_expected.data());
+                                                 mean_expected.data(), variance_expected.data(),
+                                                 &batches_expected);
+            CHECK(batches_expected == 7);
             for (const auto& update : CNPD_IMPLEMENTATIONS(batch_norm_update_running)) {
                 INFO(update.backend);
                 Guarded<float> running_mean(mean_before), running_variance(variance_before);
-                update(channels, rows, mean, variance, 0.1f, running_mean, running_variance);
+                std::vector<std::int64_t> batches{6};
+                update(channels, rows, mean, variance, 0.1f, running_mean, running_variance,
+                       batches);
+                CHECK(batches.front() == 7);
                 // A few roundings of numbers up to about 4 and 20.
                 check_close(running_mean, mean_expected, 2e-7, 1e-6, "running mean");
                 check_close(running_variance, variance_expected, 4e-7, 2e-6, "running variance");

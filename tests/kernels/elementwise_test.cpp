@@ -234,3 +234,16 @@ TEST_CASE("row sums do not depend on luck with threads") {
     }
     omp_set_num_threads(threads);
 }
+
+TEST_CASE("accumulation is in double") {
+    for (const std::int64_t count : {0, 1, 5, 300}) {
+        const auto x = random_values(count);
+        for (const auto& accumulate : CNPD_WITH_REFERENCE(accumulate)) {
+            INFO(accumulate.backend);
+            std::vector<double> sums(count, 1e9);
+            accumulate(x, count, sums);
+            accumulate(x, count, sums);
+            for (std::int64_t i = 0; i < count; ++i) CHECK(sums[i] == 1e9 + x[i] + x[i]);
+        }
+    }
+}

@@ -16,11 +16,13 @@ namespace {
 const std::vector<float> kMean{0.49f, 0.48f, 0.45f}, kInverseStd{4.05f, 4.1f, 3.8f};
 
 auto on_device(const PgdSettings& settings, const std::vector<float>& mean,
-               const std::vector<float>& inverse_std) {
-    return staged([&](Staging& staging) {
+               const std::vector<float>& inverse_std,
+               const std::vector<std::int32_t>* stopped = nullptr) {
+    return staged([&, stopped](Staging& staging) {
         PgdSettings placed = settings;
         placed.mean = staging.pass(mean);
         placed.inverse_std = staging.pass(inverse_std);
+        if (stopped) placed.stopped = staging.pass(*stopped);
         return placed;
     });
 }
@@ -51,10 +53,11 @@ struct Result {
 };
 
 template <class Function>
-Result run(const Function& function, const Case& c) {
+Result run(const Function& function, const Case& c,
+           const std::vector<std::int32_t>* stopped = nullptr) {
     Result result(c);
     INFO(function.backend);
-    function(on_device(c.settings, kMean, kInverseStd), c.x, c.dinput, result.adversarial,
+    function(on_device(c.settings, kMean, kInverseStd, stopped), c.x, c.dinput, result.adversarial,
              result.input);
     CHECK(result.adversarial.intact());
     CHECK(result.input.intact());
@@ -221,6 +224,26 @@ TEST_CASE("pgd: the L1 projection is the nearest point of the ball") {
                 CHECK(result.adversarial[k] - c.x[k] == doctest::Approx(nearest).epsilon(1e-5));
             }
             CHECK(norm_of_difference(c, result, n) == doctest::Approx(2).epsilon(1e-5));
+        }
+    }
+}
+
+TEST_CASE("pgd: a step that rests moves nothing and still gives the network's input") {
+    for (const PgdGradient form : kForms) {
+        const Case c({.n = 3, .pixels = 7, .channels = 3, .gradient = form, .radius = 0.1f});
+        const std::vector<std::int32_t> yes{1}, no{0};
+        for (const auto& function : CNPD_WITH_REFERENCE(pgd_step)) {
+            const Result rested = run(function, c, &yes);
+            for (std::size_t i = 0; i < c.x.size(); ++i) {
+                CHECK(rested.adversarial[i] == c.adversarial[i]);
+                CHECK(rested.input[i] ==
+                      doctest::Approx((c.adversarial[i] - kMean[i % 3]) * kInverseStd[i % 3]));
+            }
+            const Result moved = run(function, c, &no), always = run(function, c);
+            for (std::size_t i = 0; i < c.x.size(); ++i) {
+                CHECK(moved.adversarial[i] == always.adversarial[i]);
+                CHECK(moved.input[i] == always.input[i]);
+            }
         }
     }
 }

@@ -39,6 +39,7 @@ __global__ void __launch_bounds__(kTile* kTile)
         features[y][x] = has_row && has_k ? my_features[k0 + x] : 0.0f;
         map[y][x] = has_line && has_k ? my_line[k0 + x] : 0.0f;
         __syncthreads();
+#pragma unroll 8  // more does not fit into the registers of 1024 threads
         for (int k = 0; k < kTile; ++k) sum += features[y][k] * map[x][k];
         __syncthreads();
     }

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Tries the fuzzers: plants one bug in each reader, in a copy of the sources, and sees it found.
+
+usage: tests/fuzz/planted_bugs.py [--seconds 120] [NAME ...]
+
+The copy and its build stay in build/planted. Needs what run.sh needs. Exit status 1 when a fuzzer
+misses its bug.
+"""
+import argparse
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COPY = ROOT / "build/planted"
+
+# fuzzer: file, what stands there, what is made of it
+BUGS = {
+    "safetensors": ("engine/safetensors.cpp", "end < begin || end > data.size()", "end < begin"),
+    "cifar10_binary": ("datasets/cifar10/binary.cpp", "record[0] >= kClassNames", "record[0] > kClassNames"),
+    "cifar10_python": ("datasets/cifar10/pickle.cpp", "if (count > file_.size() - position_)",
+                       "if (count > file_.size() - position_ + 1)"),
+    "config": ("cnpd/config/toml_entries.cpp", "if (at_end() || at_line_end()) fail_here(\"a closing quote\")",
+               "if (at_line_end()) fail_here(\"a closing quote\")"),
+    "image": ("datasets/image.cpp", "if (codes > kMostCodes)", "if (codes > 8 * kMostCodes)"),
+}
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], cwd=COPY, **options)
+
+
+def copy_sources():
+    """Brings the copy up to date; touches only what differs, so that builds stay short."""
+    COPY.mkdir(parents=True, exist_ok=True)
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in files.decode().split("\0"):
+        source, target = ROOT / name, COPY / name
+        if not source.is_file() or (target.is_file() and target.read_bytes() == source.read_bytes()):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+
+
+def finds(fuzzer, seconds):
+    """Whether the bug is found, and after how long."""
+    path, before, after = BUGS[fuzzer]
+    source = COPY / path
+    text = source.read_text()
+    if text.count(before) != 1:
+        sys.exit(f"{path}: '{before}' is not there exactly once; choose another bug for {fuzzer}")
+    source.write_text(text.replace(before, after))
+    try:
+        run("cmake", "--build", "--preset", "fuzz", "--target", f"{fuzzer}_fuzz", check=True,
+            stdout=subprocess.DEVNULL)
+        corpus = COPY / "build/fuzz/planted" / fuzzer
+        corpus.mkdir(parents=True, exist_ok=True)
+        for old in corpus.iterdir():
+            old.unlink()
+        dictionary = COPY / f"tests/fuzz/{fuzzer}.dict"
+        started = time.monotonic()
+        result = run(f"build/fuzz/bin/{fuzzer}_fuzz", f"-max_total_time={seconds}", "-max_len=20000",
+                     f"-artifact_prefix={corpus}-", *([f"-dict={dictionary}"] if dictionary.exists() else []),
+                     corpus, f"build/fuzz/seeds/{fuzzer}", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return result.returncode != 0, time.monotonic() - started
+    finally:
+        source.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=120, help="for each fuzzer at most (default 120)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BUGS)}; none: all")
+    arguments = parser.parse_args()
+    copy_sources()
+    run("cmake", "--preset", "fuzz", check=True, stdout=subprocess.DEVNULL)
+    run("cmake", "--build", "--preset", "fuzz", "--target", "fuzz_seeds", check=True, stdout=subprocess.DEVNULL)
+    run("build/fuzz/bin/fuzz_seeds", "build/fuzz/seeds", check=True, stdout=subprocess.DEVNULL)
+    missed = []
+    for fuzzer in arguments.names or BUGS:
+        found, seconds = finds(fuzzer, arguments.seconds)
+        print(f"{fuzzer}: {'found' if found else 'MISSED'} after {seconds:.1f} s", flush=True)
+        if not found:
+            missed.append(fuzzer)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
