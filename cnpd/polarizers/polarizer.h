@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -71,6 +72,25 @@ class Polarizer : public engine::nn::Module {
     friend class BatchNormScope;
     BatchNormMode batch_norm_mode_ = BatchNormMode::frozen;
 };
+
+// Parameters whose gradients are clipped to one norm.
+class ClippedTogether {
+  public:
+    ClippedTogether() = default;
+    // `owner` is named where a gradient is not finite.
+    ClippedTogether(std::string owner, std::vector<Tensor> parameters);
+    // 0: no clipping. On the CPU throws NumericError for a gradient that is not finite; elsewhere
+    // nothing waits for that, and the next loss tells.
+    void clip(double norm);
+
+  private:
+    std::string owner_;
+    std::vector<Tensor> parameters_;
+    Tensor factor_;  // [1]
+};
+
+// The stream of Philox that initial values are drawn from.
+inline constexpr std::uint64_t kInitialValues = std::uint64_t{5} << 32;
 
 // While it lives, a polarizer's batch norm is in this mode.
 class BatchNormScope {
