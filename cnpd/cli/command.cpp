@@ -33,9 +33,13 @@ void CommonOptions::add_to(CLI::App& app) {
     app.add_flag("--quiet", quiet, "no progress, warnings only");
 }
 
-training::Compute CommonOptions::apply() const {
+void CommonOptions::set_up() const {
     if (quiet) set_verbosity(Verbosity::quiet);
     if (threads > 0) omp_set_num_threads(threads);
+}
+
+training::Compute CommonOptions::apply() const {
+    set_up();
     const training::Compute compute{
         .device = chosen_device(),
         .precision = training::value_named<training::Precision>("precision", precision)};

@@ -21,7 +21,10 @@ struct CommonOptions {
     bool json = false, quiet = false;
 
     void add_to(CLI::App& app);
-    // Sets verbosity, threads and precision, and finds the device.
+    // Sets verbosity and threads.
+    void set_up() const;
+    // That and the precision, and finds the device; says so where it has to be the CPU for want of
+    // a GPU.
     training::Compute apply() const;
 
   private:

@@ -68,10 +68,9 @@ void Defend::add_polarizer_options(CLI::App& app) {
     app.add_option("--warmup-epochs", b.warmup_epochs, "Epochs of clean cross-entropy first")
         ->capture_default_str()
         ->group(group);
-    app.add_option(
-           "--polarizer-bn", batch_norm_,
-           "Statistics of batch norm while it learns: frozen (of the clean images, measured "
-           "once) or train (of each batch)")
+    app.add_option("--polarizer-bn", batch_norm_,
+                   "Statistics of batch norm while it learns: frozen or eval (of the clean images, "
+                   "measured once) or train (of each batch)")
         ->capture_default_str()
         ->group(group);
     app.add_option("--clip-norm", b.clip_norm, "Norm that each class's gradient is clipped to")

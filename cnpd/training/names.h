@@ -38,7 +38,9 @@ struct Names<PgdThrough> {
 template <>
 struct Names<polarizers::BatchNormMode> {
     static constexpr std::pair<polarizers::BatchNormMode, const char*> all[] = {
-        {polarizers::BatchNormMode::frozen, "frozen"}, {polarizers::BatchNormMode::train, "train"}};
+        {polarizers::BatchNormMode::frozen, "frozen"},
+        {polarizers::BatchNormMode::frozen, "eval"},
+        {polarizers::BatchNormMode::train, "train"}};
 };
 template <>
 struct Names<ops::PgdGradient> {
@@ -58,7 +60,8 @@ struct Names<Precision> {
         {Precision::fp32, "fp32"}, {Precision::tf32, "tf32"}, {Precision::bf16, "bf16"}};
 };
 
-// Throws InputError that names `what` and the known values.
+// A value's first name is the one that is written. Throws InputError that names `what` and the
+// known values.
 template <class Enum>
 Enum value_named(std::string_view what, std::string_view name) {
     std::string known;

@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kThreads)
             for (int term = 0; term < kTerms; ++term) of_row[n * kTerms + term] = row_terms[term];
     }
     __threadfence();
-    __syncthreads();
+    __syncthreads();  // all of the block's terms are there before it counts as finished
     if (threadIdx.x == 0) last = atomicAdd(finished, 1u) == gridDim.x - 1;
     __syncthreads();
     if (!last) return;

@@ -16,6 +16,7 @@ using Tile = GemmTile<kTile, kTile>;
 
 // A thread holds rows and columns of the tile that are 16 apart: adds up what of_row(i, j) gives
 // for its rows over the threads that share its columns. Thread c < 64 gets the sum of column c.
+// From one call to the next there has to be a barrier.
 template <typename OfRow>
 __device__ float sum_of_column(const OfRow& of_row) {
     // Wider than a tile, so that the two rows of threads in a warp meet different banks.
@@ -29,7 +30,6 @@ __device__ float sum_of_column(const OfRow& of_row) {
     float total = 0;
     if (threadIdx.x < kTile)
         for (int i = 0; i < Tile::kSide; ++i) total += part[i][threadIdx.x];
-    __syncthreads();  // part may be written again
     return total;
 }
 
