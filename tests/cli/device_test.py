@@ -49,7 +49,7 @@ class DeviceTest(support.ProgramTest):
         out = self.folder / "run"
         options = ["--device", "cpu", "--epochs", "1"]
         self.succeed(*support.train(out, *options))
-        self.refuse(support.train(out, *options, "--precision", "tf32", "--resume"), "another run")
+        self.refuse(support.train(out, *options, "--precision", "tf32", "--resume"), "a run with other settings")
 
     def test_a_device_that_is_not_there_is_refused_with_what_to_do(self):
         for device in ("cuda", "cuda:7", "emulated"):

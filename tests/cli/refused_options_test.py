@@ -68,7 +68,7 @@ DEFEND = [
     (["--pgd-norm", "l3"], "unknown pgd-norm 'l3'; known: l2, linf, l1"),
     (["--pgd-gradient", "cube"], "unknown pgd-gradient"),
     (["--pgd-through", "nothing"], "unknown pgd-through"),
-    (["--polarizer-bn", "thawed"], "unknown polarizer-bn 'thawed'; known: frozen, train"),
+    (["--polarizer-bn", "thawed"], "unknown polarizer-bn 'thawed'; known: frozen, eval, train"),
     (["--lambda-clean", "nan"], "lambda-clean"),
     (["--lambda-undo", "-1"], "lambda-undo"),
     (["--lambda-strongest", "inf"], "lambda-strongest"),
