@@ -28,7 +28,8 @@ class DeviceTest(support.ProgramTest):
                 self.refuse(support.train(victim, *options, *sizes), refusal)
                 continue
             self.succeed(*support.train(victim, *options, *sizes))
-            self.succeed(*support.defend(victim, defense, *options, "--epochs", "1"))
+            self.succeed(*support.defend(victim, defense, *options, "--epochs", "1",
+                                           "--warmup-epochs", "0", "--clean-ratio", "0.5"))
             for run in (victim, defense):
                 self.assertEqual(json.loads((run / "config.json").read_text())["precision"], "bf16")
             self.succeed("evaluate", "--run", defense, *options, "--quiet")
@@ -49,7 +50,8 @@ class DeviceTest(support.ProgramTest):
         out = self.folder / "run"
         options = ["--device", "cpu", "--epochs", "1"]
         self.succeed(*support.train(out, *options))
-        self.refuse(support.train(out, *options, "--precision", "tf32", "--resume"), "a run with other settings")
+        self.refuse(support.train(out, *options, "--precision", "tf32", "--resume"),
+                    "other settings")
 
     def test_a_device_that_is_not_there_is_refused_with_what_to_do(self):
         for device in ("cuda", "cuda:7", "emulated"):
