@@ -8,6 +8,7 @@
 
 #include "cnpd/attacks/attack.h"
 #include "cnpd/ops/adversarial.h"
+#include "cnpd/polarizers/registry.h"
 #include "cnpd/training/bilevel.h"
 #include "cnpd/training/precision.h"
 #include "cnpd/training/victim.h"
@@ -53,6 +54,27 @@ template <>
 struct Names<ops::PgdNorm> {
     static constexpr std::pair<ops::PgdNorm, const char*> all[] = {
         {ops::PgdNorm::l2, "l2"}, {ops::PgdNorm::linf, "linf"}, {ops::PgdNorm::l1, "l1"}};
+};
+template <>
+struct Names<Strategy> {
+    static constexpr std::pair<Strategy, const char*> all[] = {{Strategy::random, "random"},
+                                                               {Strategy::second, "second"},
+                                                               {Strategy::target, "target"},
+                                                               {Strategy::wrong, "wrong"},
+                                                               {Strategy::untarget, "untarget"}};
+};
+template <>
+struct Names<polarizers::Structure> {
+    static constexpr std::pair<polarizers::Structure, const char*> all[] = {
+        {polarizers::Structure::conv_bn, "conv-bn"},
+        {polarizers::Structure::conv, "conv"},
+        {polarizers::Structure::bn, "bn"},
+        {polarizers::Structure::double_conv_bn, "conv-bn-conv-bn"}};
+};
+template <>
+struct Names<polarizers::Embedding> {
+    static constexpr std::pair<polarizers::Embedding, const char*> all[] = {
+        {polarizers::Embedding::concat, "concat"}, {polarizers::Embedding::film, "film"}};
 };
 template <>
 struct Names<Precision> {

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/metrics/json.h"
-#include "cnpd/polarizers/stacked.h"
+#include "cnpd/polarizers/registry.h"
 #include "cnpd/training/log.h"
 #include "cnpd/training/loop.h"
 #include "cnpd/training/names.h"
@@ -118,10 +118,6 @@ void add_comparison(ordered_json& result, const metrics::Scores& before,
     result["r_acc_before"] = metrics::percent(before.r_acc);
 }
 
-bool is_polarizer(const std::string& method) {
-    return method == "r-cnpd" || method == "ensemble";
-}
-
 polarizers::PurifiedOptions purified_options(const DefenseSettings& settings) {
     return {.insertion_point = settings.bilevel.insertion_point,
             .routing = settings.method == "ensemble" ? polarizers::Routing::ensemble
@@ -137,7 +133,30 @@ std::int64_t channels_at(const models::Classifier& victim, const std::string& po
     return victim.prefix(image, point).z.shape()[3];
 }
 
-void calibrate(polarizers::RCnpd& polarizer, const models::Classifier& victim,
+std::unique_ptr<polarizers::Polarizer> make_polarizer(const DefenseSettings& settings,
+                                                      const models::Classifier& victim,
+                                                      std::int64_t channels, Device device) {
+    polarizers::PolarizerSettings polarizer = settings.polarizer;
+    polarizer.name = polarizer_of(settings.method);
+    return polarizers::make_polarizer(
+        polarizer, {.classes = victim.classes(), .channels = channels, .device = device},
+        settings.seed);
+}
+
+// For the strategies that know the attack, or take another for it.
+std::vector<std::int32_t> targets_of(const attacks::Attack& attack, Strategy strategy,
+                                     std::int64_t classes) {
+    std::vector<std::int32_t> targets;
+    for (std::int32_t label = 0; label < classes; ++label) {
+        const std::int32_t target = attack.backdoor_label(label);
+        targets.push_back(strategy == Strategy::wrong
+                              ? static_cast<std::int32_t>((target + 1) % classes)
+                              : target);
+    }
+    return targets;
+}
+
+void calibrate(polarizers::Polarizer& polarizer, const models::Classifier& victim,
                const std::string& point, const datasets::BatchSource& images,
                std::int64_t channels) {
     const CachedFeatures features = cache_features(victim, point, images);
@@ -145,6 +164,20 @@ void calibrate(polarizers::RCnpd& polarizer, const models::Classifier& victim,
     for (std::size_t i = 0; i < features.cuts.size(); ++i)
         collector.add(features.cuts[i].z, engine::ops::argmax(features.victim_logits[i]));
     polarizer.calibrate(collector.finish());
+}
+
+// By how much the purified model believes less in what the victim says.
+std::vector<float> drops_of_probability(const polarizers::Predictions& p,
+                                        std::span<const std::int32_t> predicted) {
+    const auto victim = engine::ops::softmax(p.victim).to_host<float>(),
+               purified = engine::ops::softmax(p.purified).to_host<float>();
+    const std::size_t classes = victim.size() / std::max<std::size_t>(predicted.size(), 1);
+    std::vector<float> drops;
+    for (std::size_t i = 0; i < predicted.size(); ++i) {
+        const std::size_t at = i * classes + static_cast<std::size_t>(predicted[i]);
+        drops.push_back(victim[at] - purified[at]);
+    }
+    return drops;
 }
 
 // Scores and detection rates of a purified model over the test sets.
@@ -155,6 +188,8 @@ struct PurifiedScores {
 PurifiedScores measure_purified(const TestSets& tests, const polarizers::PurifiedModel& model) {
     struct Both {
         std::vector<std::int32_t> victim, purified;
+        std::vector<float> drops;
+        metrics::Judged judged() const { return {victim, purified, drops}; }
     };
     const auto predict = [&](const datasets::BatchSource& images) {
         Both both;
@@ -162,6 +197,8 @@ PurifiedScores measure_purified(const TestSets& tests, const polarizers::Purifie
             const polarizers::Predictions p = model.predict(input);
             const auto piece = engine::ops::argmax(p.victim).to_host<std::int32_t>();
             both.victim.insert(both.victim.end(), piece.begin(), piece.end());
+            const auto drops = drops_of_probability(p, piece);
+            both.drops.insert(both.drops.end(), drops.begin(), drops.end());
             return p.purified;
         });
         return both;
@@ -171,9 +208,8 @@ PurifiedScores measure_purified(const TestSets& tests, const polarizers::Purifie
     const auto& truth = tests.clean.host_labels();
     return {.before = metrics::score(clean.victim, truth, poisoned.victim, labels),
             .after = metrics::score(clean.purified, truth, poisoned.purified, labels),
-            .detection = metrics::detect({.victim = clean.victim, .purified = clean.purified},
-                                         {.victim = poisoned.victim, .purified = poisoned.purified},
-                                         tests.poisoned.host_labels())};
+            .detection =
+                metrics::detect(clean.judged(), poisoned.judged(), tests.poisoned.host_labels())};
 }
 
 ordered_json purified_json(const PurifiedScores& scores) {
@@ -183,6 +219,8 @@ ordered_json purified_json(const PurifiedScores& scores) {
     result["detection_tpr_successful"] =
         metrics::percent(scores.detection.true_positive_rate_successful);
     result["detection_fpr"] = metrics::percent(scores.detection.false_positive_rate);
+    result["detection_auroc"] = metrics::percent(scores.detection.auroc);
+    result["detection_auroc_successful"] = metrics::percent(scores.detection.auroc_successful);
     return result;
 }
 
@@ -231,6 +269,7 @@ struct Defense {
     const datasets::BatchSource* held_out;  // null: none
     const TestSets& tests;
     const InputInfo& input;
+    const attacks::Attack& attack;
     TrainingDraws draws;
     LoopOptions loop;
 };
@@ -260,8 +299,11 @@ ordered_json polarize(const Defense& d) {
     settings.draws = d.draws;
     const std::int64_t channels =
         channels_at(d.victim, settings.insertion_point, d.input, d.options.compute.device);
-    polarizers::RCnpd polarizer(d.victim.classes(), channels, d.options.compute.device);
+    const auto made = make_polarizer(d.settings, d.victim, channels, d.options.compute.device);
+    polarizers::Polarizer& polarizer = *made;
     calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
+    if (settings.strategy == Strategy::target || settings.strategy == Strategy::wrong)
+        settings.target_of_class = targets_of(d.attack, settings.strategy, d.victim.classes());
     BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
     const double seconds = run_training(task, d.directory, d.loop);
     polarizer.refresh();
@@ -325,6 +367,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
                           .held_out = held_out.size() > 0 ? &held_out : nullptr,
                           .tests = tests,
                           .input = input,
+                          .attack = *experiment.attack,
                           .draws = draws_of(experiment.data, settings.augment, settings.seed),
                           .loop = loop};
     ordered_json result = is_polarizer(settings.method) ? polarize(defense) : fine_tune(defense);
@@ -339,7 +382,6 @@ Tensor LoadedRun::predict(const Tensor& images) const {
 }
 
 std::unique_ptr<LoadedRun> load_run(const fs::path& path, const Compute& compute) {
-    const Device device = compute.device;
     const ordered_json config = read_config(path);
     auto run = std::make_unique<LoadedRun>();
     std::tie(run->victim_settings, run->input) = read_run(path, config);
@@ -352,8 +394,9 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, const Compute& compute
     if (!run->defense_settings || !is_polarizer(run->defense_settings->method)) return run;
 
     const std::string& point = run->defense_settings->bilevel.insertion_point;
-    auto polarizer = std::make_unique<polarizers::RCnpd>(
-        run->model->classes(), channels_at(*run->model, point, run->input, device), device);
+    auto polarizer =
+        make_polarizer(*run->defense_settings, *run->model,
+                       channels_at(*run->model, point, run->input, compute.device), compute.device);
     load_model(run_file(path, run_files::polarizer), *polarizer);
     polarizer->refresh();
     run->polarizer = std::move(polarizer);
