@@ -12,9 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include <doctest/doctest.h>
-
 #include "engine/files.h"
+#include "kernels/common/error.h"
 
 namespace cnpd::tests {
 
@@ -41,7 +40,8 @@ class ArchiveWriter {
             archive_write_set_format_pax_restricted(handle);
             if (path.extension() != ".tar") archive_write_add_filter_gzip(handle);
         }
-        REQUIRE(archive_write_open_filename(handle, path.c_str()) == ARCHIVE_OK);
+        CNPD_CHECK(archive_write_open_filename(handle, path.c_str()) == ARCHIVE_OK,
+                   archive_error_string(handle));
     }
     ArchiveWriter& add(const ArchiveEntry& entry) {
         const std::unique_ptr<archive_entry, void (*)(archive_entry*)> header(archive_entry_new(),
@@ -54,10 +54,13 @@ class ArchiveWriter {
             archive_entry_set_hardlink(header.get(), entry.link.c_str());
         else if (!entry.link.empty())
             archive_entry_set_symlink(header.get(), entry.link.c_str());
-        REQUIRE(archive_write_header(handle_.get(), header.get()) >= ARCHIVE_WARN);
-        if (!entry.contents.empty())
-            REQUIRE(archive_write_data(handle_.get(), entry.contents.data(),
-                                       entry.contents.size()) >= 0);
+        archive* handle = handle_.get();
+        const std::string& contents = entry.contents;
+        // A warning is about a name that is not ASCII.
+        CNPD_CHECK(archive_write_header(handle, header.get()) >= ARCHIVE_WARN,
+                   archive_error_string(handle));
+        CNPD_CHECK(archive_write_data(handle, contents.data(), contents.size()) >= 0,
+                   archive_error_string(handle));
         return *this;
     }
 
