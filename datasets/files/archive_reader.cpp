@@ -48,6 +48,10 @@ bool is_hidden(std::string_view path) {
     return path.starts_with('.') || path.find("/.") != std::string_view::npos;
 }
 
+bool is_ascii(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80; });
+}
+
 std::string_view path_of(archive_entry* entry) {
     // Converted from the archive's character set; where that cannot be done, as it is.
     const char* path = archive_entry_pathname_utf8(entry);
@@ -91,6 +95,10 @@ void ArchiveReader::fail(int status) const {
                     fmt::format("is damaged ({})", quoted), "a whole archive");
 }
 
+bool ArchiveReader::is_zip() const {
+    return (archive_format(handle_.get()) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP;
+}
+
 void ArchiveReader::count(std::int64_t bytes) {
     declared_ += bytes;
     // Of a tar, what has been unpacked to get here; of a zip, a place in the file.
@@ -106,8 +114,10 @@ std::optional<ArchiveReader::Entry> ArchiveReader::next() {
         archive_entry* entry = nullptr;
         const int status = archive_read_next_header(handle, &entry);
         if (status == ARCHIVE_EOF) return std::nullopt;
-        // Warnings are about names in another character set; check() looks at these.
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail(status);
+        // Warnings are about names beyond ASCII, which check() looks at, or about a zip that
+        // contradicts itself.
+        if (status == ARCHIVE_WARN && is_zip() && is_ascii(path_of(entry))) fail(status);
         // The first entry decides what kind of file this is.
         if (entries_ == 0 && archive_filter_count(handle) > 2)
             throw FileError(name_, "is compressed more than once", kFormats);
@@ -132,8 +142,7 @@ ArchiveReader::Entry ArchiveReader::check(archive_entry* entry) {
         throw FileError(full_name, "is encrypted", "an archive that needs no password");
     // Other ways to compress in a zip are rare; leaving them out leaves out their bugs.
     if (const std::string_view format = archive_format_name(handle_.get());
-        format.starts_with("ZIP") && !format.ends_with("(deflation)") &&
-        !format.ends_with("(uncompressed)"))
+        is_zip() && !format.ends_with("(deflation)") && !format.ends_with("(uncompressed)"))
         throw FileError(full_name, "is compressed in a way that few programs know",
                         "deflate, as zip and Python do it");
     expected_ = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;

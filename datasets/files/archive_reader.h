@@ -37,6 +37,7 @@ class ArchiveReader {
         void operator()(archive* handle) const;
     };
     [[noreturn]] void fail(int status) const;
+    bool is_zip() const;
     Entry check(archive_entry* entry);
     void count(std::int64_t bytes);
 

@@ -16,7 +16,7 @@ class RefusedArchives(support.ProgramTest):
         self.files = pictures.files_of(pictures.write_image_folder(self.folder / "data"))
 
     def refuse_data(self, path, *expected):
-        self.refuse(["train", "--dataset", "folder", "--data", path, "--out", self.folder / "out"],
+        self.refuse(support.train(self.folder / "out", "--dataset", "folder", "--data", path),
                     str(path), *expected)
 
     def test_what_is_no_archive(self):
@@ -117,8 +117,8 @@ class RefusedArchives(support.ProgramTest):
 
 class RefusedTables(support.ProgramTest):
     def refuse_data(self, dataset, *expected):
-        self.refuse(["train", "--dataset", dataset, "--data", self.data, "--out",
-                     self.folder / "out"], *expected)
+        self.refuse(support.train(self.folder / "out", "--dataset", dataset, "--data", self.data),
+                    *expected)
 
     def test_gtsrb(self):
         self.data = pictures.write_gtsrb(self.folder / "data", per_class=1)
