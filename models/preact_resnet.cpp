@@ -79,7 +79,8 @@ void PreActBlock::unfold() {
 
 PreActResNet::PreActResNet(const ModelOptions& options, const std::array<int, 4>& blocks,
                            engine::Generator& generator, engine::Device device)
-    : stem_({.in = options.channels, .out = options.width}, generator, device),
+    : activations_(options.activations),
+      stem_({.in = options.channels, .out = options.width}, generator, device),
       linear_(8 * options.width, options.classes, generator, device) {
     register_module("conv1", stem_);
     std::int64_t in = options.width;
@@ -110,7 +111,7 @@ std::size_t PreActResNet::block_of(std::string_view point) const {
 
 Cut PreActResNet::prefix(const Tensor& input, std::string_view point) const {
     const std::size_t last = block_of(point);
-    Tensor x = stem_(input);
+    Tensor x = stem_(ops::cast(input, activations_));
     for (std::size_t i = 0; i < last; ++i) x = (*blocks_[i])(x);
     return blocks_[last]->enter(x);
 }

@@ -57,6 +57,7 @@ class PreActResNet : public Classifier {
   private:
     std::size_t block_of(std::string_view point) const;
 
+    engine::DType activations_;
     engine::nn::Convolution stem_;
     std::vector<std::unique_ptr<engine::nn::Module>> stages_;
     std::vector<std::unique_ptr<PreActBlock>> blocks_;

@@ -68,10 +68,9 @@ void Defend::add_polarizer_options(CLI::App& app) {
     app.add_option("--warmup-epochs", b.warmup_epochs, "Epochs of clean cross-entropy first")
         ->capture_default_str()
         ->group(group);
-    app.add_option(
-           "--polarizer-bn", batch_norm_,
-           "Statistics of batch norm while it learns: frozen (of the clean images, measured "
-           "once) or train (of each batch)")
+    app.add_option("--polarizer-bn", batch_norm_,
+                   "Statistics of batch norm while it learns: frozen or eval (of the clean images, "
+                   "measured once) or train (of each batch)")
         ->capture_default_str()
         ->group(group);
     app.add_option("--clip-norm", b.clip_norm, "Norm that each class's gradient is clipped to")
@@ -139,10 +138,10 @@ training::DefenseSettings Defend::settings() const {
 }
 
 void Defend::run() {
-    const engine::Device device = common.apply();
+    const training::Compute compute = common.apply();
     const training::DefenseSettings checked = settings();
     if (output_.out.empty()) output_.out = (std::filesystem::path(run_) / checked.method).string();
-    const auto result = training::run_defend(run_, data_, checked, output_.run_options(device));
+    const auto result = training::run_defend(run_, data_, checked, output_.run_options(compute));
     if (common.json) {
         print_results({{checked.method, result}}, true);
         return;

@@ -20,7 +20,8 @@ class Info : public Command {
     void add_to(CLI::App& app) { common.add_to(app); }
 
     void run() override {
-        common.apply();
+        common.set_up();
+        if (!common.device.empty()) engine::device_from_name(common.device);  // whether it is there
         nlohmann::ordered_json info;
         info["version"] = kVersion;
         for (const engine::Backend backend : engine::built_backends())

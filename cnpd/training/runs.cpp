@@ -9,9 +9,10 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/metrics/json.h"
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
 #include "cnpd/training/log.h"
 #include "cnpd/training/loop.h"
+#include "cnpd/training/names.h"
 #include "cnpd/training/pattern_file.h"
 #include "cnpd/training/run_directory.h"
 #include "cnpd/version.h"
@@ -51,6 +52,8 @@ std::string fingerprint(const fs::path& run) {
 std::string identity_of(ordered_json config, const Experiment& experiment) {
     config.erase("device");
     config.erase("threads");
+    // What every run was before there was a choice.
+    if (config["precision"] == name_of(Precision::fp32)) config.erase("precision");
     config["dataset"].erase("data");
     if (const auto picture = experiment.attack->picture(); !picture.empty())
         config["attack"]["blend_pattern"] = fingerprint(std::as_bytes(picture));
@@ -58,11 +61,12 @@ std::string identity_of(ordered_json config, const Experiment& experiment) {
 }
 
 ordered_json describe(const char* kind, const InputInfo& input, ordered_json settings,
-                      Device device) {
+                      const Compute& compute) {
     ordered_json config;
     config["kind"] = kind;
     config["cnpd"] = kVersion;
-    config["device"] = device.str();
+    config["device"] = compute.device.str();
+    config["precision"] = name_of(compute.precision);
     config["threads"] = kernels::thread_count();
     for (auto& [key, value] : settings.items()) config[key] = std::move(value);
     config.update(to_json(input));
@@ -190,12 +194,12 @@ ordered_json run_train(const VictimSettings& settings, const RunOptions& options
     const Experiment experiment = prepare_experiment(settings);
     const InputInfo input = input_info(experiment.data);
     const ordered_json config = describe(
-        "victim", input, to_json(with_stored_pattern(settings, experiment)), options.device);
+        "victim", input, to_json(with_stored_pattern(settings, experiment)), options.compute);
     const LoopOptions loop{.resume = options.resume, .identity = identity_of(config, experiment)};
     check_checkpoint(directory, loop);
-    auto model = make_victim(settings, input, options.device);
-    const auto images = poisoned_training_set(experiment, options.device);
-    const TestSets tests = make_test_sets(experiment, options.device);
+    auto model = make_victim(settings, input, options.compute);
+    const auto images = poisoned_training_set(experiment, options.compute.device);
+    const TestSets tests = make_test_sets(experiment, options.compute.device);
 
     store_pattern(experiment, directory);
     directory.write_json(run_files::config, config);
@@ -255,8 +259,8 @@ ordered_json polarize(const Defense& d) {
     BilevelSettings settings = d.settings.bilevel;
     settings.draws = d.draws;
     const std::int64_t channels =
-        channels_at(d.victim, settings.insertion_point, d.input, d.options.device);
-    polarizers::RCnpd polarizer(d.victim.classes(), channels, d.options.device);
+        channels_at(d.victim, settings.insertion_point, d.input, d.options.compute.device);
+    polarizers::RCnpd polarizer(d.victim.classes(), channels, d.options.compute.device);
     calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
     BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
     const double seconds = run_training(task, d.directory, d.loop);
@@ -278,7 +282,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
 
     RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
     const Experiment experiment = prepare_experiment(victim_settings, input);
-    auto victim = make_victim(victim_settings, input, options.device);
+    auto victim = make_victim(victim_settings, input, options.compute);
     load_model(run_file(victim_run, run_files::model), *victim);
     DefenseSettings settings = requested;
     if (settings.bilevel.insertion_point.empty())
@@ -286,18 +290,18 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     // Refuses an unknown one while nothing is written yet. In training mode it would change the
     // victim's running statistics.
     victim->eval();
-    channels_at(*victim, settings.bilevel.insertion_point, input, options.device);
+    channels_at(*victim, settings.bilevel.insertion_point, input, options.compute.device);
 
     ordered_json all = to_json(with_stored_pattern(victim_settings, experiment));
     all.update(to_json(settings));
-    const ordered_json config = describe("defense", input, std::move(all), options.device);
+    const ordered_json config = describe("defense", input, std::move(all), options.compute);
     const auto subset = draw_clean_subset(experiment.data.train, experiment.classes(),
                                           settings.clean_ratio, settings.seed);
     const SplitSubset split =
         hold_out(subset, experiment.data.train, experiment.classes(), settings.hold_out);
-    const auto clean = clean_subset(experiment, split.training, options.device);
-    const auto held_out = clean_subset(experiment, split.held_out, options.device);
-    const TestSets tests = make_test_sets(experiment, options.device);
+    const auto clean = clean_subset(experiment, split.training, options.compute.device);
+    const auto held_out = clean_subset(experiment, split.held_out, options.compute.device);
+    const TestSets tests = make_test_sets(experiment, options.compute.device);
     const LoopOptions loop{
         .resume = options.resume,
         .identity = identity_of(config, experiment) + " of victim " + fingerprint(victim_run)};
@@ -334,14 +338,15 @@ Tensor LoadedRun::predict(const Tensor& images) const {
     return purified ? purified->predict(images).purified : model->forward(images);
 }
 
-std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
+std::unique_ptr<LoadedRun> load_run(const fs::path& path, const Compute& compute) {
+    const Device device = compute.device;
     const ordered_json config = read_config(path);
     auto run = std::make_unique<LoadedRun>();
     std::tie(run->victim_settings, run->input) = read_run(path, config);
     if (config["kind"] == "defense")
         run->defense_settings =
             defense_settings(config, run_file(path, run_files::config).string());
-    run->model = make_victim(run->victim_settings, run->input, device);
+    run->model = make_victim(run->victim_settings, run->input, compute);
     load_model(run_file(path, run_files::model), *run->model);
     run->model->freeze();
     if (!run->defense_settings || !is_polarizer(run->defense_settings->method)) return run;
@@ -356,11 +361,12 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
     return run;
 }
 
-ordered_json run_evaluate(const fs::path& path, const std::string& data_override, Device device) {
-    const auto run = load_run(path, device);
+ordered_json run_evaluate(const fs::path& path, const std::string& data_override,
+                          const Compute& compute) {
+    const auto run = load_run(path, compute);
     if (!data_override.empty()) run->victim_settings.data.directory = data_override;
     const Experiment experiment = prepare_experiment(run->victim_settings, run->input);
-    const TestSets tests = make_test_sets(experiment, device);
+    const TestSets tests = make_test_sets(experiment, compute.device);
     if (run->purified) return purified_json(measure_purified(tests, *run->purified));
     return scores_json(evaluate_model(tests, *run->model));
 }
