@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/interactive.h"
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
 #include "cnpd/training/bilevel.h"
 #include "engine/checkpoint.h"
 #include "engine/ops.h"

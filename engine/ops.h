@@ -36,12 +36,17 @@ struct BatchNorm {
 // running ones.
 Tensor batch_norm(const Tensor& x, const BatchNorm& parameters);
 
+// 1 / sqrt(variance + eps) of variances [C]; not recorded.
+Tensor inverse_std(const Tensor& variance, float eps);
+
 // relu?(x * scale + shift) with constants [C] that need no gradient.
 Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift, bool relu = false);
 
 Tensor relu(const Tensor& x);
 // x + y, of the same shape
 Tensor add(const Tensor& x, const Tensor& y);
+// x y, element by element, of the same shape
+Tensor multiply(const Tensor& x, const Tensor& y);
 // alpha x
 Tensor scale(const Tensor& x, float alpha);
 // The same elements in another shape.

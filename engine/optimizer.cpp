@@ -133,7 +133,7 @@ void clip_rows(std::span<Tensor> gradients, double factor, double norm, Tensor& 
         buffers.push_back({.gradient = gradient.data<float>(),
                            .values = gradient.elements() / std::max<std::int64_t>(rows, 1)});
     }
-    CNPD_CHECK_SHAPE(buffers.size() <= 4, "clip_rows: too many gradients");
+    CNPD_CHECK_SHAPE(buffers.size() <= 8, "clip_rows: too many gradients");
     CNPD_RUN(factors.device(), clip_rows,
              (kernels::RowClipping{.rows = rows, .factor = factor, .norm = norm}), buffers.data(),
              static_cast<std::int64_t>(buffers.size()), factors.data<float>());

@@ -96,7 +96,7 @@ class Adam : public Optimizer {
     Tensor updates_;
 };
 
-// Multiplies gradients [rows,...], at most 4 of them, by `factor` and clips what they have in one
+// Multiplies gradients [rows,...], at most 8 of them, by `factor` and clips what they have in one
 // row to a common norm (0: no clipping), row by row and in place. factors [rows] become what each
 // row was multiplied by: 0 for one of zeros, NaN where a gradient is not finite.
 void clip_rows(std::span<Tensor> gradients, double factor, double norm, Tensor& factors);

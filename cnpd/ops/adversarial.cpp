@@ -1,5 +1,7 @@
 #include "cnpd/ops/adversarial.h"
 
+#include <utility>
+
 #include "engine/autograd.h"
 #include "engine/dispatch.h"
 #include "engine/ops/check.h"
@@ -30,7 +32,7 @@ bool Attack::seen_stopped() const {
     return state.device().backend == engine::Backend::cpu && state_of(state)->stopped != 0;
 }
 
-Attack start_attack(const Tensor& logits, const Tensor& push_to) {
+Attack start_attack(const Tensor& logits, const Tensor& push_to, AttackDirection direction) {
     engine::ops::require_rank("start_attack", "logits", logits, 2);
     const std::int64_t n = logits.shape()[0], classes = logits.shape()[1];
     engine::ops::require_shape("start_attack", "push_to", push_to, {n});
@@ -38,10 +40,13 @@ Attack start_attack(const Tensor& logits, const Tensor& push_to) {
     const auto words = [&](std::int64_t count) {
         return Tensor::empty({count}, DType::int32, logits.device());
     };
-    Attack attack{
-        .predicted = words(n), .target = words(n), .route = words(n), .state = words(kStateWords)};
+    Attack attack{.predicted = words(n),
+                  .target = words(n),
+                  .route = words(n),
+                  .state = words(kStateWords),
+                  .direction = direction};
     CNPD_RUN(logits.device(), attack_start, logits.data<float>(), n, classes,
-             push_to.data<std::int32_t>(),
+             push_to.data<std::int32_t>(), direction,
              (kernels::AttackLabels{.predicted = attack.predicted.data<std::int32_t>(),
                                     .target = attack.target.data<std::int32_t>(),
                                     .route = attack.route.data<std::int32_t>()}),
@@ -66,8 +71,31 @@ std::vector<Tensor> attack_gradients(std::span<const Tensor> logits, const Tenso
         models.dlogits[i] = gradients[i].data<float>();
     }
     CNPD_RUN(push_to.device(), attack_loss, models, n, classes, push_to.data<std::int32_t>(),
-             attack.target.data<std::int32_t>(), stop_share, state_of(attack.state));
+             attack.target.data<std::int32_t>(), attack.direction, stop_share,
+             state_of(attack.state));
     return gradients;
+}
+
+void aim_at_reached(const Tensor& logits, Attack& attack) {
+    engine::ops::require_rank("aim_at_reached", "logits", logits, 2);
+    const std::int64_t n = logits.shape()[0];
+    engine::ops::require_shape("aim_at_reached", "attack", attack.predicted, {n});
+    engine::ops::require_same_device("aim_at_reached", logits, {&attack.predicted});
+    CNPD_RUN(logits.device(), attack_reached, logits.data<float>(), n, logits.shape()[1],
+             std::as_const(attack.predicted).data<std::int32_t>(),
+             attack.target.data<std::int32_t>(), attack.route.data<std::int32_t>());
+}
+
+Tensor strongest_other(const Tensor& logits, const Tensor& labels) {
+    engine::ops::require_rank("strongest_other", "logits", logits, 2);
+    const std::int64_t n = logits.shape()[0], classes = logits.shape()[1];
+    engine::ops::require_shape("strongest_other", "labels", labels, {n});
+    CNPD_CHECK_SHAPE(classes >= 2, "strongest_other: a single class has no other");
+    engine::ops::require_same_device("strongest_other", logits, {&labels});
+    Tensor others = engine::ops::empty_like(labels);
+    CNPD_RUN(logits.device(), strongest_other, logits.data<float>(), n, classes,
+             labels.data<std::int32_t>(), others.data<std::int32_t>());
+    return others;
 }
 
 void account(const Attack& attack, Tensor sums) {

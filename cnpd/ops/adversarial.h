@@ -13,6 +13,7 @@
 namespace cnpd::ops {
 
 using engine::Tensor;
+using kernels::AttackDirection;
 using kernels::DefenseLossWeights;
 using kernels::PgdGradient;
 using kernels::PgdNorm;
@@ -32,23 +33,32 @@ struct Normalisation {
 // What an attack knows of its batch, on the device.
 struct Attack {
     Tensor predicted;  // int32 [N], of the clean images
-    Tensor target;     // int32 [N]; -1 where the prediction is the class to be pushed to already
+    Tensor target;     // int32 [N]; -1 where the image is where it is to be driven already
     Tensor route;      // int32 [N]: whose polarizer an example goes through; 0 where it is masked
     Tensor state;      // int32 [4], a kernels::AttackState
+    AttackDirection direction = AttackDirection::towards;
 
     // Whether enough examples are fooled. On the CPU only: elsewhere the look would wait for all
     // that has been launched, and the steps that are left rest by themselves.
     bool seen_stopped() const;
 };
 
-// Begins to push images, classified as `logits` [N,classes] so far, to the classes push_to [N].
-Attack start_attack(const Tensor& logits, const Tensor& push_to);
+// Begins to drive images, classified as `logits` [N,classes] so far, towards the classes push_to
+// [N] or away from them.
+Attack start_attack(const Tensor& logits, const Tensor& push_to,
+                    AttackDirection direction = AttackDirection::towards);
 
 // For the logits of one or two models of the adversarial images: each one's gradient of the sum of
 // cross-entropies against push_to. Counts who is fooled and stops the attack when the share is
 // above stop_share. Not recorded.
 std::vector<Tensor> attack_gradients(std::span<const Tensor> logits, const Tensor& push_to,
                                      double stop_share, Attack& attack);
+
+// Makes the classes that examples driven away have reached, by these logits, their targets.
+void aim_at_reached(const Tensor& logits, Attack& attack);
+
+// int32 [N]: the class with the largest of logits [N,classes] except labels [N].
+Tensor strongest_other(const Tensor& logits, const Tensor& labels);
 
 // sums (float64 [2]) += { the share of the examples with a target that is fooled, gradients taken }
 void account(const Attack& attack, Tensor sums);

@@ -169,6 +169,16 @@ Tensor polarize_with_batch_statistics(const Tensor& z, const Tensor& labels,
     return out;
 }
 
+Tensor apply_maps(const Tensor& z, const Tensor& labels, const AffineMaps& maps) {
+    const kernels::PolarizerShape shape = shape_of(z, maps);
+    require_labels(shape, labels);
+    engine::ops::require_same_device("polarizer", z, {&labels});
+    Tensor out = engine::ops::empty_like(z);
+    CNPD_RUN(z.device(), polarizer_forward, shape, z.data<float>(), label_pointer(labels), nullptr,
+             false, maps.a.data<float>(), maps.b.data<float>(), out.data<float>());
+    return out;
+}
+
 Tensor polarize_mixture(const Tensor& z, const Tensor& labels, const Tensor& weights,
                         const AffineMaps& maps) {
     const kernels::PolarizerShape shape = shape_of(z, maps);

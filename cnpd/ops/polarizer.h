@@ -37,6 +37,9 @@ Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters
 Tensor polarize_with_batch_statistics(const Tensor& z, const Tensor& labels,
                                       const PolarizerParameters& parameters, float momentum = 0.1f);
 
+// Inference only: the same from the maps alone.
+Tensor apply_maps(const Tensor& z, const Tensor& labels, const AffineMaps& maps);
+
 // Inference only: the mixture sum_j weights[:,j] (a[labels[:,j]] z + b[labels[:,j]]).
 // labels int32 [k,N] and weights [k,N]: one row for each of the k terms.
 Tensor polarize_mixture(const Tensor& z, const Tensor& labels, const Tensor& weights,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -20,15 +21,37 @@ enum class BatchNormMode {
     train,   // the batch's, which the running ones follow
 };
 
+// What a map is made of: the ablation of the papers. The default is Conv1x1 + BN.
+enum class Structure { conv_bn, conv, bn, double_conv_bn };
+
+// Features of clean images at the insertion point, from which polarizers take their batch-norm
+// statistics.
+struct FeatureStatistics {
+    std::int64_t classes = 0, channels = 0;
+    std::vector<float> mean, variance;  // [classes,channels]: of the images predicted as each class
+    std::vector<float> global_mean, global_variance;  // [channels]
+    std::vector<std::int64_t> count;                  // [classes] images
+};
+
 // A family of affine maps of the features at the insertion point, one for each class (or one for
 // all). Every variant comes down to this at inference; they differ in what is trained.
 class Polarizer : public engine::nn::Module {
   public:
     // "r-cnpd"
     virtual std::string_view name() const = 0;
-    // The maps of the current parameters. Call refresh() after the parameters have changed.
+
+    // Starts at the exact identity, batch norm calibrated to the features: W = I, running mean =
+    // mu, running variance = v = sigma^2 + 1e-4, gamma = sqrt(v + eps), beta = mu; by class where
+    // there is a polarizer for each.
+    virtual void calibrate(const FeatureStatistics& statistics) = 0;
+
+    // The maps of the current parameters, one for each class or a single one. Call refresh() after
+    // the parameters have changed. Undefined for Structure::double_conv_bn, which is two in a row.
     const ops::AffineMaps& maps() const { return maps_; }
     virtual void refresh() = 0;
+
+    // For inference: z [N,H,W,C] through the maps, labels int32 [N]; not recorded.
+    virtual Tensor infer(const Tensor& z, const Tensor& labels) const;
 
     // z [N,H,W,C] through the polarizer of each sample's class, labels int32 [N]; recorded. In
     // BatchNormMode::train this changes the running statistics.
@@ -50,6 +73,25 @@ class Polarizer : public engine::nn::Module {
     BatchNormMode batch_norm_mode_ = BatchNormMode::frozen;
 };
 
+// Parameters whose gradients are clipped to one norm.
+class ClippedTogether {
+  public:
+    ClippedTogether() = default;
+    // `owner` is named where a gradient is not finite.
+    ClippedTogether(std::string owner, std::vector<Tensor> parameters);
+    // 0: no clipping. On the CPU throws NumericError for a gradient that is not finite; elsewhere
+    // nothing waits for that, and the next loss tells.
+    void clip(double norm);
+
+  private:
+    std::string owner_;
+    std::vector<Tensor> parameters_;
+    Tensor factor_;  // [1]
+};
+
+// The stream of Philox that initial values are drawn from.
+inline constexpr std::uint64_t kInitialValues = std::uint64_t{5} << 32;
+
 // While it lives, a polarizer's batch norm is in this mode.
 class BatchNormScope {
   public:
@@ -66,15 +108,6 @@ class BatchNormScope {
     BatchNormMode before_;
 };
 
-// Features of clean images at the insertion point, from which polarizers take their batch-norm
-// statistics.
-struct FeatureStatistics {
-    std::int64_t classes = 0, channels = 0;
-    std::vector<float> mean, variance;  // [classes,channels]: of the images predicted as each class
-    std::vector<float> global_mean, global_variance;  // [channels]
-    std::vector<std::int64_t> count;                  // [classes] images
-};
-
 // Statistics of z [N,H,W,C], samples grouped by the victim's predictions (int32 [N]). Adds up over
 // calls in double, so that features need not be in memory all at once.
 class FeatureStatisticsCollector {
@@ -89,5 +122,15 @@ class FeatureStatisticsCollector {
     std::vector<double> sum_, sum_of_squares_;  // [classes,channels]
     std::vector<std::int64_t> images_, positions_;
 };
+
+// Mean, variance and scale of a batch norm that is the identity on such features.
+struct Calibration {
+    std::vector<float> mean, variance, gamma;
+};
+Calibration calibration(const FeatureStatistics& statistics, float eps);           // [channels]
+Calibration calibration_by_class(const FeatureStatistics& statistics, float eps);  // [classes,...]
+
+// [maps,channels,channels]
+Tensor identity_maps(std::int64_t maps, std::int64_t channels, engine::Device device);
 
 }  // namespace cnpd::polarizers

@@ -57,7 +57,7 @@ Predictions PurifiedModel::predict(const models::Cut& cut, const Tensor& victim_
 Tensor PurifiedModel::polarized(const Tensor& z, const Tensor& victim_logits) const {
     const engine::NoGrad no_grad;
     if (options_.routing == Routing::prediction)
-        return polarizer_.apply(z, engine::ops::argmax(victim_logits));
+        return polarizer_.infer(z, engine::ops::argmax(victim_logits));
     const Mixture mixture = top_classes(victim_logits, options_.top_k);
     return ops::polarize_mixture(z, mixture.labels, mixture.weights, polarizer_.maps());
 }

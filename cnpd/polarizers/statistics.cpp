@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "cnpd/polarizers/polarizer.h"
 #include "kernels/common/error.h"
@@ -63,6 +64,34 @@ FeatureStatistics FeatureStatisticsCollector::finish() const {
         }
     }
     return s;
+}
+
+namespace {
+
+Calibration identity_on(const std::vector<float>& mean, std::vector<float> variance, float eps) {
+    constexpr float kMinimumVariance = 1e-4f;  // channels that are nearly always zero
+    std::vector<float> gamma(variance.size());
+    for (std::size_t i = 0; i < variance.size(); ++i) {
+        variance[i] += kMinimumVariance;
+        gamma[i] = std::sqrt(variance[i] + eps);
+    }
+    return {mean, std::move(variance), std::move(gamma)};
+}
+
+}  // namespace
+
+Calibration calibration(const FeatureStatistics& statistics, float eps) {
+    return identity_on(statistics.global_mean, statistics.global_variance, eps);
+}
+
+Calibration calibration_by_class(const FeatureStatistics& statistics, float eps) {
+    return identity_on(statistics.mean, statistics.variance, eps);
+}
+
+Tensor identity_maps(std::int64_t maps, std::int64_t channels, engine::Device device) {
+    std::vector<float> values(maps * channels * channels);
+    for (std::int64_t i = 0; i < maps * channels; ++i) values[i * channels + i % channels] = 1;
+    return Tensor::from(values, {maps, channels, channels}, device);
 }
 
 }  // namespace cnpd::polarizers

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/metrics/json.h"
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
 #include "cnpd/training/log.h"
 #include "cnpd/training/loop.h"
 #include "cnpd/training/pattern_file.h"

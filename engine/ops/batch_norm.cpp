@@ -102,6 +102,16 @@ Tensor batch_norm(const Tensor& x, const BatchNorm& p) {
     return y;
 }
 
+Tensor inverse_std(const Tensor& variance, float eps) {
+    const std::int64_t channels = variance.elements();
+    Tensor result = empty_like(variance), unused = empty_like(variance);
+    // Of the coefficients only the first is of interest; the variance stands in for the rest.
+    const float* const v = variance.data<float>();
+    CNPD_RUN(variance.device(), batch_norm_coefficients, channels, v, v, v, v, eps,
+             result.data<float>(), unused.data<float>(), unused.data<float>());
+    return result;
+}
+
 Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift, bool relu) {
     CNPD_CHECK_SHAPE(x.defined() && x.shape().rank() >= 1, "channel_affine: x needs an axis");
     const std::int64_t channels = x.shape()[-1];

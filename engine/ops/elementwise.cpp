@@ -33,6 +33,25 @@ Tensor add(const Tensor& x, const Tensor& y) {
     return sum;
 }
 
+Tensor multiply(const Tensor& x, const Tensor& y) {
+    require_shape("multiply", "y", y, x.shape());
+    require_same_device("multiply", x, {&y});
+    const auto product = [](const Tensor& a, const Tensor& b) {
+        Tensor z = empty_like(a);
+        CNPD_RUN(a.device(), multiply, a.data<float>(), b.data<float>(), a.elements(),
+                 z.data<float>());
+        return z;
+    };
+    Tensor z = product(x, y);
+    if (!should_record({&x, &y})) return z;
+    record("multiply", {&x, &y}, z,
+           [=, x = x.detach(), y = y.detach()](const Tensor& dz, GradientSink& sink) {
+               if (sink.wants(0)) sink.give(0, product(dz, y));
+               if (sink.wants(1)) sink.give(1, product(dz, x));
+           });
+    return z;
+}
+
 Tensor scale(const Tensor& x, float alpha) {
     Tensor y = empty_like(x);
     CNPD_RUN(x.device(), scale, x.data<float>(), x.elements(), alpha, y.data<float>());

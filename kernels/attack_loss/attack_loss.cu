@@ -12,11 +12,13 @@ namespace {
 
 template <int Width>
 __global__ void start(const float* logits, std::int64_t n, std::int64_t classes,
-                      const std::int32_t* push_to, AttackLabels labels, AttackState* state) {
+                      const std::int32_t* push_to, AttackDirection direction, AttackLabels labels,
+                      AttackState* state) {
     int unmasked = 0;
     for (std::int64_t r = first_warp(); r < n; r += warps_at_once()) {
         const std::int32_t predicted = argmax_of_row<Width>(logits + r * classes, classes);
-        const bool masked = push_to[r] < 0 || push_to[r] == predicted;
+        const bool there = (push_to[r] == predicted) == (direction == AttackDirection::towards);
+        const bool masked = push_to[r] < 0 || there;
         if (lane() == 0) {
             labels.predicted[r] = predicted;
             labels.target[r] = masked ? -1 : push_to[r];
@@ -35,15 +37,16 @@ struct Counts {
 // Pushes row r of one model and returns whether it is fooled.
 template <int Width>
 __device__ bool push(const float* logits, float* dlogits, std::int64_t r, std::int64_t classes,
-                     std::int32_t push_to, std::int32_t target) {
+                     std::int32_t push_to, std::int32_t target, AttackDirection direction) {
     const float* const row = logits + r * classes;
     const float maximum = largest<Width>(row, classes);
     const auto factor = static_cast<float>(1 / sum_of_exponentials<Width>(row, classes, maximum));
     const std::int32_t predicted = argmax_of_row<Width>(row, classes);
     transform_row<Width>(row, classes, dlogits + r * classes, [=](std::int64_t k, float logit) {
+        if (push_to < 0) return 0.0f;
         return expf(logit - maximum) * factor - (k == push_to ? 1.0f : 0.0f);
     });
-    return predicted == target;
+    return target >= 0 && (predicted == target) == (direction == AttackDirection::towards);
 }
 
 __device__ void decide(const Counts& counts, bool two, double stop_share, AttackState* state) {
@@ -56,15 +59,17 @@ __device__ void decide(const Counts& counts, bool two, double stop_share, Attack
 template <int Width>
 __global__ void push_rows(AttackedModels models, std::int64_t n, std::int64_t classes,
                           const std::int32_t* push_to, const std::int32_t* target,
-                          double stop_share, Counts* counts, AttackState* state) {
+                          AttackDirection direction, double stop_share, Counts* counts,
+                          AttackState* state) {
     const bool two = models.logits[1] != nullptr;
     int fooled[2] = {0, 0};
+    const auto push_row = [&](int model, std::int64_t r) {
+        fooled[model] += push<Width>(models.logits[model], models.dlogits[model], r, classes,
+                                     push_to[r], target[r], direction);
+    };
     for (std::int64_t r = first_warp(); r < n; r += warps_at_once()) {
-        fooled[0] +=
-            push<Width>(models.logits[0], models.dlogits[0], r, classes, push_to[r], target[r]);
-        if (two)
-            fooled[1] +=
-                push<Width>(models.logits[1], models.dlogits[1], r, classes, push_to[r], target[r]);
+        push_row(0, r);
+        if (two) push_row(1, r);
     }
     if (lane() == 0)
         for (int model = 0; model < 2; ++model)
@@ -77,6 +82,28 @@ __global__ void push_rows(AttackedModels models, std::int64_t n, std::int64_t cl
     }
 }
 
+template <int Width>
+__global__ void reached(const float* logits, std::int64_t n, std::int64_t classes,
+                        const std::int32_t* predicted, std::int32_t* target, std::int32_t* route) {
+    for (std::int64_t r = first_warp(); r < n; r += warps_at_once()) {
+        const std::int32_t there = argmax_of_row<Width>(logits + r * classes, classes);
+        if (lane() != 0) continue;
+        const bool moved = there != predicted[r];
+        target[r] = moved ? there : -1;
+        route[r] = moved ? there : 0;
+    }
+}
+
+template <int Width>
+__global__ void others_of_rows(const float* logits, std::int64_t n, std::int64_t classes,
+                               const std::int32_t* labels, std::int32_t* others) {
+    for (std::int64_t r = first_warp(); r < n; r += warps_at_once()) {
+        const std::int32_t other =
+            argmax_of_row<Width>(logits + r * classes, classes, /*except=*/labels[r]);
+        if (lane() == 0) others[r] = other;
+    }
+}
+
 __global__ void account(const AttackState* state, double* sums) {
     sums[0] += static_cast<double>(state->fooled) / max(state->unmasked, 1);
     sums[1] += state->gradients;
@@ -85,16 +112,17 @@ __global__ void account(const AttackState* state, double* sums) {
 }  // namespace
 
 void attack_start(const float* logits, std::int64_t n, std::int64_t classes,
-                  const std::int32_t* push_to, const AttackLabels& labels, AttackState* state) {
+                  const std::int32_t* push_to, AttackDirection direction,
+                  const AttackLabels& labels, AttackState* state) {
     gpu::set_zero(state, sizeof(AttackState));
     const int width = widest_access_of_rows(classes, logits);
     launch_rows("attack_start", n, width == 4 ? start<4> : start<1>, logits, n, classes, push_to,
-                labels, state);
+                direction, labels, state);
 }
 
 void attack_loss(const AttackedModels& models, std::int64_t n, std::int64_t classes,
-                 const std::int32_t* push_to, const std::int32_t* target, double stop_share,
-                 AttackState* state) {
+                 const std::int32_t* push_to, const std::int32_t* target, AttackDirection direction,
+                 double stop_share, AttackState* state) {
     const DeviceWorkspace counts(sizeof(Counts));
     gpu::set_zero(counts.data(), sizeof(Counts));
     const int width = models.logits[1]
@@ -102,7 +130,21 @@ void attack_loss(const AttackedModels& models, std::int64_t n, std::int64_t clas
                                                   models.logits[1], models.dlogits[1])
                           : widest_access_of_rows(classes, models.logits[0], models.dlogits[0]);
     launch_rows("attack_loss", n, width == 4 ? push_rows<4> : push_rows<1>, models, n, classes,
-                push_to, target, stop_share, counts.as<Counts>(), state);
+                push_to, target, direction, stop_share, counts.as<Counts>(), state);
+}
+
+void attack_reached(const float* logits, std::int64_t n, std::int64_t classes,
+                    const std::int32_t* predicted, std::int32_t* target, std::int32_t* route) {
+    const int width = widest_access_of_rows(classes, logits);
+    launch_rows("attack_reached", n, width == 4 ? reached<4> : reached<1>, logits, n, classes,
+                predicted, target, route);
+}
+
+void strongest_other(const float* logits, std::int64_t n, std::int64_t classes,
+                     const std::int32_t* labels, std::int32_t* others) {
+    const int width = widest_access_of_rows(classes, logits);
+    launch_rows("strongest_other", n, width == 4 ? others_of_rows<4> : others_of_rows<1>, logits, n,
+                classes, labels, others);
 }
 
 void attack_account(const AttackState* state, double* sums) {

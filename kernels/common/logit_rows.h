@@ -69,11 +69,14 @@ __device__ inline std::uint64_t rank(float logit, std::int64_t k) {
     return std::uint64_t{ordered} << 32 | (0xFFFFFFFFu - static_cast<std::uint32_t>(k));
 }
 
+// The class of the largest logit, leaving out one if it is not negative.
 template <int Width>
-__device__ std::int32_t argmax_of_row(const float* row, std::int64_t classes) {
+__device__ std::int32_t argmax_of_row(const float* row, std::int64_t classes,
+                                      std::int32_t except = -1) {
     std::uint64_t best = 0;
-    for_classes_of_lane<Width>(
-        row, classes, [&](std::int64_t k, float logit) { best = Maximum{}(best, rank(logit, k)); });
+    for_classes_of_lane<Width>(row, classes, [&](std::int64_t k, float logit) {
+        if (k != except) best = Maximum{}(best, rank(logit, k));
+    });
     best = warp_reduce(best, Maximum{});
     return static_cast<std::int32_t>(0xFFFFFFFFu - static_cast<std::uint32_t>(best));
 }

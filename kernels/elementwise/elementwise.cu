@@ -58,6 +58,18 @@ struct Add {
     }
 };
 
+struct Multiply {
+    const float *x, *y;
+    float* z;
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        auto products = load<Width>(x + i);
+        const auto others = load<Width>(y + i);
+        for (int k = 0; k < Width; ++k) products.of[k] *= others.of[k];
+        store(z + i, products);
+    }
+};
+
 struct ReluForward {
     const float* x;
     float* y;
@@ -220,6 +232,10 @@ void sum_of_squares(const float* x, std::int64_t count, double* result) {
 
 void accumulate(const float* x, std::int64_t count, double* sums) {
     launch_elements("accumulate", count, accumulate_each, x, sums);
+}
+
+void multiply(const float* x, const float* y, std::int64_t count, float* z) {
+    launch_packs("multiply", count, Multiply{x, y, z}, x, y, z);
 }
 
 }  // namespace cnpd::kernels::cuda

@@ -24,6 +24,8 @@ CNPD_KERNEL(void sum_rows(const float* x, std::int64_t rows, std::int64_t column
 // y [rows,columns] = x + row [columns]
 CNPD_KERNEL(void add_row(const float* x, const float* row, std::int64_t rows, std::int64_t columns,
                          float* y))
+// z = x y
+CNPD_KERNEL(void multiply(const float* x, const float* y, std::int64_t count, float* z))
 // sums += x, in double: what an epoch adds up on the device
 CNPD_KERNEL(void accumulate(const float* x, std::int64_t count, double* sums))
 // *result = sum of x^2, accumulated in double

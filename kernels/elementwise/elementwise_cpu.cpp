@@ -107,4 +107,8 @@ void accumulate(const float* x, std::int64_t count, double* sums) {
     for_each(count, [=](std::int64_t i) { sums[i] += x[i]; });
 }
 
+void multiply(const float* x, const float* y, std::int64_t count, float* z) {
+    for_each(count, [=](std::int64_t i) { z[i] = x[i] * y[i]; });
+}
+
 }  // namespace cnpd::kernels::cpu

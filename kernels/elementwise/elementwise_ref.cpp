@@ -49,4 +49,8 @@ void accumulate(const float* x, std::int64_t count, double* sums) {
     for (std::int64_t i = 0; i < count; ++i) sums[i] += x[i];
 }
 
+void multiply(const float* x, const float* y, std::int64_t count, float* z) {
+    for (std::int64_t i = 0; i < count; ++i) z[i] = x[i] * y[i];
+}
+
 }  // namespace cnpd::kernels::reference

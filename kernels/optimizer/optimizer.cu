@@ -149,7 +149,7 @@ void for_tables(const Buffer* buffers, std::int64_t count, const Launch& launch_
 }
 
 // Rows of gradients are cut into slices, a block each: first for the norm, then to be multiplied.
-constexpr int kMostRowBuffers = 4;
+constexpr int kMostRowBuffers = 8;
 struct RowBuffers {
     RowsBuffer of[kMostRowBuffers];
     int count;

@@ -61,7 +61,7 @@ struct RowClipping {
 };
 // factors [rows]: what each row was multiplied by, factor min(1, norm / |factor g|); 0 for a row of
 // zeros, which says that it has no gradient; NaN where a gradient is not finite. `buffers` [count],
-// at most 4, is an array on the host.
+// at most 8, is an array on the host.
 CNPD_KERNEL(void clip_rows(const RowClipping& clipping, const RowsBuffer* buffers,
                            std::int64_t count, float* factors))
 

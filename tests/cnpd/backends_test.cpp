@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/ops/adversarial.h"
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
 #include "cnpd/training/bilevel.h"
 #include "datasets/batches.h"
 #include "datasets/synthetic/synthetic.h"

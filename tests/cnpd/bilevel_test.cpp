@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
 #include "datasets/synthetic/synthetic.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
 #include "cnpd/training/bilevel.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"

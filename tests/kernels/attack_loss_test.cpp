@@ -27,6 +27,7 @@ struct Case {
         // Make both models classify some rows as their target.
         for (std::int64_t i = 0; i < rows; i += 2) first[i * c + push_to[i]] = 9;
         for (std::int64_t i = 0; i < rows; i += 3) second[i * c + push_to[i]] = 9;
+        for (std::int64_t i = 4; i < rows; i += 5) push_to[i] = -1;
     }
 };
 
@@ -44,9 +45,10 @@ struct Attack {
 };
 
 template <class Function>
-void start(const Function& function, const Case& c, Attack& a) {
+void start(const Function& function, const Case& c, Attack& a,
+           AttackDirection direction = AttackDirection::towards) {
     INFO(function.backend);
-    function(c.clean, c.n, c.classes, c.push_to, staged([&](Staging& staging) {
+    function(c.clean, c.n, c.classes, c.push_to, direction, staged([&](Staging& staging) {
                  return AttackLabels{staging.pass(a.predicted), staging.pass(a.target),
                                      staging.pass(a.route)};
              }),
@@ -54,7 +56,8 @@ void start(const Function& function, const Case& c, Attack& a) {
 }
 
 template <class Function>
-void look(const Function& function, const Case& c, Attack& a, bool two, double stop_share) {
+void look(const Function& function, const Case& c, Attack& a, bool two, double stop_share,
+          AttackDirection direction = AttackDirection::towards) {
     INFO(function.backend);
     function(staged([&](Staging& staging) {
                  AttackedModels models{};
@@ -65,7 +68,7 @@ void look(const Function& function, const Case& c, Attack& a, bool two, double s
                  models.dlogits[1] = staging.pass(a.dsecond);
                  return models;
              }),
-             c.n, c.classes, c.push_to, std::as_const(a.target), stop_share, a.state);
+             c.n, c.classes, c.push_to, std::as_const(a.target), direction, stop_share, a.state);
 }
 
 bool same(const AttackState& a, const AttackState& b) {
@@ -76,39 +79,42 @@ bool same(const AttackState& a, const AttackState& b) {
 }  // namespace
 
 TEST_CASE("attack loss: every backend agrees with the reference, state and all") {
-    for (const std::int64_t n : {1, 2, 37, 600})
-        for (const std::int64_t classes : {2, 3, 10, 43, 200}) {
-            CAPTURE(n);
-            CAPTURE(classes);
-            Case c(n, classes);
-            Attack expected(c);
-            start(CNPD_REFERENCE(attack_start), c, expected);
-            std::vector<Attack> of_backend;
-            for (const auto& function : CNPD_IMPLEMENTATIONS(attack_start)) {
-                Attack& actual = of_backend.emplace_back(c);
-                start(function, c, actual);
-                CHECK(actual.predicted == expected.predicted);
-                CHECK(actual.target == expected.target);
-                CHECK(actual.route == expected.route);
-                CHECK(same(actual.now(), expected.now()));
-            }
-            // Two looks that do not stop, one that does, and one that would not have.
-            for (const auto& [two, share] : {std::pair{true, 1.0}, std::pair{false, 1.0},
-                                             std::pair{false, -1.0}, std::pair{true, 1.0}}) {
-                look(CNPD_REFERENCE(attack_loss), c, expected, two, share);
-                std::size_t backend = 0;
-                for (const auto& function : CNPD_IMPLEMENTATIONS(attack_loss)) {
-                    Attack& actual = of_backend[backend++];
-                    look(function, c, actual, two, share);
+    for (const auto direction : {AttackDirection::towards, AttackDirection::away})
+        for (const std::int64_t n : {1, 2, 37, 600})
+            for (const std::int64_t classes : {2, 3, 10, 43, 200}) {
+                CAPTURE(static_cast<int>(direction));
+                CAPTURE(n);
+                CAPTURE(classes);
+                Case c(n, classes);
+                Attack expected(c);
+                start(CNPD_REFERENCE(attack_start), c, expected, direction);
+                std::vector<Attack> of_backend;
+                for (const auto& function : CNPD_IMPLEMENTATIONS(attack_start)) {
+                    Attack& actual = of_backend.emplace_back(c);
+                    start(function, c, actual, direction);
+                    CHECK(actual.predicted == expected.predicted);
+                    CHECK(actual.target == expected.target);
+                    CHECK(actual.route == expected.route);
                     CHECK(same(actual.now(), expected.now()));
-                    check_close(actual.dfirst, expected.dfirst, 1e-5, 1e-6, "first");
-                    if (two) check_close(actual.dsecond, expected.dsecond, 1e-5, 1e-6, "second");
-                    CHECK((actual.dfirst.intact() && actual.dsecond.intact()));
                 }
+                // Two looks that do not stop, one that does, and one that would not have.
+                for (const auto& [two, share] : {std::pair{true, 1.0}, std::pair{false, 1.0},
+                                                 std::pair{false, -1.0}, std::pair{true, 1.0}}) {
+                    look(CNPD_REFERENCE(attack_loss), c, expected, two, share, direction);
+                    std::size_t backend = 0;
+                    for (const auto& function : CNPD_IMPLEMENTATIONS(attack_loss)) {
+                        Attack& actual = of_backend[backend++];
+                        look(function, c, actual, two, share, direction);
+                        CHECK(same(actual.now(), expected.now()));
+                        check_close(actual.dfirst, expected.dfirst, 1e-5, 1e-6, "first");
+                        if (two)
+                            check_close(actual.dsecond, expected.dsecond, 1e-5, 1e-6, "second");
+                        CHECK((actual.dfirst.intact() && actual.dsecond.intact()));
+                    }
+                }
+                CHECK(expected.now().gradients == 2);
+                CHECK(expected.now().stopped == 1);
             }
-            CHECK(expected.now().gradients == 2);
-            CHECK(expected.now().stopped == 1);
-        }
 }
 
 TEST_CASE("attack loss: masked rows are not fooled, the least fooled model counts") {
@@ -144,5 +150,57 @@ TEST_CASE("attack loss: masked rows are not fooled, the least fooled model count
         function(state, sums);
         function(nobody, sums);
         CHECK(sums == std::vector<double>{1.5, 15});
+    }
+}
+
+TEST_CASE("attack loss: driven away, whoever is not what it was is fooled") {
+    Case c(4, 3);
+    c.push_to = {0, 1, 0, -1};
+    c.clean = {1, 0, 0, /**/ 1, 0, 0, /**/ 1, 0, 0, /**/ 1, 0, 0};  // the second is another already
+    c.first = {5, 0, 0, /**/ 0, 5, 0, /**/ 0, 0, 5, /**/ 0, 5, 0};
+    for (const auto& function : CNPD_WITH_REFERENCE(attack_start)) {
+        Attack a(c);
+        start(function, c, a, AttackDirection::away);
+        CHECK(a.target == std::vector<std::int32_t>{0, -1, 0, -1});
+        CHECK(same(a.now(), {0, 0, 0, 2}));
+    }
+    Attack a(c);
+    start(CNPD_REFERENCE(attack_start), c, a, AttackDirection::away);
+    const AttackState begun = a.now();
+    for (const auto& function : CNPD_WITH_REFERENCE(attack_loss)) {
+        a.now() = begun;
+        look(function, c, a, false, 1, AttackDirection::away);
+        CHECK(same(a.now(), {0, 1, 1, 2}));
+    }
+    for (const auto& function : CNPD_WITH_REFERENCE(attack_reached)) {
+        INFO(function.backend);
+        std::vector<std::int32_t> target(4), route(4);
+        function(c.first, c.n, c.classes, std::as_const(a.predicted), target, route);
+        CHECK(target == std::vector<std::int32_t>{-1, 1, 2, 1});
+        CHECK(route == std::vector<std::int32_t>{0, 1, 2, 1});
+    }
+}
+
+TEST_CASE("the strongest other class") {
+    for (const std::int64_t classes : {2, 3, 10, 43, 200}) {
+        const Case c(37, classes);
+        const auto labels = random_labels(37, static_cast<std::int32_t>(classes));
+        std::vector<std::int32_t> expected(37);
+        reference::strongest_other(c.first.data(), 37, classes, labels.data(), expected.data());
+        for (std::size_t i = 0; i < labels.size(); ++i) CHECK(expected[i] != labels[i]);
+        for (const auto& function : CNPD_IMPLEMENTATIONS(strongest_other)) {
+            INFO(function.backend);
+            std::vector<std::int32_t> others(37);
+            function(c.first, std::int64_t{37}, classes, labels, others);
+            CHECK(others == expected);
+        }
+    }
+    // The first of equals.
+    const std::vector<float> logits{1, 3, 3, 3};
+    const std::vector<std::int32_t> label{1};
+    for (const auto& function : CNPD_WITH_REFERENCE(strongest_other)) {
+        std::vector<std::int32_t> other(1);
+        function(logits, std::int64_t{1}, std::int64_t{4}, label, other);
+        CHECK(other.front() == 2);
     }
 }

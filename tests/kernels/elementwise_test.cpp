@@ -247,3 +247,21 @@ TEST_CASE("accumulation is in double") {
         }
     }
 }
+
+TEST_CASE("products equal the reference, in place and unaligned too") {
+    for (const std::int64_t count : {0, 1, 5, 300, 4099})
+        for (const std::int64_t offset : {0, 1}) {
+            const Guarded<float> x(random_values(count), offset), y(random_values(count));
+            Guarded<float> expected(count);
+            reference::multiply(x.data(), y.data(), count, expected.data());
+            for (const auto& multiply : CNPD_IMPLEMENTATIONS(multiply)) {
+                INFO(multiply.backend);
+                Guarded<float> z(count), in_place(x);
+                multiply(x, y, count, z);
+                multiply(in_place, y, count, in_place);
+                check_close(z, expected, 0, 0, "product");
+                check_close(in_place, expected, 0, 0, "in place");
+                CHECK(z.intact());
+            }
+        }
+}

@@ -1,4 +1,4 @@
-#include "cnpd/polarizers/r_cnpd.h"
+#include "cnpd/polarizers/stacked.h"
 
 #include <cmath>
 #include <limits>

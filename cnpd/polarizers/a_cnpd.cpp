@@ -1,0 +1,86 @@
+#include "cnpd/polarizers/a_cnpd.h"
+
+#include "cnpd/ops/router.h"
+#include "engine/autograd.h"
+#include "engine/ops.h"
+#include "engine/random.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::polarizers {
+
+ACnpd::ACnpd(const Settings& s, engine::Device device) {
+    if (s.experts < 1) throw InputError("a-cnpd: at least one expert");
+    constexpr float kDeviation = 2;
+    engine::Generator generator(s.seed, kInitialValues);
+    queries_ = register_parameter(
+        "queries", engine::normal_tensor(generator, {s.classes, s.width}, kDeviation, device));
+    keys_ = register_parameter(
+        "keys", engine::normal_tensor(generator, {s.experts, s.width}, kDeviation, device));
+    experts_ = register_parameter("experts", identity_maps(s.experts, s.channels, device));
+    gamma_ = register_parameter("bn.weight", Tensor::full({s.channels}, 1, device));
+    beta_ = register_parameter("bn.bias", Tensor::full({s.channels}, 0, device));
+    mean_ = register_buffer("bn.running_mean", Tensor::full({s.channels}, 0, device));
+    variance_ = register_buffer("bn.running_var", Tensor::full({s.channels}, 1, device));
+    ones_ = Tensor::full({s.classes, 1}, 1, device);
+    set_requires_grad(true);
+    trained_ = ClippedTogether("a-cnpd", parameters());
+    refresh();
+}
+
+void ACnpd::calibrate(const FeatureStatistics& statistics) {
+    const Calibration start = calibration(statistics, of_class_.eps);
+    const auto set = [](Tensor& tensor, const std::vector<float>& values) {
+        tensor.copy_from(Tensor::from(values, tensor.shape(), tensor.device()));
+    };
+    set(mean_, start.mean);
+    set(variance_, start.variance);
+    set(gamma_, start.gamma);
+    set(beta_, start.mean);
+    refresh();
+}
+
+void ACnpd::refresh() {
+    // A vector for all classes, as one for each: a mixture of one expert.
+    const auto spread = [&](const Tensor& vector) {
+        return ops::mix_experts(ones_, engine::ops::reshape(vector, {1, vector.elements()}));
+    };
+    attention_ = ops::router_attention(queries_, keys_);
+    of_class_ = {.weight = ops::mix_experts(attention_, experts_),
+                 .gamma = spread(gamma_),
+                 .beta = spread(beta_),
+                 .mean = spread(mean_).detach(),
+                 .variance = spread(variance_).detach()};
+    maps_ = ops::fold_polarizer(of_class_);
+}
+
+Tensor ACnpd::apply(const Tensor& z, const Tensor& labels) const {
+    if (batch_norm_mode() == BatchNormMode::frozen)
+        return ops::polarize(z, labels, of_class_, maps_);
+    // One batch norm behind all the maps. These run with a batch norm of their own that does
+    // nothing.
+    const engine::Shape shape = of_class_.gamma.shape();
+    ops::PolarizerParameters maps{.weight = of_class_.weight,
+                                  .gamma = Tensor::full(shape, 1, z.device()),
+                                  .beta = Tensor::full(shape, 0, z.device()),
+                                  .mean = Tensor::full(shape, 0, z.device()),
+                                  .variance = Tensor::full(shape, 1, z.device()),
+                                  .eps = 0};
+    const Tensor u = ops::polarize(z, labels, maps, ops::fold_polarizer(maps));
+    return engine::ops::batch_norm(u, {.gamma = gamma_,
+                                       .beta = beta_,
+                                       .running_mean = mean_,
+                                       .running_variance = variance_,
+                                       .training = true,
+                                       .eps = of_class_.eps});
+}
+
+std::vector<engine::ParameterGroup> ACnpd::parameter_groups(double weight_decay) {
+    return {{.parameters = {queries_, keys_}, .learning_rate_factor = 10},
+            {.parameters = {experts_, gamma_, beta_}, .weight_decay = weight_decay}};
+}
+
+void ACnpd::prepare_gradients(double clip_norm) {
+    trained_.clip(clip_norm);
+}
+
+}  // namespace cnpd::polarizers

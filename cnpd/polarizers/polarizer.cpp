@@ -1,0 +1,30 @@
+#include "cnpd/polarizers/polarizer.h"
+
+#include <cmath>
+
+#include "kernels/common/error.h"
+
+namespace cnpd::polarizers {
+
+Tensor Polarizer::infer(const Tensor& z, const Tensor& labels) const {
+    const bool single = maps_.b.shape()[0] == 1;
+    return ops::apply_maps(z, single ? Tensor() : labels, maps_);
+}
+
+ClippedTogether::ClippedTogether(std::string owner, std::vector<Tensor> parameters)
+    : owner_(std::move(owner)),
+      parameters_(std::move(parameters)),
+      factor_(Tensor::full({1}, 1, parameters_.front().device())) {}
+
+void ClippedTogether::clip(double norm) {
+    std::vector<Tensor> gradients;
+    for (const Tensor& parameter : parameters_)
+        if (const Tensor gradient = parameter.grad(); gradient.defined())
+            gradients.push_back(gradient.view({1, gradient.elements()}));
+    if (gradients.empty()) return;
+    engine::clip_rows(gradients, 1, norm, factor_);
+    if (factor_.device().backend == engine::Backend::cpu && !std::isfinite(factor_.item()))
+        throw NumericError(owner_ + ": the gradient is not finite");
+}
+
+}  // namespace cnpd::polarizers
