@@ -14,8 +14,15 @@ using nn::NamedTensor;
 
 Shape shape_on_disk(const NamedTensor& named) {
     const Shape& shape = named.tensor.shape();
-    if (named.layout == DiskLayout::same) return shape;
-    return {shape[0], shape[3], shape[1], shape[2]};
+    switch (named.layout) {
+        case DiskLayout::same:
+            break;
+        case DiskLayout::filter:
+            return {shape[0], shape[3], shape[1], shape[2]};
+        case DiskLayout::flattened_filter:
+            return {shape[0], shape[3] * shape[1] * shape[2]};
+    }
+    return shape;
 }
 
 // [K,A,B] <-> [K,B,A] of 4-byte elements.

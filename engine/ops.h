@@ -63,6 +63,12 @@ Tensor average_pool(const Tensor& x, const PoolingOptions& options);
 Tensor max_pool(const Tensor& x, const PoolingOptions& options);
 // [N,H,W,C] -> float32 [N,C]
 Tensor global_average_pool(const Tensor& x);
+// [N,H,W,C] -> [N,height,width,C], from windows of about equal size: PyTorch's AdaptiveAvgPool2d.
+Tensor adaptive_average_pool(const Tensor& x, std::int64_t height, std::int64_t width);
+
+// Elements become 0 with this probability, and the others grow to make up for it. `draw`, int64
+// {seed, step}, says which, and its step is counted up. There is no evaluation mode: leave it out.
+Tensor dropout(const Tensor& x, float probability, Tensor& draw);
 
 // The mean (or sum) over rows of -log softmax(logits)[label]; a scalar, shape []. Rows with a
 // negative label are masked: they add nothing and do not count in the mean.

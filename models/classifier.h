@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,14 +42,28 @@ class Classifier : public engine::nn::Module {
     // Makes the model a constant: evaluation mode, no parameter requires a gradient, and batch
     // norms are folded into convolutions where that changes nothing. Call it after the weights are
     // final.
-    virtual void freeze() = 0;
+    void freeze() {
+        eval();
+        set_requires_grad(false);
+        fold();
+    }
     // The opposite: trainable again, nothing folded.
-    virtual void unfreeze() = 0;
+    void unfreeze() {
+        train();
+        set_requires_grad(true);
+        unfold();
+    }
+
+  private:
+    // Batch norms into convolutions, where that changes nothing in evaluation mode; and back.
+    virtual void fold() = 0;
+    virtual void unfold() = 0;
 };
 
 struct ModelOptions {
     std::string name = "preact-resnet18";
     std::int64_t width = 64;  // channels of the first stage
+    std::string head{};       // one of the model's heads; empty: its usual one
     std::int64_t classes = 10;
     std::int64_t channels = 3;  // of the image
     // What it computes in: float32, or on a GPU bfloat16. Weights, statistics and logits are
@@ -58,9 +73,15 @@ struct ModelOptions {
 
 struct ModelInfo {
     std::string_view name, description;
+    // What can be behind the last convolution, the usual one first; empty where there is no choice.
+    std::span<const std::string_view> heads{};
 };
 // The known models, for --help.
 const std::vector<ModelInfo>& registry();
+
+// The head that a model gets: `head`, or its usual one if that is empty; empty where there is no
+// choice. Throws InputError for an unknown model and for a head that it cannot have.
+std::string head_of(std::string_view model, std::string_view head);
 
 // A model with fresh weights. Throws InputError for an unknown name or impossible sizes.
 std::unique_ptr<Classifier> make_model(const ModelOptions& options, engine::Generator& generator,

@@ -10,6 +10,7 @@
 
 #include "engine/nn/layers.h"
 #include "models/classifier.h"
+#include "models/residual_stages.h"
 
 namespace cnpd::models {
 
@@ -17,28 +18,22 @@ namespace cnpd::models {
 // The shortcut is x itself, or a 1x1 convolution of h where the shape changes.
 class PreActBlock : public engine::nn::Module {
   public:
-    struct Settings {
-        std::int64_t in, out, stride;
-    };
-    PreActBlock(const Settings& settings, engine::Generator& generator, engine::Device device);
+    PreActBlock(const BlockSettings& settings, engine::Generator& generator, engine::Device device);
 
-    Tensor operator()(const Tensor& x) const { return leave(enter(x)); }
     // Up to conv1's input, and on from there.
     Cut enter(const Tensor& x) const;
     Tensor leave(const Cut& cut) const;
 
-    // Folds bn2, whose input nobody else sees, into conv1; undone by unfold().
-    void fold();
-    void unfold();
+    // bn2 into conv1, whose output nobody else sees. bn1's input is the shortcut's as well.
+    void fold() { conv1_bn2_.fold(); }
+    void unfold() { conv1_bn2_.unfold(); }
 
   private:
     engine::nn::BatchNorm bn1_;
-    engine::nn::Convolution conv1_;
-    engine::nn::BatchNorm bn2_;
+    NormalisedConvolution conv1_bn2_;
     engine::nn::Convolution conv2_;
-    std::unique_ptr<engine::nn::Module> shortcut_sequence_;
+    Group shortcut_sequence_;
     std::unique_ptr<engine::nn::Convolution> shortcut_;
-    Tensor folded_filter_, folded_bias_;
 };
 
 class PreActResNet : public Classifier {
@@ -48,21 +43,18 @@ class PreActResNet : public Classifier {
 
     Cut prefix(const Tensor& input, std::string_view point) const override;
     Tensor suffix(const Cut& cut, std::string_view point) const override;
-    std::vector<std::string> insertion_points() const override;
-    std::string insertion_point() const override { return points_.back(); }
+    std::vector<std::string> insertion_points() const override { return stages_.points(); }
+    std::string insertion_point() const override { return stages_.points().back(); }
     std::int64_t classes() const override { return linear_.bias.elements(); }
-    void freeze() override;
-    void unfreeze() override;
 
   private:
-    std::size_t block_of(std::string_view point) const;
+    void fold() override { stages_.fold(); }
+    void unfold() override { stages_.unfold(); }
 
     engine::DType activations_;
     engine::nn::Convolution stem_;
-    std::vector<std::unique_ptr<engine::nn::Module>> stages_;
-    std::vector<std::unique_ptr<PreActBlock>> blocks_;
-    std::vector<std::string> points_;  // of each block
     engine::nn::Linear linear_;
+    ResidualStages<PreActBlock> stages_;
 };
 
 }  // namespace cnpd::models

@@ -1,10 +1,14 @@
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "kernels/common/error.h"
 #include "models/classifier.h"
 #include "models/preact_resnet.h"
+#include "models/resnet.h"
+#include "models/vgg.h"
 
 namespace cnpd::models {
 namespace {
@@ -14,17 +18,34 @@ struct Entry {
     std::unique_ptr<Classifier> (*make)(const ModelOptions&, engine::Generator&, engine::Device);
 };
 
-template <int A, int B, int C, int D>
-std::unique_ptr<Classifier> make_preact_resnet(const ModelOptions& options,
-                                               engine::Generator& generator,
-                                               engine::Device device) {
-    return std::make_unique<PreActResNet>(options, std::array{A, B, C, D}, generator, device);
+// A Model whose stages have so many blocks, or convolutions.
+template <class Model, int... Counts>
+std::unique_ptr<Classifier> make(const ModelOptions& options, engine::Generator& generator,
+                                 engine::Device device) {
+    return std::make_unique<Model>(options, std::array{Counts...}, generator, device);
 }
+
+// BackdoorBench's VGGs are torchvision's.
+constexpr std::string_view kVggHeads[] = {"torchvision", "cifar"};
 
 constexpr Entry kEntries[] = {
     {{"preact-resnet18", "pre-activation ResNet, 2-2-2-2 basic blocks"},
-     make_preact_resnet<2, 2, 2, 2>},
+     make<PreActResNet, 2, 2, 2, 2>},
+    {{"preact-resnet34", "pre-activation ResNet, 3-4-6-3 basic blocks"},
+     make<PreActResNet, 3, 4, 6, 3>},
+    {{"resnet18", "ResNet with a 3x3 stem, 2-2-2-2 basic blocks"}, make<ResNet, 2, 2, 2, 2>},
+    {{"resnet34", "ResNet with a 3x3 stem, 3-4-6-3 basic blocks"}, make<ResNet, 3, 4, 6, 3>},
+    {{"vgg16-bn", "VGG with batch norm, 13 convolutions", kVggHeads}, make<Vgg, 2, 2, 3, 3, 3>},
+    {{"vgg19-bn", "VGG with batch norm, 16 convolutions", kVggHeads}, make<Vgg, 2, 2, 4, 4, 4>},
 };
+
+const Entry& entry_of(std::string_view name) {
+    for (const Entry& entry : kEntries)
+        if (entry.info.name == name) return entry;
+    std::vector<std::string_view> known;
+    for (const Entry& entry : kEntries) known.push_back(entry.info.name);
+    throw InputError(fmt::format("unknown model '{}'; known: {}", name, fmt::join(known, ", ")));
+}
 
 }  // namespace
 
@@ -37,6 +58,17 @@ const std::vector<ModelInfo>& registry() {
     return infos;
 }
 
+std::string head_of(std::string_view model, std::string_view head) {
+    const auto heads = entry_of(model).info.heads;
+    if (heads.empty() && !head.empty())
+        throw InputError(fmt::format("head '{}' of {}; only VGGs have a choice", head, model));
+    if (head.empty()) return std::string(heads.empty() ? "" : heads.front());
+    if (std::find(heads.begin(), heads.end(), head) == heads.end())
+        throw InputError(
+            fmt::format("unknown head '{}' of {}; known: {}", head, model, fmt::join(heads, ", ")));
+    return std::string(head);
+}
+
 std::unique_ptr<Classifier> make_model(const ModelOptions& options, engine::Generator& generator,
                                        engine::Device device) {
     if (options.width < 1 || options.width > 1024)
@@ -45,12 +77,10 @@ std::unique_ptr<Classifier> make_model(const ModelOptions& options, engine::Gene
         throw InputError(fmt::format("{} classes; expected 2..100000", options.classes));
     if (options.channels < 1 || options.channels > 16)
         throw InputError(fmt::format("{} image channels; expected 1..16", options.channels));
-    std::string known;
-    for (const Entry& entry : kEntries) {
-        if (entry.info.name == options.name) return entry.make(options, generator, device);
-        known += fmt::format("{}{}", known.empty() ? "" : ", ", entry.info.name);
-    }
-    throw InputError(fmt::format("unknown model '{}'; known: {}", options.name, known));
+    const Entry& entry = entry_of(options.name);
+    ModelOptions complete = options;
+    complete.head = head_of(options.name, options.head);
+    return entry.make(complete, generator, device);
 }
 
 }  // namespace cnpd::models

@@ -1,4 +1,4 @@
-// cnpd info: what this program and this machine can do.
+// cnpd info: what this program and this machine can do, and what its models are.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -11,17 +11,60 @@
 #endif
 #include "kernels/common/parallel.h"
 #include "kernels/vendor/onednn.h"
+#include "models/classifier.h"
 
 namespace cnpd::cli {
 namespace {
 
 class Info : public Command {
   public:
-    void add_to(CLI::App& app) { common.add_to(app); }
+    void add_to(CLI::App& app) {
+        app.add_option("--model", model_.name,
+                       "Describe this model instead: its insertion points and parameters");
+        app.add_option("--width", model_.width, "Channels of the model's first stage")
+            ->capture_default_str();
+        app.add_option("--head", model_.head, "The model's head, as for train");
+        app.add_option("--classes", model_.classes, "Classes that the model tells apart")
+            ->capture_default_str();
+        common.add_to(app);
+    }
 
     void run() override {
         common.set_up();
         if (!common.device.empty()) engine::device_from_name(common.device);  // whether it is there
+        const nlohmann::ordered_json info = model_.name.empty() ? of_machine() : of_model();
+        if (common.json) {
+            fmt::print("{}\n", info.dump(2));
+            return;
+        }
+        for (const auto& [key, value] : info.items()) {
+            std::string text;
+            if (value.is_array())
+                for (const auto& item : value)
+                    text += (text.empty() ? "" : ", ") + item.get<std::string>();
+            else
+                text = value.is_string() ? value.get<std::string>() : value.dump();
+            fmt::print("{:<16} {}\n", key, text);
+        }
+    }
+
+  private:
+    nlohmann::ordered_json of_model() const {
+        engine::Generator generator(0);
+        const auto model = models::make_model(model_, generator, {});
+        nlohmann::ordered_json info;
+        info["model"] = model_.name;
+        info["width"] = model_.width;
+        const std::string head = models::head_of(model_.name, model_.head);
+        if (!head.empty()) info["head"] = head;
+        info["classes"] = model_.classes;
+        info["parameters"] = model->parameter_count();
+        info["insertion_point"] = model->insertion_point();
+        info["insertion_points"] = model->insertion_points();
+        return info;
+    }
+
+    static nlohmann::ordered_json of_machine() {
         nlohmann::ordered_json info;
         info["version"] = kVersion;
         for (const engine::Backend backend : engine::built_backends())
@@ -34,22 +77,9 @@ class Info : public Command {
         info["kernels_isa"] = kernels::compiled_isa();
         info["onednn"] = kernels::onednn::version();
         info["onednn_isa"] = kernels::onednn::isa();
-        if (common.json) {
-            fmt::print("{}\n", info.dump(2));
-            return;
-        }
-        for (const auto& [key, value] : info.items()) {
-            std::string text;
-            if (value.is_array())
-                for (const auto& item : value)
-                    text += (text.empty() ? "" : ", ") + item.get<std::string>();
-            else
-                text = value.is_string() ? value.get<std::string>() : value.dump();
-            fmt::print("{:<12} {}\n", key, text);
-        }
+        return info;
     }
 
-  private:
     static void add_gpu([[maybe_unused]] nlohmann::ordered_json& info) {
 #ifdef CNPD_REAL_CUDA
         if (!engine::why_no_gpu().empty()) {
@@ -62,6 +92,8 @@ class Info : public Command {
                                   gpu.multiprocessors, gpu.memory_bytes >> 30);
 #endif
     }
+
+    models::ModelOptions model_{.name = ""};
 };
 
 }  // namespace
@@ -69,7 +101,9 @@ class Info : public Command {
 std::unique_ptr<Command> add_info(CLI::App& program) {
     auto command = std::make_unique<Info>();
     command->add_to(*program.add_subcommand(
-        "info", "Say what this program and this machine can do: backends, devices, threads"));
+        "info",
+        "Say what this program and this machine can do: backends, devices, threads; or what a "
+        "model is"));
     return command;
 }
 

@@ -27,6 +27,10 @@ void TrainOptions::add_to(CLI::App& app) {
         ->capture_default_str();
     app.add_option("--width", settings_.width, "Channels of the model's first stage")
         ->capture_default_str();
+    app.add_option(
+        "--head", settings_.head,
+        "VGGs: torchvision (pooling to 7x7, two hidden layers with dropout; the default) "
+        "or cifar (global pooling, one linear layer)");
     add_attack_options(app);
     add_recipe_options(app);
 }
@@ -83,6 +87,7 @@ void TrainOptions::add_recipe_options(CLI::App& app) {
 
 training::VictimSettings TrainOptions::settings() const {
     training::VictimSettings settings = settings_;
+    settings.head = models::head_of(settings.model, settings.head);
     settings.recipe = training::recipe_from_name(recipe_);
     if (epochs_) settings.recipe.epochs = *epochs_;
     if (batch_size_) settings.recipe.batch_size = *batch_size_;

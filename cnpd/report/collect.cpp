@@ -79,7 +79,8 @@ std::vector<Fact> facts_of(const ordered_json& config, const LoadedRun& run,
     const training::VictimSettings& v = run.victim_settings;
     std::vector<Fact> facts{
         {"Data set", v.data.name},
-        {"Model", fmt::format("{}, width {}", v.model, v.width)},
+        {"Model", fmt::format("{}, width {}{}", v.model, v.width,
+                              v.head.empty() ? "" : fmt::format(", {} head", v.head))},
         {"Attack", v.attack},
         {"Poison ratio", fmt::format("{:g} %", 100 * v.attack_options.poison_ratio)},
         {"Target class", v.attack_options.mode == attacks::LabelMode::all_to_all
@@ -114,6 +115,7 @@ std::vector<std::string> commands_of(const LoadedRun& run) {
     if (!v.data.directory.empty()) train += " --data DIR";
     if (v.data.train_limit) train += fmt::format(" --train-limit {}", v.data.train_limit);
     train += fmt::format(" --model {} --width {} --seed {}", v.model, v.width, v.seed);
+    if (!v.head.empty()) train += fmt::format(" --head {}", v.head);
     train += fmt::format(" \\\n    --attack {} --poison-ratio {:g} --target {}", v.attack,
                          v.attack_options.poison_ratio, v.attack_options.target);
     train += fmt::format(" \\\n    --recipe {} --epochs {} --batch-size {} --out runs/victim",

@@ -163,6 +163,7 @@ std::unique_ptr<models::Classifier> make_victim(const VictimSettings& settings,
     engine::Generator generator(settings.seed, kWeightStream);
     return models::make_model({.name = settings.model,
                                .width = settings.width,
+                               .head = settings.head,
                                .classes = static_cast<std::int64_t>(input.class_names.size()),
                                .channels = input.c,
                                .activations = compute.activations()},

@@ -33,6 +33,11 @@ struct Writer {
             json[key] = value;
         }
     }
+    // A value that older files lack.
+    template <class T>
+    void optional(const char* key, const T& value) const {
+        (*this)(key, value);
+    }
     template <class Fields>
     void group(const char* key, const Fields& body) const {
         ordered_json child = ordered_json::object();
@@ -85,6 +90,10 @@ struct Reader {
     void operator()(const char* key, T& value) const {
         read_value(key, at(key), value);
     }
+    template <class T>
+    void optional(const char* key, T& value) const {
+        if (json.contains(key)) (*this)(key, value);
+    }
     template <class Fields>
     void group(const char* key, const Fields& body) const {
         body(Reader{at(key)});
@@ -116,6 +125,7 @@ void victim_fields(const Archive& archive, T& s) {
     archive.group("model", [&](const auto& field) {
         field("name", s.model);
         field("width", s.width);
+        field.optional("head", s.head);
     });
     archive.group("attack", [&](const auto& field) {
         auto& a = s.attack_options;

@@ -27,6 +27,7 @@ struct VictimSettings {
     DataSettings data;
     std::string model = "preact-resnet18";
     std::int64_t width = 64;
+    std::string head;  // of the model, where it has a choice
     std::string attack = "badnets";
     attacks::AttackOptions attack_options;
     Recipe recipe;

@@ -90,14 +90,15 @@ void SupervisedTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_jso
 
 std::vector<engine::nn::NamedTensor> SupervisedTask::state() {
     std::vector<engine::nn::NamedTensor> all;
-    for (auto& named : model_.state()) {
-        named.name = "model." + named.name;
-        all.push_back(std::move(named));
-    }
-    for (auto& named : optimizer_.state()) {
-        named.name = "optimizer." + named.name;
-        all.push_back(std::move(named));
-    }
+    const auto add = [&](const char* prefix, std::vector<engine::nn::NamedTensor> tensors) {
+        for (auto& named : tensors) {
+            named.name = prefix + named.name;
+            all.push_back(std::move(named));
+        }
+    };
+    add("model.", model_.state());
+    add("model.", model_.training_state());
+    add("optimizer.", optimizer_.state());
     return all;
 }
 

@@ -13,12 +13,15 @@ Convolution::Convolution(const ConvolutionSettings& s, Generator& generator, Dev
         "weight",
         normal_tensor(generator, {s.out, s.kernel, s.kernel, s.in}, std::sqrt(2 / fan_out), device),
         DiskLayout::filter);
+    if (s.bias) bias = register_parameter("bias", Tensor::full({s.out}, 0, device));
 }
 
 Tensor Convolution::operator()(const Tensor& x, const Tensor& residual) const {
-    return ops::convolution(
-        x, weight,
-        {.stride = settings_.stride, .padding = settings_.padding, .residual = residual});
+    return ops::convolution(x, weight,
+                            {.stride = settings_.stride,
+                             .padding = settings_.padding,
+                             .bias = bias,
+                             .residual = residual});
 }
 
 BatchNorm::BatchNorm(std::int64_t channels, Device device) {
@@ -41,15 +44,45 @@ Tensor BatchNorm::apply(const Tensor& x, bool relu) const {
                                .relu = relu});
 }
 
-Linear::Linear(std::int64_t in, std::int64_t out, Generator& generator, Device device) {
+namespace {
+// How PyTorch's linear layers of so many inputs start.
+Tensor linear_start(Generator& generator, const Shape& shape, std::int64_t in, Device device) {
     const float bound = 1 / std::sqrt(static_cast<float>(in));
-    const auto uniform = [&](std::int64_t count) {
-        std::vector<float> values(count);
-        for (float& value : values) value = bound * (2 * generator.uniform() - 1);
-        return values;
-    };
-    weight = register_parameter("weight", Tensor::from(uniform(out * in), {out, in}, device));
-    bias = register_parameter("bias", Tensor::from(uniform(out), {out}, device));
+    std::vector<float> values(shape.elements());
+    for (float& value : values) value = bound * (2 * generator.uniform() - 1);
+    return Tensor::from(values, shape, device);
+}
+}  // namespace
+
+Linear::Linear(std::int64_t in, std::int64_t out, Generator& generator, Device device) {
+    weight = register_parameter("weight", linear_start(generator, {out, in}, in, device));
+    bias = register_parameter("bias", linear_start(generator, {out}, in, device));
+}
+
+ImageLinear::ImageLinear(const Shape& image, std::int64_t out, Generator& generator,
+                         Device device) {
+    weight = register_parameter(
+        "weight",
+        linear_start(generator, {out, image[0], image[1], image[2]}, image.elements(), device),
+        DiskLayout::flattened_filter);
+    bias = register_parameter("bias", linear_start(generator, {out}, image.elements(), device));
+}
+
+Tensor ImageLinear::operator()(const Tensor& x) const {
+    const std::int64_t out = bias.elements(), in = weight.elements() / out;
+    return ops::linear(ops::reshape(x, {x.shape()[0], in}), ops::reshape(weight, {out, in}), bias);
+}
+
+Dropout::Dropout(float probability, Generator& generator, Device device)
+    : probability_(probability) {
+    const std::vector<std::int64_t> draw = {generator.bits(), 0};
+    draw_ = register_training_state("draw", Tensor::from(draw, {2}, device));
+}
+
+Tensor Dropout::operator()(const Tensor& x) const {
+    if (!training()) return x;
+    Tensor draw = draw_;
+    return ops::dropout(x, probability_, draw);
 }
 
 }  // namespace cnpd::engine::nn

@@ -13,9 +13,9 @@ namespace cnpd::engine::nn {
 struct ConvolutionSettings {
     std::int64_t in = 0, out = 0;  // channels
     std::int64_t kernel = 3, stride = 1, padding = 1;
+    bool bias = false;  // superfluous where a batch norm follows; starts at 0
 };
 
-// Without bias: batch norm follows, or makes it superfluous.
 class Convolution : public Module {
   public:
     Convolution(const ConvolutionSettings& settings, Generator& generator, Device device);
@@ -23,6 +23,7 @@ class Convolution : public Module {
     Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
 
     Tensor weight;  // [K,R,S,C]
+    Tensor bias;    // [K], or undefined
 
     std::int64_t stride() const { return settings_.stride; }
     std::int64_t padding() const { return settings_.padding; }
@@ -54,6 +55,29 @@ class Linear : public Module {
     Tensor operator()(const Tensor& x) const { return ops::linear(x, weight, bias); }
 
     Tensor weight, bias;
+};
+
+// A linear layer of an image's elements. PyTorch flattens images in another order, which is why the
+// weight stays an image for each output in memory.
+class ImageLinear : public Module {
+  public:
+    // image: {H,W,C}
+    ImageLinear(const Shape& image, std::int64_t out, Generator& generator, Device device);
+    // [N,H,W,C] -> [N,out]
+    Tensor operator()(const Tensor& x) const;
+
+    Tensor weight, bias;  // [out,H,W,C], [out]
+};
+
+// Drops elements in training mode, in every step others. The seed is drawn from the generator.
+class Dropout : public Module {
+  public:
+    Dropout(float probability, Generator& generator, Device device);
+    Tensor operator()(const Tensor& x) const;
+
+  private:
+    float probability_;
+    Tensor draw_;  // seed and step
 };
 
 }  // namespace cnpd::engine::nn

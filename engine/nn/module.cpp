@@ -4,16 +4,22 @@ namespace cnpd::engine::nn {
 
 std::vector<NamedTensor> Module::state() const {
     std::vector<NamedTensor> all;
-    collect("", all);
+    collect(&Module::own_, "", all);
     return all;
 }
 
-void Module::collect(const std::string& prefix, std::vector<NamedTensor>& into) const {
-    for (const NamedTensor& own : own_) {
-        into.push_back(own);
-        into.back().name = prefix + own.name;
+std::vector<NamedTensor> Module::training_state() const {
+    std::vector<NamedTensor> all;
+    collect(&Module::own_training_state_, "", all);
+    return all;
+}
+
+void Module::collect(Tensors Module::*own, const std::string& prefix, Tensors& into) const {
+    for (const NamedTensor& each : this->*own) {
+        into.push_back(each);
+        into.back().name = prefix + each.name;
     }
-    for (const auto& [name, child] : children_) child->collect(prefix + name + ".", into);
+    for (const auto& [name, child] : children_) child->collect(own, prefix + name + ".", into);
 }
 
 std::vector<Tensor> Module::parameters() const {
@@ -50,6 +56,11 @@ Tensor Module::register_parameter(std::string name, Tensor tensor, DiskLayout la
 
 Tensor Module::register_buffer(std::string name, Tensor tensor) {
     own_.push_back({std::move(name), tensor, DiskLayout::same, false});
+    return tensor;
+}
+
+Tensor Module::register_training_state(std::string name, Tensor tensor) {
+    own_training_state_.push_back({std::move(name), tensor, DiskLayout::same, false});
     return tensor;
 }
 

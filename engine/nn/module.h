@@ -13,8 +13,9 @@ namespace cnpd::engine::nn {
 
 // How a tensor's axes are ordered on disk, where PyTorch's layouts are used.
 enum class DiskLayout {
-    same,    // vectors, and [out,in] matrices
-    filter,  // [K,R,S,C] here, [K,C,R,S] on disk
+    same,              // vectors, and [out,in] matrices
+    filter,            // [K,R,S,C] here, [K,C,R,S] on disk
+    flattened_filter,  // [K,R,S,C] here, [K,C*R*S] on disk: a linear layer behind an image
 };
 
 struct NamedTensor {
@@ -35,6 +36,9 @@ class Module {
 
     // All parameters and buffers of the module and its children, in order of registration.
     std::vector<NamedTensor> state() const;
+    // What training changes besides and PyTorch's state dicts do not have, such as dropout's draws:
+    // a checkpoint needs it to go on in the same way, a model's file does not.
+    std::vector<NamedTensor> training_state() const;
     // The parameters only, as handles: changing their data changes the module.
     std::vector<Tensor> parameters() const;
     std::int64_t parameter_count() const;
@@ -52,12 +56,14 @@ class Module {
     Tensor register_parameter(std::string name, Tensor tensor,
                               DiskLayout layout = DiskLayout::same);
     Tensor register_buffer(std::string name, Tensor tensor);
+    Tensor register_training_state(std::string name, Tensor tensor);
     void register_module(std::string name, Module& child);
 
   private:
-    void collect(const std::string& prefix, std::vector<NamedTensor>& into) const;
+    using Tensors = std::vector<NamedTensor>;
+    void collect(Tensors Module::*own, const std::string& prefix, Tensors& into) const;
 
-    std::vector<NamedTensor> own_;
+    Tensors own_, own_training_state_;
     std::vector<std::pair<std::string, Module*>> children_;
     bool training_ = true;
 };

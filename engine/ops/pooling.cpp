@@ -4,6 +4,7 @@
 #include "engine/dispatch.h"
 #include "engine/ops.h"
 #include "engine/ops/check.h"
+#include "kernels/pooling/adaptive.h"
 
 namespace cnpd::engine::ops {
 namespace {
@@ -60,6 +61,25 @@ Tensor global_average_pool(const Tensor& x) {
                CNPD_RUN_AS(dx, global_average_pool_backward, shape, dy.data<float>(), dx.data<T>());
                sink.give(0, dx);
            });
+    return y;
+}
+
+Tensor adaptive_average_pool(const Tensor& x, std::int64_t height, std::int64_t width) {
+    require_rank("adaptive_average_pool", "x", x, 4);
+    const Shape in = x.shape();
+    CNPD_CHECK_SHAPE(in[1] > 0 && in[2] > 0 && height > 0 && width > 0,
+                     fmt::format("adaptive_average_pool: x {} to {}x{}", in.str(), height, width));
+    const kernels::AdaptivePoolingShape shape{
+        .n = in[0], .h = in[1], .w = in[2], .c = in[3], .out_h = height, .out_w = width};
+    Tensor y = Tensor::empty({in[0], height, width, in[3]}, DType::float32, x.device());
+    CNPD_RUN(x.device(), adaptive_average_pool_forward, shape, x.data<float>(), y.data<float>());
+    if (!should_record({&x})) return y;
+    record("adaptive_average_pool", {&x}, y, [shape, in](const Tensor& dy, GradientSink& sink) {
+        Tensor dx = Tensor::empty(in, DType::float32, dy.device());
+        CNPD_RUN(dy.device(), adaptive_average_pool_backward, shape, dy.data<float>(),
+                 dx.data<float>());
+        sink.give(0, dx);
+    });
     return y;
 }
 

@@ -76,6 +76,19 @@ class Printing(support.RunsTest):
         self.assertIn("cpu", info["devices"])
         self.assertEqual(self.json_of("info", "--threads", "1")["threads"], 1)
 
+    def test_info_of_a_model(self):
+        info = self.json_of("info", "--model", "vgg16-bn", "--width", "2", "--head", "cifar")
+        self.assertEqual((info["width"], info["head"], info["classes"]), (2, "cifar", 10))
+        self.assertEqual(info["insertion_point"], "features.40")
+        self.assertEqual(len(info["insertion_points"]), 12)
+        self.assertEqual(self.json_of("info", "--model", "vgg16-bn", "--width", "2")["head"],
+                         "torchvision")
+        info = self.json_of("info", "--model", "preact-resnet18")
+        self.assertEqual(info["parameters"], 11_171_146)
+        self.assertEqual(info["insertion_point"], info["insertion_points"][-1])
+        self.assertNotIn("head", info)
+        self.assertIn("layer4.1.conv1", self.succeed("info", "--model", "resnet18").stdout)
+
     def test_a_table_for_people(self):
         text = self.succeed(*support.defend(self.victim, self.folder / "out")).stdout
         self.assertRegex(text, r"(?s)ACC %.*victim.*r-cnpd")
@@ -93,6 +106,38 @@ class Printing(support.RunsTest):
         self.assertEqual(support.without_gpu_warning(quiet.stderr), "")
         self.assertEqual(list(json.loads(quiet.stdout)), ["victim", "fine-tuning", "r-cnpd"])
         self.assertTrue((self.folder / "demo" / "r-cnpd" / "report.html").exists())
+
+
+class OtherModels(support.ProgramTest):
+    """Those without a residual around the insertion point, and with dropout, go all the way too."""
+
+    def test_a_vgg_is_trained_defended_and_evaluated(self):
+        victim, defense = self.folder / "victim", self.folder / "defense"
+        self.succeed(*support.train(victim, "--model", "vgg16-bn", "--width", "1", "--epochs", "1",
+                                    "--train-limit", "200"))
+        config = json.loads((victim / "config.json").read_text())
+        self.assertEqual(config["model"], {"name": "vgg16-bn", "width": 1, "head": "torchvision"})
+        header, _ = support.read_safetensors(victim / "model.safetensors")
+        self.assertEqual(header["classifier.0.weight"]["shape"], [64, 8 * 49])
+        self.assertNotIn("classifier.2.draw", header)
+        self.succeed(*support.defend(victim, defense, "--epochs", "1"))
+        config = json.loads((defense / "config.json").read_text())
+        self.assertEqual(config["polarizer"]["insertion_point"], "features.40")
+        again = json.loads(self.succeed("evaluate", "--run", defense, "--json").stdout)
+        self.assertEqual(again["acc"], support.result(defense)["acc"])
+        self.succeed("report", "--run", defense)
+        page = (defense / "report.html").read_text()
+        self.assertIn("vgg16-bn, width 1, torchvision head", page)
+        self.assertIn("--head torchvision", page)
+
+    def test_a_victim_without_a_head_in_its_configuration(self):
+        victim = self.folder / "victim"
+        self.succeed(*support.train(victim, "--epochs", "1"))
+        path = victim / "config.json"
+        config = json.loads(path.read_text())
+        del config["model"]["head"]
+        path.write_text(json.dumps(config))
+        self.succeed("evaluate", "--run", victim)
 
 
 class Configuration(support.ProgramTest):

@@ -35,6 +35,8 @@ TRAIN = [
     (["--attack", "wanet"], "unknown attack 'wanet'; known: none, badnets"),
     (["--attack-mode", "one-to-one"], "unknown attack mode"),
     (["--model", "lenet"], "lenet"),
+    (["--head", "cifar"], "head 'cifar' of preact-resnet18; only VGGs have a choice"),
+    (["--model", "vgg19-bn", "--head", "linear"], "unknown head 'linear' of vgg19-bn; known: "),
     (["--dataset", "mnist"], "unknown data set 'mnist'"),
     (["--dataset", "cifar10"], "needs files"),
     (["--dataset", "cifar10", "--data", "missing"], "missing"),
@@ -99,6 +101,12 @@ CONFIGS = [
 
 
 class RefusedOptions(support.ProgramTest):
+    def test_info(self):
+        self.refuse(["info", "--model", "lenet"], "unknown model 'lenet'; known: preact-resnet18, ")
+        self.refuse(["info", "--model", "resnet18", "--head", "cifar"], "only VGGs have a choice")
+        self.refuse(["info", "--model", "resnet18", "--width", "0"], "width 0 is out of range")
+        self.refuse(["info", "--model", "resnet18", "--classes", "1"], "1 classes")
+
     def test_no_or_unknown_subcommand(self):
         self.refuse([], "--help")
         self.refuse(["plant"], "plant")

@@ -16,6 +16,8 @@ CONFIG = [
     (("model", "width"), 4, "model.safetensors"),
     (("model", "width"), "wide", "width"),
     (("model", "width"), 1e300, "width"),
+    (("model", "head"), "cifar", "head 'cifar'"),
+    (("model", "head"), 3, "head"),
     (("attack", "name"), "wanet", "wanet"),
     (("attack", "name"), None, "config.json"),
     (("attack", "mode"), "all-to-none", "mode"),

@@ -93,6 +93,21 @@ TEST_CASE("pooling, frozen batch norm, concatenation and embedding") {
          random_tensor({5, 8}), random_tensor({5})});
 }
 
+TEST_CASE("a linear layer of adaptively pooled images, dropout behind it") {
+    const Tensor labels = labels_of({2, 0});
+    check_gradients(
+        [&](const std::vector<Tensor>& in) {
+            const Tensor x = ops::adaptive_average_pool(in[0], 3, 2);
+            const Tensor h =
+                ops::linear(ops::reshape(x, {2, 12}), ops::reshape(in[1], {9, 12}), in[2]);
+            Tensor draw = Tensor::from(std::vector<std::int64_t>{3, 0}, {2});
+            const Tensor once = ops::dropout(h, 0.4f, draw);
+            return head(ops::dropout(once, 0.2f, draw), in[3], in[4], labels);
+        },
+        {random_tensor({2, 4, 5, 2}), random_tensor({9, 3, 2, 2}, 0.3f), random_tensor({9}),
+         random_tensor({3, 9}, 0.3f), random_tensor({3})});
+}
+
 TEST_CASE("one parameter used twice") {
     check_gradients(
         [](const std::vector<Tensor>& in) {

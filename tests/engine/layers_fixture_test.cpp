@@ -152,6 +152,15 @@ TEST_CASE("pooling") {
             backward_from(y, f);
             check_l2(x.grad(), f.tensor("dx"), kSum, "dx");
         }
+    for (const char* size : {"larger", "smaller", "one", "equal", "mixed"}) {
+        CAPTURE(size);
+        const Fixture f = layers().in("pooling").in("adaptive").in(size);
+        const Tensor x = f.leaf("x"), expected = f.tensor("y");
+        const Tensor y = ops::adaptive_average_pool(x, expected.shape()[1], expected.shape()[2]);
+        check_l2(y, expected, kSum, "y");
+        backward_from(y, f);
+        check_l2(x.grad(), f.tensor("dx"), kSum, "dx");
+    }
     const Fixture f = layers().in("pooling").in("global_average");
     const Tensor x = f.leaf("x");
     const Tensor y = ops::global_average_pool(x);

@@ -1,6 +1,8 @@
 // What the operations refuse, and what the small ones that no other test covers compute.
 #include "engine/ops.h"
 
+#include <limits>
+
 #include <doctest/doctest.h>
 
 #include "kernels/common/error.h"
@@ -173,6 +175,33 @@ TEST_CASE("pooling refuses what does not fit") {
     CHECK_THROWS_AS(ops::global_average_pool(some({4, 5, 2})), ShapeError);
     CHECK_THROWS_AS(ops::global_average_pool(kUndefined), ShapeError);
     CHECK_THROWS_AS(ops::global_average_pool(some({1, 0, 5, 2})), ShapeError);
+}
+
+TEST_CASE("adaptive pooling and dropout refuse what does not fit") {
+    const Tensor x = some({2, 5, 6, 3});
+    CHECK(ops::adaptive_average_pool(x, 7, 1).shape() == Shape{2, 7, 1, 3});
+    CHECK_THROWS_AS(ops::adaptive_average_pool(x, 0, 1), ShapeError);
+    CHECK_THROWS_AS(ops::adaptive_average_pool(some({2, 0, 6, 3}), 1, 1), ShapeError);
+    CHECK_THROWS_AS(ops::adaptive_average_pool(some({5, 6, 3}), 1, 1), ShapeError);
+    CHECK_THROWS_AS(ops::adaptive_average_pool(kUndefined, 1, 1), ShapeError);
+    Tensor draw = Tensor::zeros({2}, DType::int64), scalar = Tensor::zeros({}, DType::int64),
+           elsewhere = Tensor::zeros({2}, DType::int64, kOther), real = some({2}), none;
+    CHECK_NOTHROW(ops::dropout(x, 0, draw));
+    for (const float probability : {-0.1f, 1.0f, std::numeric_limits<float>::quiet_NaN()})
+        CHECK_THROWS_AS(ops::dropout(x, probability, draw), ShapeError);
+    for (Tensor* wrong : {&scalar, &elsewhere, &real, &none})
+        CHECK_THROWS_AS(ops::dropout(x, 0.5f, *wrong), ShapeError);
+}
+
+TEST_CASE("dropout's gradient goes where its output came from, steps later") {
+    Tensor draw = Tensor::from(std::vector<std::int64_t>{9, 4}, {2});
+    const Tensor x = Tensor::full({50}, 1).set_requires_grad();
+    const Tensor y = ops::dropout(x, 0.5f, draw);
+    const Tensor other = ops::dropout(x.detach(), 0.5f, draw);
+    CHECK(draw.to_host<std::int64_t>() == std::vector<std::int64_t>{9, 6});
+    CHECK(host(y) != host(other));
+    backward(sum(y));
+    CHECK(host(x.grad()) == host(y));
 }
 
 TEST_CASE("the classifier's head refuses what does not fit") {
