@@ -78,7 +78,7 @@ void check_close(const Actual& actual, const Expected& expected, double rtol, do
     std::int64_t where = -1;
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(expected.size()); ++i) {
         const double a = actual[i], e = expected[i];
-        const double excess = std::fabs(a - e) / (atol + rtol * std::fabs(e));
+        const double excess = a == e ? 0 : std::fabs(a - e) / (atol + rtol * std::fabs(e));
         if (!(excess <= 1) && (where < 0 || !(excess <= worst))) {
             worst = excess;
             where = i;
