@@ -4,32 +4,37 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <utility>
 
 #include "kernels/common/parallel.h"
 
 namespace cnpd::datasets {
 
-// Calls body(i) for 0 <= i < count on all cores. Of those that throw, the exception of the smallest
-// i leaves here, whichever thread came first.
+// The smallest index for which something went wrong, and what did; otherwise their count.
+struct Failure {
+    std::int64_t index;
+    std::exception_ptr error = {};
+
+    void rethrow() const {
+        if (error) std::rethrow_exception(error);
+    }
+};
+
+// Calls body(i) for 0 <= i < count on all cores. All indices before that of the failure are done
+// then, of those behind it some.
 template <class Body>
-void for_each_index(std::int64_t count, const Body& body) {
+[[nodiscard]] Failure for_each_index(std::int64_t count, const Body& body) {
     std::mutex mutex;
-    std::int64_t failed = count;
-    std::exception_ptr error;
+    Failure failure{.index = count};
     kernels::parallel_for(count, 8, [&](std::int64_t first, std::int64_t last) {
         for (std::int64_t i = first; i < last; ++i) try {
                 body(i);
             } catch (...) {
                 const std::lock_guard lock(mutex);
-                if (i < failed) {
-                    failed = i;
-                    error = std::current_exception();
-                }
+                if (i < failure.index) failure = {.index = i, .error = std::current_exception()};
                 return;
             }
     });
-    if (error) std::rethrow_exception(error);
+    return failure;
 }
 
 }  // namespace cnpd::datasets

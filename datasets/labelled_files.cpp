@@ -86,13 +86,15 @@ void load_images(const FileTree& tree, LabelledFiles files, ImageSize size,
     };
     std::int64_t done = 0;
     tree.read(paths, kMaxImageFileBytes, [&](std::span<FileTree::File> batch) {
-        for_each_index(static_cast<std::int64_t>(batch.size()), [&](std::int64_t i) {
+        const auto count = static_cast<std::int64_t>(batch.size());
+        const Failure failure = for_each_index(count, [&](std::int64_t i) {
             const auto& [index, contents] = batch[i];
             const Image image =
                 resize(decode_image(contents, tree.full_name(paths[index])), size.h, size.w);
             std::memcpy(place(index), image.pixels.data(), bytes);
         });
-        done += static_cast<std::int64_t>(batch.size());
+        failure.rethrow();
+        done += count;
         if (options.progress) options.progress(done, total);
     });
 }

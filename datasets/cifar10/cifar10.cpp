@@ -57,23 +57,24 @@ class Loader {
           images_per_batch_(images_per_batch) {}
 
     Dataset load() {
-        // In one go, since a pass over an archive takes a second.
+        // In one go, since a pass over an archive takes a second; names first, as they are short.
         std::vector<std::string> paths;
-        for (std::int64_t batch = 1; batch <= kBatches; ++batch)
-            paths.push_back(path_of(fmt::format("data_batch_{}", batch)));
-        paths.push_back(path_of("test_batch"));
         for (const char* name : {"batches.meta.txt", "batches.meta"})
             if (tree_.has_file(join(place_.folder, name)))
                 paths.push_back(join(place_.folder, name));
+        const std::size_t names = paths.size();
+        for (std::int64_t batch = 1; batch <= kBatches; ++batch)
+            paths.push_back(path_of(fmt::format("data_batch_{}", batch)));
+        paths.push_back(path_of("test_batch"));
 
         std::vector<Images> batches(kBatches + 1);
         tree_.read(paths, kMaxFileBytes, [&](std::span<FileTree::File> files) {
             for (FileTree::File& file : files) {
                 const std::string name = tree_.full_name(paths[file.index]);
-                if (file.index < batches.size())
-                    read_batch(file.contents, name, batches[file.index]);
-                else
+                if (file.index < names)
                     check_names(file.contents, name);
+                else
+                    read_batch(file.contents, name, batches[file.index - names]);
                 file.contents = {};
             }
         });

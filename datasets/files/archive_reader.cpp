@@ -115,15 +115,15 @@ std::optional<ArchiveReader::Entry> ArchiveReader::next() {
         const int status = archive_read_next_header(handle, &entry);
         if (status == ARCHIVE_EOF) return std::nullopt;
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail(status);
-        // Warnings are about names beyond ASCII, which check() looks at, or about a zip that
-        // contradicts itself.
-        if (status == ARCHIVE_WARN && is_zip() && is_ascii(path_of(entry))) fail(status);
         // The first entry decides what kind of file this is.
         if (entries_ == 0 && archive_filter_count(handle) > 2)
             throw FileError(name_, "is compressed more than once", kFormats);
         if (++entries_ > kMaxArchiveEntries)
             throw FileError(name_, fmt::format("holds over {} entries", kMaxArchiveEntries));
         Entry result = check(entry);
+        // Warnings are about names beyond ASCII, which have just been looked at, or about a zip
+        // that contradicts itself.
+        if (status == ARCHIVE_WARN && is_zip() && is_ascii(current_)) fail(status);
         if (!result.path.empty() && !is_hidden(result.path)) return result;
     }
 }

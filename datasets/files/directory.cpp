@@ -90,12 +90,15 @@ void Directory::read(const std::vector<std::string>& paths, std::int64_t max_byt
             if (!error) bytes += static_cast<std::int64_t>(size);
             batch.push_back({begin, {}});
         }
-        for_each_index(static_cast<std::int64_t>(batch.size()), [&](std::int64_t i) {
+        const auto count = static_cast<std::int64_t>(batch.size());
+        const Failure failure = for_each_index(count, [&](std::int64_t i) {
             const std::string& path = paths[batch[i].index];
             check_links(path);
             batch[i].contents = engine::read_file(root_ / path, max_bytes);
         });
-        take(batch);
+        // What comes before it may hold an earlier mistake.
+        if (failure.index > 0) take(std::span(batch).first(failure.index));
+        failure.rethrow();
     }
 }
 
