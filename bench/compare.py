@@ -3,11 +3,13 @@
 
     bench/compare.py train --ours build/cpu/bin/bench_train_step --width 64
     bench/compare.py defense --ours build/cpu/bin/bench_defense_epoch --width 16
+    bench/compare.py defense --ours build/cuda/bin/bench_defense_epoch --device cuda --epochs 50 --repeats 1
     bench/compare.py pgd --ours build/cuda/bin/bench_pgd_step --device cuda --batch 8192
 
 The programs stay loaded and take turns, so that whatever else slows the machine slows all; see
-bench/pytorch/interactive.py for the protocol. Without --ours PyTorch is measured alone. Needs nothing
-but Python itself; --python names the interpreter that has PyTorch.
+bench/pytorch/interactive.py for the protocol. A turn is a step, or an epoch, or with --epochs a whole
+defense; setting up is not timed. Without --ours PyTorch is measured alone. Needs nothing but Python
+itself; --python names the interpreter that has PyTorch.
 """
 
 import argparse
@@ -27,28 +29,34 @@ HERE = pathlib.Path(__file__).resolve().parent
 YARDSTICK = HERE / "pytorch"
 SCRIPTS = {"train": "train_step.py", "defense": "defense_epoch.py", "pgd": "pgd_step.py"}
 
+# A spinning barrier would burn the core that the other program is being timed on.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", **os.environ}
+
 
 class Program:
     """A child that answers "step" with a line of JSON."""
 
     def __init__(self, name, command):
-        self.name, self.results = name, []
-        # A spinning barrier would burn the core that the other program is being timed on.
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+        self.name, self.command, self.results = name, command, []
+        self.convolution_share = None
         self.process = subprocess.Popen([str(part) for part in command], text=True, bufsize=1,
-                                        env=environment, stdin=subprocess.PIPE,
+                                        env=ENVIRONMENT, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
 
-    def step(self, keep):
+    def step(self):
         self.process.stdin.write("step\n")
         self.process.stdin.flush()
         for line in self.process.stdout:  # anything before the answer, such as "ready", is skipped
             if line.startswith("{"):
-                result = json.loads(line)
-                if keep:
-                    self.results.append(result)
-                return result
+                return json.loads(line)
         sys.exit(f"{self.name} ended without an answer (status {self.process.wait()})")
+
+    def turn(self, steps):
+        """Several steps, together one result: their seconds and gradients added up."""
+        answers = [self.step() for _ in range(steps)]
+        sums = {key: sum(answer[key] for answer in answers)
+                for key in ("seconds", "cpu_seconds", "batches", "pgd_gradients") if key in answers[0]}
+        self.results.append({**answers[-1], **sums})
 
     def quit(self):
         self.process.stdin.write("quit\n")
@@ -63,7 +71,8 @@ class Program:
                 "quartile1_s": seconds[quarter], "quartile3_s": seconds[-1 - quarter],
                 "peak_rss_bytes": max(result["peak_rss_bytes"] for result in self.results),
                 "peak_device_bytes": max(result.get("peak_device_bytes", 0)
-                                         for result in self.results)}
+                                         for result in self.results),
+                "convolution_share": self.convolution_share}
 
 
 def cpu_model():
@@ -79,7 +88,8 @@ def cpu_model():
 
 
 def output_of(*command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False,
+                          env=ENVIRONMENT)
     return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
@@ -128,16 +138,37 @@ def commands(arguments, folder):
 def measure(arguments):
     with tempfile.TemporaryDirectory() as folder:
         programs = [Program(*pair) for pair in commands(arguments, pathlib.Path(folder))]
-        for turn in range(arguments.warm_up + arguments.repeats):
+        for _ in range(arguments.warm_up):
             for program in programs:
-                program.step(keep=turn >= arguments.warm_up)
+                program.step()
+        for _ in range(arguments.repeats):
+            for program in programs:
+                program.turn(arguments.epochs)
         for program in programs:
             program.quit()
+        if arguments.share:
+            for program in programs:
+                program.convolution_share = share_of(arguments, program)
     return programs
 
 
+def share_of(arguments, program):
+    """How much of a step is convolution, from a run of its own: PyTorch's by its profiler; ours, on the
+    CPU, by timing a training step's convolutions alone. None where that cannot be told."""
+    command = [part for part in map(str, program.command) if part != "--interactive"]
+    if program.name == "pytorch":
+        command += ["--convolution-share", "--warm-up", "1"]
+    elif program.name == "cnpd" and (arguments.work, arguments.device) == ("train", "cpu"):
+        command += ["--share"]
+    else:
+        return None
+    answer = json.loads(output_of(*command).splitlines()[-1])
+    return answer.get("convolution_share", answer.get("share"))
+
+
 def show(arguments, programs):
-    print(f"{arguments.work}, width {arguments.width}, batch {arguments.batch}, {arguments.device}, "
+    work = f"{arguments.work} of {arguments.epochs} epochs" if arguments.epochs > 1 else arguments.work
+    print(f"{work}, width {arguments.width}, batch {arguments.batch}, {arguments.device}, "
           f"{arguments.precision}, {arguments.threads} threads, {arguments.repeats} alternating repeats")
     print(f"{'':16}{'median':>11}{'fastest':>11}{'quartiles':>20}{'slowest':>11}{'host, device memory':>24}")
     rows = [program.summary() for program in programs]
@@ -151,6 +182,8 @@ def show(arguments, programs):
         extra = {k: v for k, v in program.results[-1].items() if k not in known}
         if extra:
             print(f"{program.name} in its last repeat: {json.dumps(extra)}")
+        if program.convolution_share is not None:
+            print(f"{program.name}: {program.convolution_share:.0%} of a step is convolution")
     if programs[0].name == "cnpd":
         for row, program in zip(rows[1:], programs[1:]):
             pairs = [theirs["seconds"] / ours["seconds"]
@@ -165,9 +198,10 @@ def save(arguments, rows, facts):
     folder = pathlib.Path(arguments.out or HERE / "results" / arguments.device)
     folder.mkdir(parents=True, exist_ok=True)
     precision = "" if arguments.precision == "fp32" else f"_{arguments.precision}"
-    path = folder / f"{arguments.work}_w{arguments.width}{precision}_vs_pytorch.csv"
+    work = f"{arguments.work}{arguments.epochs}" if arguments.epochs > 1 else arguments.work
+    path = folder / f"{work}_w{arguments.width}{precision}_vs_pytorch.csv"
     with path.open("w", newline="") as file:
-        settings = {"work": arguments.work, "width": arguments.width, "batch": arguments.batch,
+        settings = {"work": arguments.work, "epochs": arguments.epochs, "width": arguments.width, "batch": arguments.batch,
                     "device": arguments.device, "precision": arguments.precision,
                     "threads": arguments.threads, "repeats": arguments.repeats,
                     "pytorch_options": " ".join(arguments.pytorch_option)}
@@ -194,6 +228,9 @@ def main():
     parser.add_argument("--pytorch-option", action="append", default=[], metavar="OPTION",
                         help="handed to the PyTorch script, e.g. --pytorch-option=--compile")
     parser.add_argument("--images", type=int, default=2500, help="defense: size of the clean subset")
+    parser.add_argument("--epochs", type=int, default=1, help="defense: of a turn; 50 are a whole one")
+    parser.add_argument("--share", action="store_true",
+                        help="measure how much of a step is convolution, where that can be told")
     parser.add_argument("--compiled", action="store_true", help="measure torch.compile as well")
     parser.add_argument("--alone", action="store_true", help="measure ours without PyTorch")
     parser.add_argument("--device", default="cpu",
@@ -202,6 +239,8 @@ def main():
     parser.add_argument("--out", help="folder for the CSV (default: bench/results/DEVICE)")
     parser.add_argument("--no-save", action="store_true", help="write no CSV")
     arguments = parser.parse_args()
+    if arguments.epochs != 1 and arguments.work != "defense":
+        parser.error("--epochs is for defense")
     facts = circumstances(arguments)
     rows = show(arguments, measure(arguments))
     if not arguments.no_save:

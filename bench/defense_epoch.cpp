@@ -59,7 +59,8 @@ int main(int argc, char** argv) {
 
     const std::int64_t width = engine::SafetensorsFile::read(weights).at("conv1.weight").shape[0];
     engine::Generator generator(0);
-    const auto victim = models::make_model({.width = width}, generator, mode.device);
+    const auto victim =
+        models::make_model({.width = width, .activations = mode.prepare()}, generator, mode.device);
     auto state = victim->state();
     engine::load_tensors(weights, state);
     victim->freeze();

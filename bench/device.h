@@ -3,8 +3,8 @@
 //
 // A program of this kind takes, besides Google Benchmark's flags,
 //     --device cpu|cuda|emulated   (default: cuda where there is a GPU)
-//     --batch N                    images; other sizes follow (default: 128, 512 on cuda, 2
-//     emulated)
+//     --batch N                    images; other sizes follow (default: 128, on cuda 512, emulated
+//                                  2)
 // and bench/gpu.sh runs every one that it finds.
 #pragma once
 
@@ -162,9 +162,9 @@ inline double copy_bandwidth() {
 
 // Times a kernel that moves `bytes` and sets this beside what the memory gives: on the host a triad
 // of as many bytes, the shortest times of both because the machine may be shared; on a GPU a copy,
-// medians.
-inline void measure(benchmark::State& state, std::int64_t bytes,
-                    const std::function<void()>& kernel) {
+// medians. Returns the kernel's seconds.
+inline double measure(benchmark::State& state, std::int64_t bytes,
+                      const std::function<void()>& kernel) {
     for (int i = 0; i < 2; ++i) kernel();
     std::vector<double> times;
     for (auto _ : state) {
@@ -178,6 +178,7 @@ inline void measure(benchmark::State& state, std::int64_t bytes,
     state.counters["GB/s"] = moved / time * 1e-9;
     state.counters["memory_GB/s"] = memory * 1e-9;
     state.counters["share"] = moved / time / memory;
+    return time;
 }
 
 // Registers a benchmark that sets its own times.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cnpd/training/names.h"
+#include "cnpd/training/precision.h"
 #include "engine/device.h"
 #include "engine/storage.h"
 #include "kernels/common/error.h"
@@ -25,6 +28,7 @@ namespace cnpd::bench {
 
 struct Mode {
     engine::Device device;
+    training::Precision precision = training::Precision::fp32;
     bool interactive = false;
     int warm_up = 3, repeats = 10;
 
@@ -40,9 +44,32 @@ struct Mode {
                },
                "cpu, cuda or emulated")
             ->default_str("cpu");
+        app.add_option_function<std::string>(
+               "--precision",
+               [this](const std::string& name) {
+                   try {
+                       precision = training::value_named<training::Precision>("precision", name);
+                   } catch (const Error& error) {
+                       throw CLI::ValidationError("--precision", error.what());
+                   }
+               },
+               "fp32, tf32 or bf16")
+            ->default_str("fp32");
         app.add_option("--warm-up", warm_up)->capture_default_str();
         app.add_option("--repeats", repeats)->capture_default_str();
         app.add_flag("--interactive", interactive, "Obey stdin");
+    }
+    // The type of a network's activations. Makes the process ready for the precision; prints why
+    // and exits where there are no kernels for it.
+    engine::DType prepare() const {
+        const training::Compute compute{.device = device, .precision = precision};
+        try {
+            training::prepare(compute);
+        } catch (const Error& error) {
+            std::cerr << error.what() << '\n';
+            std::exit(2);
+        }
+        return compute.activations();
     }
 };
 

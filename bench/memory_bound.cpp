@@ -4,6 +4,8 @@
 // A kernel that writes less than a third of its bytes can therefore exceed 1 on a CPU.
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "bench/device.h"
 #include "kernels/augmentation/augmentation.h"
@@ -12,6 +14,7 @@
 #include "kernels/optimizer/optimizer.h"
 #include "kernels/pgd/pgd.h"
 #include "kernels/pooling/pooling.h"
+#include "kernels/stamping/stamping.h"
 
 namespace {
 
@@ -168,38 +171,88 @@ void add_pooling(const std::string& name, std::int64_t size, std::int64_t window
                });
 }
 
-// Parameters of the largest filter of each width.
+// Parameters of a network, one behind the other and each aligned as if it were alone.
+struct Parameters {
+    explicit Parameters(std::vector<std::int64_t> c) : counts(std::move(c)) {
+        constexpr std::int64_t kAlignment = 64;
+        for (const std::int64_t count : counts) {
+            begins.push_back(end);
+            numbers += count;
+            end += (count + kAlignment - 1) / kAlignment * kAlignment;
+        }
+    }
+    std::int64_t size() const { return static_cast<std::int64_t>(counts.size()); }
+    std::vector<std::int64_t> counts, begins;
+    std::int64_t numbers = 0, end = 0;
+};
+
+// Filters, the two vectors of each batch norm, and the linear layer.
+Parameters resnet18(std::int64_t width) {
+    std::vector<std::int64_t> counts{3 * 9 * width};
+    std::int64_t in = width;
+    for (std::int64_t out = width; out <= 8 * width; out *= 2)
+        for (const int block : {0, 1}) {
+            counts.insert(counts.end(), {in, in, in * out * 9, out, out, out * out * 9});
+            if (block == 0 && in != out) counts.push_back(in * out);
+            in = out;
+        }
+    counts.insert(counts.end(), {10 * in, 10});
+    return Parameters(std::move(counts));
+}
+
+void add_sgd(const std::string& name, const Parameters& parameters) {
+    bench::add("sgd/" + name, [=](benchmark::State& state) {
+        Tensor gradient = bench::values(parameters.end), parameter = gradient.clone(),
+               velocity = gradient.clone();
+        const Tensor rate = Tensor::full({1}, 1e-6, options().device);
+        std::vector<SgdBuffer> buffers;
+        for (std::size_t i = 0; i < parameters.counts.size(); ++i)
+            buffers.push_back({.gradient = data(gradient) + parameters.begins[i],
+                               .parameter = data(parameter) + parameters.begins[i],
+                               .velocity = data(velocity) + parameters.begins[i],
+                               .count = parameters.counts[i],
+                               .learning_rate = rate.data<float>(),
+                               .weight_decay = 5e-4f});
+        measure(state, 20 * parameters.numbers, [&] {
+            CNPD_RUN(options().device, sgd_step, {.momentum = 0.9f}, buffers.data(),
+                     parameters.size());
+        });
+    });
+}
+
+void add_adam(const std::string& name, const Parameters& parameters) {
+    bench::add("adam/" + name, [=](benchmark::State& state) {
+        Tensor gradient = bench::values(parameters.end), parameter = gradient.clone();
+        Tensor m = Tensor::full({parameters.end}, 0, options().device), v = m.clone();
+        const Tensor rate = Tensor::full({1}, 1e-6, options().device);
+        Tensor updates = Tensor::zeros({parameters.size()}, engine::DType::int64, options().device);
+        std::vector<AdamBuffer> buffers;
+        for (std::size_t i = 0; i < parameters.counts.size(); ++i)
+            buffers.push_back({.gradient = data(gradient) + parameters.begins[i],
+                               .parameter = data(parameter) + parameters.begins[i],
+                               .first_moment = data(m) + parameters.begins[i],
+                               .second_moment = data(v) + parameters.begins[i],
+                               .count = parameters.counts[i],
+                               .learning_rate = rate.data<float>(),
+                               .updates = updates.data<std::int64_t>() + i,
+                               .weight_decay = 5e-4f});
+        measure(state, 28 * parameters.numbers, [&] {
+            CNPD_RUN(options().device, adam_step, {}, buffers.data(), parameters.size());
+        });
+    });
+}
+
+// The largest filter of each width alone, then all that a step updates: several launches of as many
+// buffers as fit a kernel's arguments.
 void add_optimizers() {
-    for (const std::int64_t count : {512 * 512 * 9, 128 * 128 * 9}) {
-        bench::add(fmt::format("sgd/count:{}", count), [=](benchmark::State& state) {
-            Tensor gradient = bench::values(count), parameter = gradient.clone(),
-                   velocity = gradient.clone();
-            const Tensor rate = Tensor::full({1}, 1e-6, options().device);
-            const SgdBuffer buffer = {.gradient = data(gradient),
-                                      .parameter = data(parameter),
-                                      .velocity = data(velocity),
-                                      .count = count,
-                                      .learning_rate = rate.data<float>(),
-                                      .weight_decay = 5e-4f};
-            measure(state, 20 * count,
-                    [&] { CNPD_RUN(options().device, sgd_step, {.momentum = 0.9f}, &buffer, 1); });
-        });
-        bench::add(fmt::format("adam/count:{}", count), [=](benchmark::State& state) {
-            Tensor gradient = bench::values(count), parameter = gradient.clone();
-            Tensor m = Tensor::full({count}, 0, options().device), v = m.clone();
-            const Tensor rate = Tensor::full({1}, 1e-6, options().device);
-            Tensor updates = Tensor::zeros({1}, engine::DType::int64, options().device);
-            const AdamBuffer buffer = {.gradient = data(gradient),
-                                       .parameter = data(parameter),
-                                       .first_moment = data(m),
-                                       .second_moment = data(v),
-                                       .count = count,
-                                       .learning_rate = rate.data<float>(),
-                                       .updates = updates.data<std::int64_t>(),
-                                       .weight_decay = 5e-4f};
-            measure(state, 28 * count,
-                    [&] { CNPD_RUN(options().device, adam_step, {}, &buffer, 1); });
-        });
+    for (const std::int64_t width : {64, 16}) {
+        const std::int64_t filter = 8 * width * 8 * width * 9;
+        for (const auto& [name, parameters] :
+             {std::pair{fmt::format("count:{}", filter), Parameters({filter})},
+              std::pair{fmt::format("resnet18/width:{}", width), resnet18(width)}}) {
+            add_sgd(name, parameters);
+            add_adam(name, parameters);
+        }
     }
 }
 
@@ -248,6 +301,31 @@ void add_augmentation() {
                });
 }
 
+// A trigger over as many images.
+void add_stamping() {
+    const std::int64_t images = kBatches * options().batch, values = kPixels * kColours;
+    const StampShape shape{.n = images, .values = values};
+    bench::add(fmt::format("stamp_bytes/images:{}", images), [=](benchmark::State& state) {
+        Tensor pixels = Tensor::zeros({images * values}, engine::DType::uint8, options().device);
+        Tensor out = pixels.clone();
+        // 0: no light left. What the levels are does not change the time.
+        const Tensor levels = Tensor::zeros({256}, engine::DType::float64, options().device);
+        const Tensor added = Tensor::zeros({values}, engine::DType::float64, options().device);
+        measure(state, 2 * images * values, [&] {
+            CNPD_RUN(options().device, stamp_bytes, shape, pixels.data<std::uint8_t>(),
+                     levels.data<double>(), added.data<double>(), out.data<std::uint8_t>());
+        });
+    });
+    bench::add(fmt::format("stamp_pixels/images:{}", images), [=](benchmark::State& state) {
+        Tensor pixels = bench::values(images * values), out = pixels.clone();
+        Tensor added = bench::values(values);
+        measure(state, 8 * images * values, [&] {
+            CNPD_RUN(options().device, stamp_pixels, shape, data(pixels), 0.8f, data(added),
+                     data(out));
+        });
+    });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -275,5 +353,6 @@ int main(int argc, char** argv) {
     add_pgd("normalised_l2", PgdGradient::normalised, PgdNorm::l2);
     add_pgd("raw_l1", PgdGradient::raw, PgdNorm::l1);
     add_augmentation();
+    add_stamping();
     benchmark::RunSpecifiedBenchmarks();
 }

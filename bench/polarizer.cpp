@@ -6,30 +6,28 @@
 //     roofline        the time that the faster of two limits measured in this run allows (a copy
 //                     on the device; a large matrix product of the vendor's in the same type) as a
 //                     share of the time taken
-//     vs_vendor       a matrix product of the vendor's and what follows it at the least, in the
-//     time
-//                     taken. The least that a batch norm can take is a copy of the features; for
-//                     float32 it is the real one.
+//     vs_vendor       a matrix product of the vendor's and the least that follows it, as a share of
+//                     the time taken. The least that a batch norm can take is a copy of the
+//                     features; for float32 it is the real one.
 //
-// Buffers take turns, so that what a launch reads is not in the L2 cache.
+// Buffers take turns, so that what a launch reads is not in the L2 cache. From 2 to 32 times
+// --batch samples; emulated, a few, to see that it runs.
 //     build/cuda/bin/bench_polarizer --benchmark_filter=v5 --benchmark_out=polarizer.csv
-//     build/emulated/bin/bench_polarizer --tiny
+//     build/emulated/bin/bench_polarizer --device emulated
 // Without a CUDA backend it times the CPU's kernels.
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include "bench/device.h"
 #include "kernels/polarizer/inference.h"
 #ifdef CNPD_HAS_CUDA
-#include "kernels/common/gpu.h"
 #include "kernels/polarizer/versions/versions.h"
 #endif
 #ifdef CNPD_REAL_CUDA
@@ -39,6 +37,7 @@
 
 namespace {
 
+using namespace cnpd;
 using namespace cnpd::kernels;
 
 #ifdef CNPD_HAS_CUDA
@@ -54,7 +53,10 @@ template <typename T>
 class Buffer {
   public:
     Buffer(std::int64_t count, const std::function<float(std::int64_t)>& value) : host_(count) {
-        for (std::int64_t i = 0; i < count; ++i) host_[i] = static_cast<T>(value(i));
+        // All of them would take longer to draw than the kernels take.
+        constexpr std::int64_t kPeriod = 1'000'003;
+        for (std::int64_t i = 0; i < count; ++i)
+            host_[i] = i < kPeriod ? static_cast<T>(value(i)) : host_[i - kPeriod];
 #ifdef CNPD_HAS_CUDA
         const std::size_t bytes = host_.size() * sizeof(T);
         device_ = static_cast<T*>(gpu::allocate(bytes));
@@ -133,18 +135,13 @@ constexpr int kCalls = 10;
 constexpr int kCalls = 1;
 #endif
 
-double median(std::vector<double> times) {
-    std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-    return times[times.size() / 2];
-}
-
 #ifdef CNPD_REAL_CUDA
 double median_seconds(int calls, const std::function<void(std::size_t)>& work) {
     const Repeated repeated(calls, work);
     std::vector<double> times;
     for (int repeat = 0; repeat < 23; ++repeat)
         if (const double time = repeated.seconds(); repeat >= 3) times.push_back(time);
-    return median(times);
+    return bench::median(times);
 }
 #endif
 
@@ -260,7 +257,7 @@ void measure(benchmark::State& state, PolarizerInference<T>* version, const Pola
         times.push_back(repeated.seconds());
         state.SetIterationTime(times.back());
     }
-    const double time = median(times);
+    const double time = bench::median(times);
     state.counters["GFLOP/s"] = c.flops() / time * 1e-9;
     state.counters["GB/s"] = c.bytes() / time * 1e-9;
     if (const Limits& most = limits<T>(); most.flops > 0)
@@ -299,32 +296,23 @@ void add_all(const PolarizerShape& shape) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    bool tiny = false;
-    argc = static_cast<int>(std::remove_if(argv + 1, argv + argc,
-                                           [&](const char* argument) {
-                                               const bool is_ours =
-                                                   std::string_view(argument) == "--tiny";
-                                               tiny |= is_ours;
-                                               return is_ours;
-                                           }) -
-                            argv);
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-#ifdef CNPD_REAL_CUDA
-    if (gpu::device_count() == 0) {
-        fmt::print(stderr, "bench_polarizer: {}\n", gpu::why_no_device());
+    bench::initialize(argc, argv);
+    const auto& options = bench::options();
+    if (options.on_host() == kOnDevice) {
+        fmt::print(stderr, "bench_polarizer: not on {}; this build measures {}\n",
+                   options.device.str(), kOnDevice ? "--device cuda or emulated" : "--device cpu");
         return 2;
     }
-    const auto device = gpu::properties();
-    fmt::print("{}, {} multiprocessors\n", device.name, device.multiprocessors);
-#endif
-    if (tiny) {
+    if (options.device.backend == engine::Backend::emulated) {
         for (const std::int64_t classes : {1, 3})
-            add_all({.n = 16, .positions = 16, .channels = 128, .classes = classes});
+            add_all({.n = 8 * options.batch, .positions = 16, .channels = 128, .classes = classes});
     } else {
-        for (const std::int64_t batch : {1024, 2048, 4096, 8192, 16384})
+        for (const std::int64_t times : {2, 4, 8, 16, 32})
             for (const std::int64_t classes : {1, 10, 200})
-                add_all({.n = batch, .positions = 16, .channels = 512, .classes = classes});
+                add_all({.n = times * options.batch,
+                         .positions = 16,
+                         .channels = 512,
+                         .classes = classes});
     }
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();

@@ -116,7 +116,7 @@ def summary(arguments):
         with path.open() as file:
             section(path.stem, table(list(csv.DictReader(file)), [
                 "program", "batch", "precision", "median_s", "fastest_s", "slowest_s",
-                "peak_device_bytes", "times_ours"]))
+                "peak_device_bytes", "convolution_share", "times_ours"]))
     for path in sorted(out.glob("bench_*.json")):
         section(path.stem, table(benchmarks_of(path)))
     results = [{"run": name, **{k: v for k, v in json.loads((out / f"{name}.json").read_text()).items()

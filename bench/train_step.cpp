@@ -15,6 +15,7 @@
 #include "engine/optimizer.h"
 #include "engine/passive_waiting.h"
 #include "engine/random.h"
+#include "engine/step_graph.h"
 #include "models/classifier.h"
 
 using namespace cnpd;
@@ -84,7 +85,7 @@ int main(int argc, char** argv) {
     engine::wait_passively(argv);
     std::int64_t width = 64, batch = 128;
     int threads = omp_get_max_threads();
-    bool forward_only = false, share = false;
+    bool forward_only = false, share = false, as_written = false;
     bench::Mode mode;
     CLI::App app("Times a training step of PreAct-ResNet-18.");
     app.add_option("--width", width)->capture_default_str();
@@ -94,11 +95,13 @@ int main(int argc, char** argv) {
     app.add_flag("--forward", forward_only, "The evaluation-mode forward pass alone");
     app.add_flag("--share", share,
                  "Its convolutions alone as well, in turns, and their share (CPU)");
+    app.add_flag("--as-written", as_written, "On a GPU: launch by launch, not replayed as a graph");
     CLI11_PARSE(app, argc, argv);
     omp_set_num_threads(threads);
 
     engine::Generator generator(0);
-    const auto model = models::make_model({.width = width}, generator, mode.device);
+    const auto model =
+        models::make_model({.width = width, .activations = mode.prepare()}, generator, mode.device);
     const engine::Tensor images =
         engine::normal_tensor(generator, {batch, 32, 32, 3}, 1, mode.device);
     std::vector<std::int32_t> classes(batch);
@@ -116,11 +119,17 @@ int main(int argc, char** argv) {
             return std::string();
         });
     }
-    const auto step = [&] {
+    engine::StepGraph graph([&](std::span<const engine::Tensor> inputs) {
         optimizer.zero_grad();
-        engine::backward(engine::ops::cross_entropy(model->forward(images), labels));
+        const engine::Tensor loss =
+            engine::ops::cross_entropy(model->forward(inputs[0]), inputs[1]);
+        engine::backward(loss);
         optimizer.step();
-    };
+        return loss.detach();
+    });
+    if (as_written) graph.run_as_written();
+    const engine::Tensor inputs[] = {images, labels};
+    const auto step = [&] { graph.run(inputs); };
     if (share) {
         if (mode.device.backend != engine::Backend::cpu)
             return std::cerr << "--share is for the CPU\n", 2;

@@ -61,9 +61,8 @@ namespace {
 // sum += gradient. A sum that another tensor shares does not change under it.
 void accumulate(Tensor& sum, const Tensor& gradient) {
     CNPD_CHECK_SHAPE(sum.shape() == gradient.shape(), "gradients of different shapes");
-    Tensor result = sum.unique() ? sum : Tensor::empty(sum.shape(), DType::float32, sum.device());
-    CNPD_RUN(sum.device(), add, sum.data<float>(), gradient.data<float>(), sum.elements(),
-             result.data<float>());
+    Tensor result = sum.unique() ? sum : Tensor::empty(sum.shape(), sum.dtype(), sum.device());
+    CNPD_RUN_AS(sum, add, sum.data<T>(), gradient.data<T>(), sum.elements(), result.data<T>());
     sum = std::move(result);
 }
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "engine/device.h"
+#include "engine/dtype.h"
 #include "kernels/common/error.h"
 
 // The kernels' function of this name for a device that is not the CPU. `cuda` is the real backend
@@ -37,4 +38,20 @@ void set_zero(void* target, std::size_t bytes, Device device);
             ::cnpd::kernels::cpu::kernel(__VA_ARGS__);        \
         else                                                  \
             CNPD_RUN_ON_GPU(device, kernel, __VA_ARGS__);     \
+    } while (false)
+
+// The same for a kernel of activations (kernels/common/activation.h). In the arguments T is the
+// element type of the tensor `x`: float, or on a GPU bfloat16.
+//     CNPD_RUN_AS(x, add, x.data<T>(), y.data<T>(), x.elements(), z.data<T>())
+#define CNPD_RUN_AS(x, kernel, ...)                                                    \
+    do {                                                                               \
+        if ((x).dtype() == ::cnpd::engine::DType::bfloat16) {                          \
+            using T [[maybe_unused]] = ::cnpd::kernels::bfloat16;                      \
+            if ((x).device().backend == ::cnpd::engine::Backend::cpu)                  \
+                ::cnpd::engine::no_such_backend((x).device(), #kernel " of bfloat16"); \
+            CNPD_RUN_ON_GPU((x).device(), kernel, __VA_ARGS__);                        \
+        } else {                                                                       \
+            using T = float;                                                           \
+            CNPD_RUN((x).device(), kernel, __VA_ARGS__);                               \
+        }                                                                              \
     } while (false)

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/common/bfloat16.h"
+
 namespace cnpd::engine {
 
 enum class DType { float32, bfloat16, uint8, int32, int64, float64 };
@@ -24,6 +26,8 @@ template <>
 inline constexpr DType dtype_of<float> = DType::float32;
 template <>
 inline constexpr DType dtype_of<double> = DType::float64;
+template <>
+inline constexpr DType dtype_of<kernels::bfloat16> = DType::bfloat16;
 template <>
 inline constexpr DType dtype_of<std::uint8_t> = DType::uint8;
 template <>

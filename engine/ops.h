@@ -1,8 +1,10 @@
 // The operations of the engine: each validates its arguments, runs the backend's kernel and, where
 // a gradient may be wanted, records itself on the tape. One file each in engine/ops/.
 //
-// Activations are [N,H,W,C] and filters [K,R,S,C], float32, all on one device. Every function
-// throws ShapeError for arguments that do not fit and DeviceError where a backend lacks the kernel.
+// Activations are [N,H,W,C] and filters [K,R,S,C], all on one device. Activations may be bfloat16
+// where the device is not the CPU; results, and gradients, then are so too. Parameters, statistics
+// and logits are float32 in any case. Every function throws ShapeError for arguments that do not
+// fit and DeviceError where a backend lacks the kernel.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +19,7 @@ struct ConvolutionOptions {
     Tensor residual{};  // [N,OH,OW,K], optional: added to the result
     bool relu = false;  // after bias and residual
 };
-// x [N,H,W,C], filter [K,R,S,C] -> [N,OH,OW,K]
+// x [N,H,W,C], filter [K,R,S,C] -> [N,OH,OW,K]. A float32 filter is rounded to x's type.
 Tensor convolution(const Tensor& x, const Tensor& filter, const ConvolutionOptions& options = {});
 
 // x [N,in], weight [out,in], bias [out] (may be undefined) -> x weight^T + bias, [N,out]
@@ -49,6 +51,8 @@ Tensor add(const Tensor& x, const Tensor& y);
 Tensor multiply(const Tensor& x, const Tensor& y);
 // alpha x
 Tensor scale(const Tensor& x, float alpha);
+// x as float32 or bfloat16; x itself where it is that already. The gradient has x's type.
+Tensor cast(const Tensor& x, DType dtype);
 // The same elements in another shape.
 Tensor reshape(const Tensor& x, const Shape& shape);
 
@@ -57,7 +61,7 @@ struct PoolingOptions {
 };
 Tensor average_pool(const Tensor& x, const PoolingOptions& options);
 Tensor max_pool(const Tensor& x, const PoolingOptions& options);
-// [N,H,W,C] -> [N,C]
+// [N,H,W,C] -> float32 [N,C]
 Tensor global_average_pool(const Tensor& x);
 // [N,H,W,C] -> [N,height,width,C], from windows of about equal size: PyTorch's AdaptiveAvgPool2d.
 Tensor adaptive_average_pool(const Tensor& x, std::int64_t height, std::int64_t width);

@@ -18,7 +18,7 @@ using engine::Tensor;
 // A forward pass cut at an insertion point: z is what a polarizer may change, the residual is what
 // the network adds back behind it and the polarizer does not see (undefined where there is none).
 struct Cut {
-    Tensor z;         // [N,H,W,C]
+    Tensor z;         // [N,H,W,C], of the model's activations' type
     Tensor residual;  // [N,H',W',C'] or undefined
 };
 
@@ -26,7 +26,7 @@ struct Cut {
 // are, "layer4.1.conv1".
 class Classifier : public engine::nn::Module {
   public:
-    // input [N,H,W,C], normalised -> logits [N,classes]
+    // input float32 [N,H,W,C], normalised -> logits float32 [N,classes]
     Tensor forward(const Tensor& input) const {
         return suffix(prefix(input, insertion_point()), insertion_point());
     }
@@ -66,6 +66,9 @@ struct ModelOptions {
     std::string head{};       // one of the model's heads; empty: its usual one
     std::int64_t classes = 10;
     std::int64_t channels = 3;  // of the image
+    // What it computes in: float32, or on a GPU bfloat16. Weights, statistics and logits are
+    // float32 in any case.
+    engine::DType activations = engine::DType::float32;
 };
 
 struct ModelInfo {

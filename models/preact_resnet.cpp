@@ -36,7 +36,8 @@ Tensor PreActBlock::leave(const Cut& cut) const {
 
 PreActResNet::PreActResNet(const ModelOptions& options, const std::array<int, 4>& blocks,
                            engine::Generator& generator, engine::Device device)
-    : stem_({.in = options.channels, .out = options.width}, generator, device),
+    : activations_(options.activations),
+      stem_({.in = options.channels, .out = options.width}, generator, device),
       linear_(8 * options.width, options.classes, generator, device),
       stages_(options.width, blocks, generator, device) {
     register_module("conv1", stem_);
@@ -46,7 +47,7 @@ PreActResNet::PreActResNet(const ModelOptions& options, const std::array<int, 4>
 }
 
 Cut PreActResNet::prefix(const Tensor& input, std::string_view point) const {
-    return stages_.prefix(stem_(input), point);
+    return stages_.prefix(stem_(ops::cast(input, activations_)), point);
 }
 
 Tensor PreActResNet::suffix(const Cut& cut, std::string_view point) const {

@@ -34,7 +34,8 @@ VggClassifier::VggClassifier(std::int64_t width, std::int64_t classes, engine::G
 }
 
 Tensor VggClassifier::operator()(const Tensor& features) const {
-    Tensor x = ops::adaptive_average_pool(features, kClassifierSide, kClassifierSide);
+    Tensor x = ops::cast(features, engine::DType::float32);
+    x = ops::adaptive_average_pool(x, kClassifierSide, kClassifierSide);
     x = first_dropout_(ops::relu(first_(x)));
     x = second_dropout_(ops::relu(second_(x)));
     return third_(x);
@@ -42,7 +43,7 @@ Tensor VggClassifier::operator()(const Tensor& features) const {
 
 Vgg::Vgg(const ModelOptions& options, const std::array<int, 5>& convolutions,
          engine::Generator& generator, engine::Device device)
-    : classes_(options.classes) {
+    : activations_(options.activations), classes_(options.classes) {
     std::int64_t in = options.channels;
     int index = 0;  // in torchvision's sequence of convolution, batch norm, ReLU and pooling
     for (std::size_t stage = 0; stage < convolutions.size(); ++stage) {
@@ -82,7 +83,7 @@ Cut Vgg::prefix(const Tensor& input, std::string_view point) const {
         throw InputError(
             fmt::format("a VGG needs images of at least {0} x {0} pixels, not {1} x {2}",
                         kSmallestImage, image[2], image[1]));
-    return {through(0, position_of(point, points_) + 1, input), {}};
+    return {through(0, position_of(point, points_) + 1, ops::cast(input, activations_)), {}};
 }
 
 Tensor Vgg::suffix(const Cut& cut, std::string_view point) const {

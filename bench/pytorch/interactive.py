@@ -12,6 +12,7 @@ import sys
 import time
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 
 def add_options(parser, warm_up, repeats):
@@ -23,6 +24,8 @@ def add_options(parser, warm_up, repeats):
     parser.add_argument("--warm-up", type=int, default=warm_up)
     parser.add_argument("--repeats", type=int, default=repeats)
     parser.add_argument("--interactive", action="store_true", help="obey stdin, see interactive.py")
+    parser.add_argument("--convolution-share", action="store_true",
+                        help="print the share of convolution alone, of the profiler's times")
 
 
 def prepare(arguments):
@@ -59,6 +62,29 @@ def timed(work):
     return {"seconds": seconds, "cpu_seconds": cpu, "peak_rss_bytes": peak_rss_bytes(), **extra}
 
 
+def profiled(work):
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_initialized()
+    with profile(activities=activities) as profiler:
+        work()
+    return profiler.key_averages()
+
+
+def convolution_share(work):
+    """Forward and backward, of the time that operations take by themselves; device time where there is
+    a device."""
+    on_gpu = torch.cuda.is_initialized()
+
+    def time_of(event, kind):
+        names = [f"{kind}device_time_total", f"{kind}cuda_time_total"] if on_gpu else \
+            [f"{kind}cpu_time_total"]
+        return next(getattr(event, name) for name in names if hasattr(event, name))
+
+    events = profiled(work)
+    convolution = sum(time_of(event, "") for event in events
+                      if event.key in ("aten::convolution", "aten::convolution_backward"))
+    return convolution / sum(time_of(event, "self_") for event in events)
+
+
 def serve(work):
     print("ready", flush=True)
     for line in sys.stdin:
@@ -76,6 +102,9 @@ def run(work, arguments):
         return
     for _ in range(arguments.warm_up):
         work()
+    if arguments.convolution_share:
+        print(json.dumps({"convolution_share": convolution_share(work)}))
+        return
     results = [timed(work) for _ in range(arguments.repeats)]
     seconds = sorted(result["seconds"] for result in results)
     summary = dict(results[-1], seconds=statistics.median(seconds), fastest=seconds[0],

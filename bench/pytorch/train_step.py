@@ -9,7 +9,7 @@ import argparse
 import torch
 from torch.nn import functional as F
 
-from interactive import add_options, mixed_precision, prepare, run
+from interactive import add_options, mixed_precision, prepare, profiled, run
 from preact_resnet import PreActResNet18
 
 LAYOUTS = {"nhwc": torch.channels_last, "nchw": torch.contiguous_format}
@@ -41,18 +41,6 @@ def make_step(arguments):
     return train_step
 
 
-def profile(step):
-    from torch.profiler import ProfilerActivity, profile as torch_profile
-    activities = [ProfilerActivity.CPU]
-    if torch.cuda.is_initialized():
-        activities.append(ProfilerActivity.CUDA)
-    with torch_profile(activities=activities) as profiler:
-        for _ in range(5):
-            step()
-    print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=25,
-                                        max_name_column_width=40))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=64)
@@ -67,7 +55,8 @@ def main():
     step = make_step(arguments)
     if arguments.profile:
         step()
-        profile(step)
+        print(profiled(step).table(sort_by="self_cpu_time_total", row_limit=25,
+                                   max_name_column_width=40))
     else:
         run(step, arguments)
 

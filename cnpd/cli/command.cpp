@@ -11,6 +11,7 @@
 #include "cnpd/config/config.h"
 #include "cnpd/report/table.h"
 #include "cnpd/training/log.h"
+#include "cnpd/training/names.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::cli {
@@ -19,6 +20,11 @@ using nlohmann::ordered_json;
 
 void CommonOptions::add_to(CLI::App& app) {
     app.add_option("--device", device, "cpu, cuda or emulated (default: the fastest that works)");
+    app.add_option("--precision", precision,
+                   "Arithmetic of the network:\n  fp32\n  tf32: convolutions and matrix products "
+                   "may use a GPU's tensor cores; elsewhere as fp32\n  bf16: activations and "
+                   "their gradients in bfloat16, weights and sums in fp32; not on the CPU")
+        ->capture_default_str();
     app.add_option("--threads", threads, "CPU threads (default: all cores)")
         ->check(CLI::Range(0, 4096));
     app.add_option("--config", config,
@@ -27,9 +33,21 @@ void CommonOptions::add_to(CLI::App& app) {
     app.add_flag("--quiet", quiet, "no progress, warnings only");
 }
 
-engine::Device CommonOptions::apply() const {
+void CommonOptions::set_up() const {
     if (quiet) set_verbosity(Verbosity::quiet);
     if (threads > 0) omp_set_num_threads(threads);
+}
+
+training::Compute CommonOptions::apply() const {
+    set_up();
+    const training::Compute compute{
+        .device = chosen_device(),
+        .precision = training::value_named<training::Precision>("precision", precision)};
+    training::prepare(compute);
+    return compute;
+}
+
+engine::Device CommonOptions::chosen_device() const {
     if (!device.empty()) return engine::device_from_name(device);
     const bool built_for_gpu = engine::built_backends().front() == engine::Backend::cuda;
     if (built_for_gpu && !engine::why_no_gpu().empty())
@@ -57,9 +75,9 @@ void OutputOptions::add_to(CLI::App& app, const std::string& default_out) {
     app.add_flag("--overwrite", overwrite, "replace a run that is already there");
 }
 
-training::RunOptions OutputOptions::run_options(engine::Device device) const {
+training::RunOptions OutputOptions::run_options(const training::Compute& compute) const {
     if (out.empty()) throw InputError("--out is empty; give a directory for the run");
-    return {.out = out, .device = device, .resume = resume, .overwrite = overwrite};
+    return {.out = out, .compute = compute, .resume = resume, .overwrite = overwrite};
 }
 
 void apply_config(CLI::App& subcommand, const std::string& path) {

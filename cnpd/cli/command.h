@@ -11,19 +11,24 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "cnpd/training/runs.h"
-#include "engine/device.h"
 
 namespace cnpd::cli {
 
 // Options that every subcommand which computes something has.
 struct CommonOptions {
-    std::string device, config;
+    std::string device, precision = "fp32", config;
     int threads = 0;  // 0: all cores
     bool json = false, quiet = false;
 
     void add_to(CLI::App& app);
-    // Sets verbosity and threads, and finds the device.
-    engine::Device apply() const;
+    // Sets verbosity and threads.
+    void set_up() const;
+    // That and the precision, and finds the device; says so where it has to be the CPU for want of
+    // a GPU.
+    training::Compute apply() const;
+
+  private:
+    engine::Device chosen_device() const;
 };
 
 // --seed, with a check: CLI11 takes a negative number for a huge one and a huge one for the
@@ -36,7 +41,7 @@ struct OutputOptions {
     bool resume = false, overwrite = false;
 
     void add_to(CLI::App& app, const std::string& default_out);
-    training::RunOptions run_options(engine::Device device) const;
+    training::RunOptions run_options(const training::Compute& compute) const;
 };
 
 // One subcommand: adds its options to the parser, and runs after they have been parsed.

@@ -11,6 +11,13 @@
 namespace cnpd::cli {
 namespace {
 
+std::string described_methods() {
+    std::string text = "Defense:";
+    for (const auto& method : training::methods())
+        text += fmt::format("\n  {}: {}", method.name, method.description);
+    return text;
+}
+
 class Defend : public Command {
   public:
     void add_to(CLI::App& app);
@@ -25,7 +32,8 @@ class Defend : public Command {
     std::optional<std::int64_t> epochs_, batch_size_;
     std::optional<double> learning_rate_;
     std::string pgd_gradient_ = "normalised", pgd_norm_ = "l2", pgd_through_ = "both",
-                batch_norm_ = "frozen";
+                batch_norm_ = "frozen", strategy_ = "random", structure_ = "conv-bn",
+                embedding_ = "concat";
     std::optional<float> pgd_step_size_;
     bool no_augment_ = false, constant_rate_ = false;
     OutputOptions output_;
@@ -34,11 +42,7 @@ class Defend : public Command {
 void Defend::add_to(CLI::App& app) {
     app.add_option("--run", run_, "The victim's run directory")->required();
     app.add_option("--data", data_, "Directory of the data set, if it is not where it was");
-    app.add_option("--method", settings_.method,
-                   "Defense:\n  r-cnpd: a polarizer for each class, chosen by the victim's "
-                   "prediction\n  ensemble: r-cnpd's polarizers mixed with the victim's "
-                   "probabilities\n  ft: fine-tuning of all weights, the baseline")
-        ->capture_default_str();
+    app.add_option("--method", settings_.method, described_methods())->capture_default_str();
     app.add_option("--clean-ratio", settings_.clean_ratio,
                    "Share of the training set that the defender has clean")
         ->capture_default_str();
@@ -68,10 +72,9 @@ void Defend::add_polarizer_options(CLI::App& app) {
     app.add_option("--warmup-epochs", b.warmup_epochs, "Epochs of clean cross-entropy first")
         ->capture_default_str()
         ->group(group);
-    app.add_option(
-           "--polarizer-bn", batch_norm_,
-           "Statistics of batch norm while it learns: frozen (of the clean images, measured "
-           "once) or train (of each batch)")
+    app.add_option("--polarizer-bn", batch_norm_,
+                   "Statistics of batch norm while it learns: frozen or eval (of the clean images, "
+                   "measured once) or train (of each batch)")
         ->capture_default_str()
         ->group(group);
     app.add_option("--clip-norm", b.clip_norm, "Norm that each class's gradient is clipped to")
@@ -112,6 +115,29 @@ void Defend::add_polarizer_options(CLI::App& app) {
         ->group(group);
     app.add_flag("--constant-lr", constant_rate_, "A constant learning rate instead of a cosine")
         ->group(group);
+    app.add_option("--strategy", strategy_,
+                   "The class that an adversarial example is pushed to: random, second (the most "
+                   "likely other one), target (the attack's, an oracle), wrong (another fixed "
+                   "one), or untarget (none: away from its own)")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--structure", structure_,
+                   "npd, r-cnpd: conv-bn, conv, bn or conv-bn-conv-bn; what is left out stays the "
+                   "identity")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--experts", settings_.polarizer.experts,
+                   "a-cnpd: shared experts (0: 8 for up to 10 classes, else 16)")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--embedding-width", settings_.polarizer.embedding_width,
+                   "a-cnpd, e-cnpd: numbers in a query, in a class's vector")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--embedding", embedding_,
+                   "e-cnpd: concat (the vector as more channels) or film (it scales and shifts)")
+        ->capture_default_str()
+        ->group(group);
     app.add_option("--top-k", settings_.top_k, "Ensemble: the most likely classes that are mixed")
         ->capture_default_str()
         ->group(group);
@@ -129,6 +155,9 @@ training::DefenseSettings Defend::settings() const {
     b.pgd.norm = value_named<ops::PgdNorm>("pgd-norm", pgd_norm_);
     b.batch_norm = value_named<polarizers::BatchNormMode>("polarizer-bn", batch_norm_);
     b.pgd_through = value_named<training::PgdThrough>("pgd-through", pgd_through_);
+    b.strategy = value_named<training::Strategy>("strategy", strategy_);
+    settings.polarizer.structure = value_named<polarizers::Structure>("structure", structure_);
+    settings.polarizer.embedding = value_named<polarizers::Embedding>("embedding", embedding_);
     const float steps_to_the_radius = b.pgd.radius / static_cast<float>(b.pgd_steps);
     b.pgd.step = pgd_step_size_.value_or(
         b.pgd.gradient == ops::PgdGradient::sign ? 0.1f : steps_to_the_radius);
@@ -139,10 +168,10 @@ training::DefenseSettings Defend::settings() const {
 }
 
 void Defend::run() {
-    const engine::Device device = common.apply();
+    const training::Compute compute = common.apply();
     const training::DefenseSettings checked = settings();
     if (output_.out.empty()) output_.out = (std::filesystem::path(run_) / checked.method).string();
-    const auto result = training::run_defend(run_, data_, checked, output_.run_options(device));
+    const auto result = training::run_defend(run_, data_, checked, output_.run_options(compute));
     if (common.json) {
         print_results({{checked.method, result}}, true);
         return;

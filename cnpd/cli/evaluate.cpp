@@ -14,8 +14,8 @@ class Evaluate : public Command {
         common.add_to(app);
     }
     void run() override {
-        const engine::Device device = common.apply();
-        print_results({{run_, training::run_evaluate(run_, data_, device)}}, common.json);
+        const training::Compute compute = common.apply();
+        print_results({{run_, training::run_evaluate(run_, data_, compute)}}, common.json);
     }
 
   private:

@@ -30,7 +30,7 @@ class Info : public Command {
     }
 
     void run() override {
-        common.apply();
+        common.set_up();
         const nlohmann::ordered_json info = model_.name.empty() ? of_machine() : of_model();
         if (common.json) {
             fmt::print("{}\n", info.dump(2));
@@ -63,7 +63,8 @@ class Info : public Command {
         return info;
     }
 
-    static nlohmann::ordered_json of_machine() {
+    nlohmann::ordered_json of_machine() const {
+        if (!common.device.empty()) engine::device_from_name(common.device);  // whether it is there
         nlohmann::ordered_json info;
         info["version"] = kVersion;
         for (const engine::Backend backend : engine::built_backends())

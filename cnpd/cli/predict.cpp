@@ -40,11 +40,12 @@ class Predict : public Command {
     }
 
     void run() override {
-        const engine::Device device = common.apply();
-        const auto loaded = training::load_run(run_, device);
+        const training::Compute compute = common.apply();
+        const auto loaded = training::load_run(run_, compute);
         // All of them first: a file that is no image leaves nothing half-printed.
         std::vector<training::Explanation> said;
-        for (const std::string& path : images_) said.push_back(explain_file(*loaded, path, device));
+        for (const std::string& path : images_)
+            said.push_back(explain_file(*loaded, path, compute.device));
         auto all = nlohmann::ordered_json::array();
         for (std::size_t i = 0; i < images_.size(); ++i) {
             if (common.json)

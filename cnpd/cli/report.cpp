@@ -29,12 +29,12 @@ class Report : public Command {
     }
 
     void run() override {
-        const engine::Device device = common.apply();
+        const training::Compute compute = common.apply();
         for (const std::string& path : compare_) options_.compare.emplace_back(path);
         const std::filesystem::path out =
             out_.empty() ? std::filesystem::path(run_) / training::run_files::report
                          : std::filesystem::path(out_);
-        const report::ReportData data = report::collect(run_, options_, device);
+        const report::ReportData data = report::collect(run_, options_, compute);
         engine::write_file_atomically(out, report::render_html(data));
         if (common.json)
             fmt::print("{}\n", nlohmann::ordered_json{{"report", out.string()}}.dump(2));

@@ -20,8 +20,8 @@ class Train : public Command {
             "runs/badnets");
     }
     void run() override {
-        const engine::Device device = common.apply();
-        const auto result = training::run_train(options_.settings(), output_.run_options(device));
+        const training::Compute compute = common.apply();
+        const auto result = training::run_train(options_.settings(), output_.run_options(compute));
         print_results({{"victim", result}}, common.json);
     }
 

@@ -58,21 +58,37 @@ double defense_effectiveness(const Scores& before, const Scores& after) {
     return (std::max(before.asr - after.asr, 0.0) - std::max(before.acc - after.acc, 0.0) + 1) / 2;
 }
 
-Detection detect(const PredictionPairs& clean, const PredictionPairs& poisoned,
+double auroc(std::span<const float> positives, std::span<const float> negatives) {
+    if (positives.empty() || negatives.empty()) return std::numeric_limits<double>::quiet_NaN();
+    std::vector<float> sorted(negatives.begin(), negatives.end());
+    std::sort(sorted.begin(), sorted.end());
+    double below = 0;  // pairs; a tie is half of one
+    for (const float score : positives) {
+        const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), score);
+        below += static_cast<double>((first - sorted.begin()) + (last - sorted.begin())) / 2;
+    }
+    return below / (static_cast<double>(positives.size()) * static_cast<double>(sorted.size()));
+}
+
+Detection detect(const Judged& clean, const Judged& poisoned,
                  std::span<const std::int32_t> backdoor_labels) {
     CNPD_CHECK(poisoned.victim.size() == backdoor_labels.size(), "one prediction for each label");
     Detection detection;
     detection.false_positive_rate = 1 - share_equal(clean.victim, clean.purified);
     detection.true_positive_rate = 1 - share_equal(poisoned.victim, poisoned.purified);
     std::size_t successful = 0, flagged = 0;
+    std::vector<float> drops_of_successful;
     for (std::size_t i = 0; i < backdoor_labels.size(); ++i) {
         if (poisoned.victim[i] != backdoor_labels[i]) continue;
         ++successful;
+        if (!poisoned.drops.empty()) drops_of_successful.push_back(poisoned.drops[i]);
         flagged += poisoned.purified[i] != poisoned.victim[i];
     }
     detection.true_positive_rate_successful =
         successful ? static_cast<double>(flagged) / static_cast<double>(successful)
                    : std::numeric_limits<double>::quiet_NaN();
+    detection.auroc = auroc(poisoned.drops, clean.drops);
+    detection.auroc_successful = auroc(drops_of_successful, clean.drops);
     return detection;
 }
 

@@ -48,11 +48,19 @@ struct Detection {
     double true_positive_rate_successful =
         0;                           // over those that the victim gives their backdoor label
     double false_positive_rate = 0;  // over the clean images
+    // The score is a drop of probability: areas under its ROC, poisoned images against clean ones,
+    // over the same two sets.
+    double auroc = 0, auroc_successful = 0;
 };
-struct PredictionPairs {
+struct Judged {
     std::span<const std::int32_t> victim, purified;
+    std::span<const float> drops{};  // of the probability of what the victim predicts
 };
-Detection detect(const PredictionPairs& clean, const PredictionPairs& poisoned,
+Detection detect(const Judged& clean, const Judged& poisoned,
                  std::span<const std::int32_t> backdoor_labels);
+
+// The probability that a positive's score is above a negative's, ties counting half; NaN without
+// either.
+double auroc(std::span<const float> positives, std::span<const float> negatives);
 
 }  // namespace cnpd::metrics

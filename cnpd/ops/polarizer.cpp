@@ -82,9 +82,9 @@ Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters
     require_labels(shape, labels);
     engine::ops::require_same_device("polarizer", z, {&labels, &p.weight, &p.gamma, &p.beta});
     const Device device = z.device();
-    Tensor out = Tensor::empty(z.shape(), DType::float32, device);
-    CNPD_RUN(device, polarizer_forward, shape, z.data<float>(), label_pointer(labels), nullptr,
-             false, maps.a.data<float>(), maps.b.data<float>(), out.data<float>());
+    Tensor out = engine::ops::empty_like(z);
+    CNPD_RUN_AS(z, polarizer_forward, shape, z.data<T>(), label_pointer(labels), nullptr, false,
+                maps.a.data<float>(), maps.b.data<float>(), out.data<T>());
     if (!engine::should_record({&z, &p.weight, &p.gamma, &p.beta})) return out;
 
     const bool trains = engine::should_record({&p.weight, &p.gamma, &p.beta});
@@ -92,16 +92,16 @@ Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters
                    [=, z = trains ? z.detach() : Tensor(), parameters = detached(p)](
                        const Tensor& dout, GradientSink& sink) {
                        if (sink.wants(0)) {
-                           Tensor dz = Tensor::empty(dout.shape(), DType::float32, device);
-                           CNPD_RUN(device, polarizer_dgrad, shape, dout.data<float>(),
-                                    label_pointer(labels), maps.a.data<float>(), dz.data<float>());
+                           Tensor dz = engine::ops::empty_like(dout);
+                           CNPD_RUN_AS(dout, polarizer_dgrad, shape, dout.data<T>(),
+                                       label_pointer(labels), maps.a.data<float>(), dz.data<T>());
                            sink.give(0, dz);
                        }
                        if (!sink.wants(1) && !sink.wants(2) && !sink.wants(3)) return;
                        Tensor da = Tensor::empty(maps.a.shape(), DType::float32, device);
                        Tensor db = Tensor::empty(maps.b.shape(), DType::float32, device);
-                       CNPD_RUN(device, polarizer_wgrad, shape, z.data<float>(), dout.data<float>(),
-                                label_pointer(labels), da.data<float>(), db.data<float>());
+                       CNPD_RUN_AS(dout, polarizer_wgrad, shape, z.data<T>(), dout.data<T>(),
+                                   label_pointer(labels), da.data<float>(), db.data<float>());
                        Tensor dweight = Tensor::empty(da.shape(), DType::float32, device);
                        Tensor dgamma = Tensor::empty(db.shape(), DType::float32, device);
                        Tensor dbeta = Tensor::empty(db.shape(), DType::float32, device);
@@ -121,19 +121,18 @@ Tensor polarize_with_batch_statistics(const Tensor& z, const Tensor& labels,
     const kernels::PolarizerShape shape = shape_of(z, {.a = p.weight, .b = p.gamma});
     require_labels(shape, labels);
     engine::ops::require_same_device("polarizer", z, {&labels});
-    const Device device = z.device();
     Tensor running_mean = p.mean, running_variance = p.variance;  // handles
     Tensor u = engine::ops::empty_like(z), out = engine::ops::empty_like(z);
     Tensor mean = engine::ops::empty_like(p.gamma), inv_std = engine::ops::empty_like(p.gamma);
-    CNPD_RUN(device, polarizer_batch_forward, shape, z.data<float>(), label_pointer(labels),
-             (kernels::PolarizerBatchNorm{.weight = p.weight.data<float>(),
-                                          .gamma = p.gamma.data<float>(),
-                                          .beta = p.beta.data<float>(),
-                                          .running_mean = running_mean.data<float>(),
-                                          .running_variance = running_variance.data<float>(),
-                                          .eps = p.eps,
-                                          .momentum = momentum}),
-             u.data<float>(), mean.data<float>(), inv_std.data<float>(), out.data<float>());
+    CNPD_RUN_AS(z, polarizer_batch_forward, shape, z.data<T>(), label_pointer(labels),
+                (kernels::PolarizerBatchNorm{.weight = p.weight.data<float>(),
+                                             .gamma = p.gamma.data<float>(),
+                                             .beta = p.beta.data<float>(),
+                                             .running_mean = running_mean.data<float>(),
+                                             .running_variance = running_variance.data<float>(),
+                                             .eps = p.eps,
+                                             .momentum = momentum}),
+                u.data<T>(), mean.data<float>(), inv_std.data<float>(), out.data<T>());
     if (!engine::should_record({&z, &p.weight, &p.gamma, &p.beta})) return out;
 
     engine::record(
@@ -142,25 +141,25 @@ Tensor polarize_with_batch_statistics(const Tensor& z, const Tensor& labels,
             const Tensor& dout, GradientSink& sink) {
             Tensor du = engine::ops::empty_like(dout);
             Tensor dgamma = engine::ops::empty_like(gamma), dbeta = engine::ops::empty_like(gamma);
-            CNPD_RUN(device, polarizer_batch_backward, shape, dout.data<float>(),
-                     label_pointer(labels),
-                     (kernels::PolarizerBatch{.u = u.data<float>(),
-                                              .mean = mean.data<float>(),
-                                              .inv_std = inv_std.data<float>(),
-                                              .gamma = gamma.data<float>()}),
-                     du.data<float>(), dgamma.data<float>(), dbeta.data<float>());
+            CNPD_RUN_AS(dout, polarizer_batch_backward, shape, dout.data<T>(),
+                        label_pointer(labels),
+                        (kernels::PolarizerBatch<T>{.u = u.data<T>(),
+                                                    .mean = mean.data<float>(),
+                                                    .inv_std = inv_std.data<float>(),
+                                                    .gamma = gamma.data<float>()}),
+                        du.data<T>(), dgamma.data<float>(), dbeta.data<float>());
             if (sink.wants(0)) {
                 Tensor dz = engine::ops::empty_like(dout);
-                CNPD_RUN(device, polarizer_dgrad, shape, du.data<float>(), label_pointer(labels),
-                         weight.data<float>(), dz.data<float>());
+                CNPD_RUN_AS(du, polarizer_dgrad, shape, du.data<T>(), label_pointer(labels),
+                            weight.data<float>(), dz.data<T>());
                 sink.give(0, dz);
             }
             if (sink.wants(1)) {
-                // The sum of du, which wgrad gives as well, is 0.
+                // The sum of du, which wgrad gives as well, is 0 but for rounding.
                 Tensor dweight = engine::ops::empty_like(weight);
                 Tensor unused = engine::ops::empty_like(gamma);
-                CNPD_RUN(device, polarizer_wgrad, shape, z.data<float>(), du.data<float>(),
-                         label_pointer(labels), dweight.data<float>(), unused.data<float>());
+                CNPD_RUN_AS(z, polarizer_wgrad, shape, z.data<T>(), du.data<T>(),
+                            label_pointer(labels), dweight.data<float>(), unused.data<float>());
                 sink.give(1, dweight);
             }
             if (sink.wants(2)) sink.give(2, dgamma);
@@ -174,8 +173,8 @@ Tensor apply_maps(const Tensor& z, const Tensor& labels, const AffineMaps& maps)
     require_labels(shape, labels);
     engine::ops::require_same_device("polarizer", z, {&labels});
     Tensor out = engine::ops::empty_like(z);
-    CNPD_RUN(z.device(), polarizer_forward, shape, z.data<float>(), label_pointer(labels), nullptr,
-             false, maps.a.data<float>(), maps.b.data<float>(), out.data<float>());
+    CNPD_RUN_AS(z, polarizer_forward, shape, z.data<T>(), label_pointer(labels), nullptr, false,
+                maps.a.data<float>(), maps.b.data<float>(), out.data<T>());
     return out;
 }
 
@@ -187,12 +186,12 @@ Tensor polarize_mixture(const Tensor& z, const Tensor& labels, const Tensor& wei
     engine::ops::require_shape("polarizer", "labels", labels, {terms, shape.n});
     engine::ops::require_shape("polarizer", "weights", weights, {terms, shape.n});
     engine::ops::require_same_device("polarizer", z, {&labels, &weights});
-    Tensor out = Tensor::empty(z.shape(), DType::float32, z.device());
+    Tensor out = engine::ops::empty_like(z);
     for (std::int64_t term = 0; term < terms; ++term) {
         const Tensor label = labels.rows(term, 1), weight = weights.rows(term, 1);
-        CNPD_RUN(z.device(), polarizer_forward, shape, z.data<float>(), label.data<std::int32_t>(),
-                 weight.data<float>(), term > 0, maps.a.data<float>(), maps.b.data<float>(),
-                 out.data<float>());
+        CNPD_RUN_AS(z, polarizer_forward, shape, z.data<T>(), label.data<std::int32_t>(),
+                    weight.data<float>(), term > 0, maps.a.data<float>(), maps.b.data<float>(),
+                    out.data<T>());
     }
     return out;
 }

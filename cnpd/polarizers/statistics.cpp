@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "cnpd/polarizers/polarizer.h"
+#include "engine/ops.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::polarizers {
@@ -18,7 +19,8 @@ void FeatureStatisticsCollector::add(const Tensor& z, const Tensor& predictions)
     CNPD_CHECK_SHAPE(z.shape().rank() == 4 && z.shape()[3] == channels_ &&
                          predictions.elements() == z.shape()[0],
                      "features and predictions do not fit");
-    const std::vector<float> features = z.to_host<float>();
+    const std::vector<float> features =
+        engine::ops::cast(z, engine::DType::float32).to_host<float>();
     const std::vector<std::int32_t> classes = predictions.to_host<std::int32_t>();
     const std::int64_t positions = z.shape()[1] * z.shape()[2];
     const float* value = features.data();

@@ -104,6 +104,7 @@ std::vector<Fact> facts_of(const ordered_json& config, const LoadedRun& run,
     }
     facts.push_back({"Device", fmt::format("{}, {} threads", text_or_dash(config, "device"),
                                            count(config, "threads"))});
+    facts.push_back({"Precision", text_or_dash(config, "precision")});
     facts.push_back({"cnpd", text_or_dash(config, "cnpd")});
     return facts;
 }
@@ -220,7 +221,7 @@ FeatureMap feature_map(const Tensor& z) {
     return {.height = static_cast<int>(z.shape()[1]),
             .width = static_cast<int>(z.shape()[2]),
             .channels = static_cast<int>(z.shape()[3]),
-            .values = z.to_host<float>()};
+            .values = engine::ops::cast(z, engine::DType::float32).to_host<float>()};
 }
 
 PolarizedFeatures polarized_features(const LoadedRun& run, const Tensor& input, Image image) {
@@ -297,15 +298,16 @@ std::optional<Detection> detection_of(const ordered_json& result) {
 
 }  // namespace
 
-ReportData collect(const fs::path& run_path, const CollectOptions& options, engine::Device device) {
+ReportData collect(const fs::path& run_path, const CollectOptions& options,
+                   const training::Compute& compute) {
     const ordered_json config = training::read_config(run_path);
     const ordered_json result = read_result(run_path);
-    const auto run = training::load_run(run_path, device);
+    const auto run = training::load_run(run_path, compute);
     const training::VictimSettings& victim = run->victim_settings;
 
     ReportData data;
     // First, because it finds out whether the run and the data set go together.
-    add_pictures(data, *run, options, device);
+    add_pictures(data, *run, options, compute.device);
     data.title = fmt::format("{} on {}", victim.attack, victim.data.name);
     data.facts = facts_of(config, *run, result);
     data.commands = commands_of(*run);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cnpd/report/report_data.h"
-#include "engine/device.h"
+#include "cnpd/training/precision.h"
 
 namespace cnpd::report {
 
@@ -20,6 +20,6 @@ struct CollectOptions {
 // Reads the run's files, loads its models and its data set, and computes pictures, predictions and
 // feature maps for some poisoned test images. Throws FileError for damaged or missing files.
 ReportData collect(const std::filesystem::path& run, const CollectOptions& options,
-                   engine::Device device);
+                   const training::Compute& compute);
 
 }  // namespace cnpd::report

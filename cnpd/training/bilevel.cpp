@@ -84,65 +84,107 @@ Tensor BilevelTask::learning(const Cut& cut, const Tensor& labels) {
     return purified(cut, labels);
 }
 
-// Uniform over the classes other than the image's own.
-Tensor BilevelTask::draw_targets(const datasets::BatchSource& images,
-                                 std::span<const std::int32_t> indices, std::uint64_t epoch) const {
+// What an image's attack is given by: the class to push it to, negative for an image that is left
+// alone; or its own class, where `strategy` makes it a matter of the logits.
+Tensor BilevelTask::draw_aims(const datasets::BatchSource& images,
+                              std::span<const std::int32_t> indices, std::uint64_t epoch) const {
     const auto classes = static_cast<std::uint32_t>(victim_.classes());
-    std::vector<std::int32_t> targets;
+    std::vector<std::int32_t> aims;
     for (const std::int32_t index : indices) {
-        const auto draw = kernels::philox(settings_.draws.seed, kTargetStream + epoch, index);
-        const auto label = static_cast<std::uint32_t>(images.host_labels()[index]);
-        targets.push_back(static_cast<std::int32_t>(
-            (label + 1 + kernels::below_from_bits(draw.v[0], classes - 1)) % classes));
+        const std::int32_t label = images.host_labels()[index];
+        switch (settings_.strategy) {
+            case Strategy::random: {
+                const auto draw =
+                    kernels::philox(settings_.draws.seed, kTargetStream + epoch, index);
+                const auto away = 1 + kernels::below_from_bits(draw.v[0], classes - 1);
+                aims.push_back(static_cast<std::int32_t>(
+                    (static_cast<std::uint32_t>(label) + away) % classes));
+                break;
+            }
+            case Strategy::target:
+            case Strategy::wrong: {
+                const std::int32_t target = settings_.target_of_class.at(label);
+                aims.push_back(target == label ? -1 : target);
+                break;
+            }
+            case Strategy::second:
+            case Strategy::untarget:
+                aims.push_back(label);
+                break;
+        }
     }
-    return Tensor::from(targets, {static_cast<std::int64_t>(targets.size())}, images.device());
+    return Tensor::from(aims, {static_cast<std::int64_t>(aims.size())}, images.device());
 }
 
-// The logits of the models that the inner loop's gradient goes through.
-std::vector<Tensor> BilevelTask::attacked_logits(const Cut& cut, const Tensor& targets) const {
-    std::vector<Tensor> logits;
-    if (settings_.pgd_through != PgdThrough::composite)
-        logits.push_back(victim_.suffix(cut, settings_.insertion_point));
-    if (settings_.pgd_through != PgdThrough::plain) logits.push_back(purified(cut, targets));
-    return logits;
-}
-
-Tensor BilevelTask::victim_logits(const Cut& cut, const std::vector<Tensor>& attacked) const {
-    if (settings_.pgd_through != PgdThrough::composite) return attacked.front();
-    const engine::NoGrad no_grad;
+Tensor BilevelTask::suffix(const Cut& cut) const {
     return victim_.suffix(cut, settings_.insertion_point);
+}
+
+// Begins the attack on a batch of clean images; push_to becomes the classes that its gradient aims
+// at or avoids.
+ops::Attack BilevelTask::start(const Cut& clean, const Tensor& victim_logits, const Tensor& aim,
+                               Tensor& push_to) const {
+    push_to = aim;
+    if (settings_.strategy == Strategy::untarget)
+        return ops::start_attack(victim_logits, aim, ops::AttackDirection::away);
+    if (settings_.strategy == Strategy::second) {
+        const engine::NoGrad no_grad;
+        const Tensor logits = purified({clean.z.detach(), clean.residual.detach()},
+                                       engine::ops::argmax(victim_logits));
+        push_to = ops::strongest_other(logits, aim);
+    }
+    return ops::start_attack(victim_logits, push_to);
 }
 
 // The inner maximisation. The victim's first forward pass is the clean one, and when the loop is
 // seen to end early its last one is that of the finished example: neither runs twice.
-AdversarialBatch BilevelTask::attack(const Tensor& pixels, const Tensor& push_to) const {
+AdversarialBatch BilevelTask::attack(const Tensor& pixels, const Tensor& aim) const {
+    const bool plain = settings_.pgd_through != PgdThrough::composite;
+    const bool composite = settings_.pgd_through != PgdThrough::plain;
+    const bool away = settings_.strategy == Strategy::untarget;
+    const bool known = !settings_.target_of_class.empty();  // then some images have no target
+    ops::PgdOptions pgd = settings_.pgd;
+    if (away) pgd.step = -pgd.step;
+
     const std::string_view point = settings_.insertion_point;
     Tensor adversarial = pixels.clone();
     Tensor input = normalise(pixels);
+    Tensor push_to;
     AdversarialBatch batch;
+    const auto finish = [&](const Cut& cut) {
+        batch.adversarial = {cut.z.detach(), cut.residual.detach()};
+        const engine::NoGrad no_grad;
+        if (away) ops::aim_at_reached(suffix(batch.adversarial), batch.attack);
+        return batch;
+    };
     for (std::int64_t step = 0; step < settings_.pgd_steps; ++step) {
         Tensor leaf = input.detach();
         leaf.set_requires_grad();
         const Cut cut = victim_.prefix(leaf, point);
-        const std::vector<Tensor> logits = attacked_logits(cut, push_to);
+        // The logits of the models that the gradient goes through.
+        std::vector<Tensor> logits;
+        if (plain) logits.push_back(suffix(cut));
         if (step == 0) {
             batch.clean = {cut.z.detach(), cut.residual.detach()};
-            batch.attack = ops::start_attack(victim_logits(cut, logits), push_to);
+            const engine::NoGrad no_grad;
+            batch.attack =
+                start(batch.clean, plain ? logits.front() : suffix(batch.clean), aim, push_to);
         }
+        // An image that is driven away has no target yet: it goes where the victim sends it.
+        if (composite)
+            logits.push_back(purified(cut, away    ? batch.attack.predicted
+                                           : known ? batch.attack.route
+                                                   : push_to));
         const std::vector<Tensor> of_logits =
             ops::attack_gradients(logits, push_to, settings_.stop_share, batch.attack);
-        if (batch.attack.seen_stopped()) {
-            batch.adversarial = {cut.z.detach(), cut.residual.detach()};
-            return batch;
-        }
+        if (batch.attack.seen_stopped()) return finish(cut);
         const std::vector<Tensor> gradient =
             engine::gradients(logits, of_logits, std::span(&leaf, 1));
-        input = ops::pgd_step(settings_.pgd, normalisation_, pixels, gradient.front(), adversarial,
+        input = ops::pgd_step(pgd, normalisation_, pixels, gradient.front(), adversarial,
                               &batch.attack);
     }
     const engine::NoGrad no_grad;
-    batch.adversarial = victim_.prefix(input, point);
-    return batch;
+    return finish(victim_.prefix(input, point));
 }
 
 double BilevelTask::learning_rate(std::int64_t epoch) const {
@@ -157,7 +199,7 @@ double BilevelTask::learning_rate(std::int64_t epoch) const {
 
 void BilevelTask::begin_epoch(std::uint64_t number) {
     epoch_.emplace(images_, batch_size(), settings_.draws.seed, number);
-    push_to_ = draw_targets(images_, epoch_->order().images(), number);
+    aims_ = draw_aims(images_, epoch_->order().images(), number);
 }
 
 Tensor BilevelTask::step(std::int64_t epoch, std::int64_t batch) {
@@ -171,7 +213,7 @@ Tensor BilevelTask::step(std::int64_t epoch, std::int64_t batch) {
                                               .flip = settings_.draws.flip,
                                               .seed = settings_.draws.seed,
                                               .epoch = number}),
-        epoch_->labels(batch), epoch_->slice(push_to_, batch)};
+        epoch_->labels(batch), epoch_->slice(aims_, batch)};
     if (epoch < settings_.warmup_epochs) return warmup_graph_.run(std::span(inputs).first(2));
     return bilevel_graph_.run(inputs);
 }
@@ -201,10 +243,9 @@ Tensor BilevelTask::warmup_step(const Tensor& pixels, const Tensor& labels) {
     return loss.detach();
 }
 
-Tensor BilevelTask::bilevel_step(const Tensor& pixels, const Tensor& labels,
-                                 const Tensor& push_to) {
+Tensor BilevelTask::bilevel_step(const Tensor& pixels, const Tensor& labels, const Tensor& aim) {
     polarizer_.refresh();
-    const AdversarialBatch batch = attack(pixels, push_to);
+    const AdversarialBatch batch = attack(pixels, aim);
     // The adversarial example goes through its target's polarizer, whatever the victim says of it.
     const ops::DefenseLoss loss = ops::defense_loss(
         learning(batch.clean, batch.attack.predicted),
@@ -259,7 +300,7 @@ void BilevelTask::measure_held_out(nlohmann::ordered_json& record) const {
         const auto piece = std::span(indices).subspan(
             first, std::min<std::size_t>(kEvaluationBatch, indices.size() - first));
         const AdversarialBatch batch =
-            attack(held_out_->pixels(piece), draw_targets(*held_out_, piece, 0));
+            attack(held_out_->pixels(piece), draw_aims(*held_out_, piece, 0));
         const engine::NoGrad no_grad;
         const Tensor labels = held_out_->labels(piece);
         before += engine::ops::count_equal(batch.attack.predicted, labels);

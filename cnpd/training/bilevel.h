@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cnpd/ops/adversarial.h"
 #include "cnpd/polarizers/polarizer.h"
@@ -33,6 +34,15 @@ namespace cnpd::training {
 // polarizer any more, while a real trigger still may.
 enum class PgdThrough { plain, composite, both };
 
+// The class that an image's adversarial example is pushed to.
+enum class Strategy {
+    random,    // uniform over the classes other than its own
+    second,    // the most likely of them, says the purified model
+    target,    // what the attack makes of it: an oracle
+    wrong,     // what the attack would make of it, had it another target
+    untarget,  // none: away from its own class; the class that it reaches is then unlearned
+};
+
 struct BilevelSettings {
     std::string insertion_point;
     std::int64_t warmup_epochs = 2;  // of clean cross-entropy alone, at warmup_rate
@@ -47,6 +57,9 @@ struct BilevelSettings {
     std::int64_t pgd_steps = 3;
     ops::PgdOptions pgd{};
     PgdThrough pgd_through = PgdThrough::both;
+    Strategy strategy = Strategy::random;
+    // target and wrong: the class for each class of an image; its own masks the image.
+    std::vector<std::int32_t> target_of_class{};
     double stop_share = 0.6;  // the inner loop ends once more than this share is fooled
     ops::DefenseLossWeights weights{.clean = 1, .undo = 0.05f, .strongest = 0.05f, .target = 0.3f};
     TrainingDraws draws{};
@@ -95,17 +108,16 @@ class BilevelTask : public TrainingTask {
     std::int64_t pgd_gradients() const;
 
   private:
-    AdversarialBatch attack(const engine::Tensor& pixels, const engine::Tensor& push_to) const;
-    std::vector<engine::Tensor> attacked_logits(const models::Cut& cut,
-                                                const engine::Tensor& targets) const;
-    engine::Tensor victim_logits(const models::Cut& cut,
-                                 const std::vector<engine::Tensor>& attacked) const;
+    AdversarialBatch attack(const engine::Tensor& pixels, const engine::Tensor& aim) const;
+    ops::Attack start(const models::Cut& clean, const engine::Tensor& victim_logits,
+                      const engine::Tensor& aim, engine::Tensor& push_to) const;
+    engine::Tensor suffix(const models::Cut& cut) const;
     void measure_held_out(nlohmann::ordered_json& record) const;
     engine::Tensor warmup_step(const engine::Tensor& pixels, const engine::Tensor& labels);
     engine::Tensor bilevel_step(const engine::Tensor& pixels, const engine::Tensor& labels,
-                                const engine::Tensor& push_to);
-    engine::Tensor draw_targets(const datasets::BatchSource& images,
-                                std::span<const std::int32_t> indices, std::uint64_t epoch) const;
+                                const engine::Tensor& aim);
+    engine::Tensor draw_aims(const datasets::BatchSource& images,
+                             std::span<const std::int32_t> indices, std::uint64_t epoch) const;
     void begin_epoch(std::uint64_t number);
     engine::Tensor normalise(const engine::Tensor& pixels) const;
     engine::Tensor purified(const models::Cut& cut, const engine::Tensor& labels) const;
@@ -124,7 +136,7 @@ class BilevelTask : public TrainingTask {
     std::int64_t batches_;
     engine::Sgd optimizer_;
     std::optional<datasets::Epoch> epoch_;
-    engine::Tensor push_to_;  // int32, for each image of the epoch in its order
+    engine::Tensor aims_;  // int32, for each image of the epoch in its order; see draw_aims()
     // Sums over the epoch, float64 [6]: the loss's four terms, the share fooled, and the gradients
     // with respect to the images.
     engine::Tensor sums_;

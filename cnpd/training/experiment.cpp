@@ -159,14 +159,15 @@ InputInfo input_info(const datasets::Dataset& data) {
 }
 
 std::unique_ptr<models::Classifier> make_victim(const VictimSettings& settings,
-                                                const InputInfo& input, engine::Device device) {
+                                                const InputInfo& input, const Compute& compute) {
     engine::Generator generator(settings.seed, kWeightStream);
     return models::make_model({.name = settings.model,
                                .width = settings.width,
                                .head = settings.head,
                                .classes = static_cast<std::int64_t>(input.class_names.size()),
-                               .channels = input.c},
-                              generator, device);
+                               .channels = input.c,
+                               .activations = compute.activations()},
+                              generator, compute.device);
 }
 
 TrainingDraws draws_of(const datasets::Dataset& data, bool augment, std::uint64_t seed) {

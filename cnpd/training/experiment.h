@@ -11,6 +11,7 @@
 #include "cnpd/attacks/attack.h"
 #include "cnpd/attacks/poisoning.h"
 #include "cnpd/training/evaluation.h"
+#include "cnpd/training/precision.h"
 #include "cnpd/training/settings.h"
 #include "datasets/batches.h"
 #include "datasets/dataset.h"
@@ -67,7 +68,7 @@ InputInfo input_info(const datasets::Dataset& data);
 
 // An untrained model for such images, its weights drawn from the seed.
 std::unique_ptr<models::Classifier> make_victim(const VictimSettings& settings,
-                                                const InputInfo& input, engine::Device device);
+                                                const InputInfo& input, const Compute& compute);
 
 // Crop and flip of the data set, or none.
 TrainingDraws draws_of(const datasets::Dataset& data, bool augment, std::uint64_t seed);

@@ -8,7 +8,9 @@
 
 #include "cnpd/attacks/attack.h"
 #include "cnpd/ops/adversarial.h"
+#include "cnpd/polarizers/registry.h"
 #include "cnpd/training/bilevel.h"
+#include "cnpd/training/precision.h"
 #include "cnpd/training/victim.h"
 #include "kernels/common/error.h"
 
@@ -37,7 +39,9 @@ struct Names<PgdThrough> {
 template <>
 struct Names<polarizers::BatchNormMode> {
     static constexpr std::pair<polarizers::BatchNormMode, const char*> all[] = {
-        {polarizers::BatchNormMode::frozen, "frozen"}, {polarizers::BatchNormMode::train, "train"}};
+        {polarizers::BatchNormMode::frozen, "frozen"},
+        {polarizers::BatchNormMode::frozen, "eval"},
+        {polarizers::BatchNormMode::train, "train"}};
 };
 template <>
 struct Names<ops::PgdGradient> {
@@ -51,8 +55,35 @@ struct Names<ops::PgdNorm> {
     static constexpr std::pair<ops::PgdNorm, const char*> all[] = {
         {ops::PgdNorm::l2, "l2"}, {ops::PgdNorm::linf, "linf"}, {ops::PgdNorm::l1, "l1"}};
 };
+template <>
+struct Names<Strategy> {
+    static constexpr std::pair<Strategy, const char*> all[] = {{Strategy::random, "random"},
+                                                               {Strategy::second, "second"},
+                                                               {Strategy::target, "target"},
+                                                               {Strategy::wrong, "wrong"},
+                                                               {Strategy::untarget, "untarget"}};
+};
+template <>
+struct Names<polarizers::Structure> {
+    static constexpr std::pair<polarizers::Structure, const char*> all[] = {
+        {polarizers::Structure::conv_bn, "conv-bn"},
+        {polarizers::Structure::conv, "conv"},
+        {polarizers::Structure::bn, "bn"},
+        {polarizers::Structure::double_conv_bn, "conv-bn-conv-bn"}};
+};
+template <>
+struct Names<polarizers::Embedding> {
+    static constexpr std::pair<polarizers::Embedding, const char*> all[] = {
+        {polarizers::Embedding::concat, "concat"}, {polarizers::Embedding::film, "film"}};
+};
+template <>
+struct Names<Precision> {
+    static constexpr std::pair<Precision, const char*> all[] = {
+        {Precision::fp32, "fp32"}, {Precision::tf32, "tf32"}, {Precision::bf16, "bf16"}};
+};
 
-// Throws InputError that names `what` and the known values.
+// A value's first name is the one that is written. Throws InputError that names `what` and the
+// known values.
 template <class Enum>
 Enum value_named(std::string_view what, std::string_view name) {
     std::string known;

@@ -9,9 +9,10 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/metrics/json.h"
-#include "cnpd/polarizers/stacked.h"
+#include "cnpd/polarizers/registry.h"
 #include "cnpd/training/log.h"
 #include "cnpd/training/loop.h"
+#include "cnpd/training/names.h"
 #include "cnpd/training/pattern_file.h"
 #include "cnpd/training/run_directory.h"
 #include "cnpd/version.h"
@@ -51,6 +52,8 @@ std::string fingerprint(const fs::path& run) {
 std::string identity_of(ordered_json config, const Experiment& experiment) {
     config.erase("device");
     config.erase("threads");
+    // What every run was before there was a choice.
+    if (config["precision"] == name_of(Precision::fp32)) config.erase("precision");
     config["dataset"].erase("data");
     if (const auto picture = experiment.attack->picture(); !picture.empty())
         config["attack"]["blend_pattern"] = fingerprint(std::as_bytes(picture));
@@ -58,11 +61,12 @@ std::string identity_of(ordered_json config, const Experiment& experiment) {
 }
 
 ordered_json describe(const char* kind, const InputInfo& input, ordered_json settings,
-                      Device device) {
+                      const Compute& compute) {
     ordered_json config;
     config["kind"] = kind;
     config["cnpd"] = kVersion;
-    config["device"] = device.str();
+    config["device"] = compute.device.str();
+    config["precision"] = name_of(compute.precision);
     config["threads"] = kernels::thread_count();
     for (auto& [key, value] : settings.items()) config[key] = std::move(value);
     config.update(to_json(input));
@@ -114,10 +118,6 @@ void add_comparison(ordered_json& result, const metrics::Scores& before,
     result["r_acc_before"] = metrics::percent(before.r_acc);
 }
 
-bool is_polarizer(const std::string& method) {
-    return method == "r-cnpd" || method == "ensemble";
-}
-
 polarizers::PurifiedOptions purified_options(const DefenseSettings& settings) {
     return {.insertion_point = settings.bilevel.insertion_point,
             .routing = settings.method == "ensemble" ? polarizers::Routing::ensemble
@@ -133,7 +133,30 @@ std::int64_t channels_at(const models::Classifier& victim, const std::string& po
     return victim.prefix(image, point).z.shape()[3];
 }
 
-void calibrate(polarizers::RCnpd& polarizer, const models::Classifier& victim,
+std::unique_ptr<polarizers::Polarizer> make_polarizer(const DefenseSettings& settings,
+                                                      const models::Classifier& victim,
+                                                      std::int64_t channels, Device device) {
+    polarizers::PolarizerSettings polarizer = settings.polarizer;
+    polarizer.name = polarizer_of(settings.method);
+    return polarizers::make_polarizer(
+        polarizer, {.classes = victim.classes(), .channels = channels, .device = device},
+        settings.seed);
+}
+
+// For the strategies that know the attack, or take another for it.
+std::vector<std::int32_t> targets_of(const attacks::Attack& attack, Strategy strategy,
+                                     std::int64_t classes) {
+    std::vector<std::int32_t> targets;
+    for (std::int32_t label = 0; label < classes; ++label) {
+        const std::int32_t target = attack.backdoor_label(label);
+        targets.push_back(strategy == Strategy::wrong
+                              ? static_cast<std::int32_t>((target + 1) % classes)
+                              : target);
+    }
+    return targets;
+}
+
+void calibrate(polarizers::Polarizer& polarizer, const models::Classifier& victim,
                const std::string& point, const datasets::BatchSource& images,
                std::int64_t channels) {
     const CachedFeatures features = cache_features(victim, point, images);
@@ -141,6 +164,20 @@ void calibrate(polarizers::RCnpd& polarizer, const models::Classifier& victim,
     for (std::size_t i = 0; i < features.cuts.size(); ++i)
         collector.add(features.cuts[i].z, engine::ops::argmax(features.victim_logits[i]));
     polarizer.calibrate(collector.finish());
+}
+
+// By how much the purified model believes less in what the victim says.
+std::vector<float> drops_of_probability(const polarizers::Predictions& p,
+                                        std::span<const std::int32_t> predicted) {
+    const auto victim = engine::ops::softmax(p.victim).to_host<float>(),
+               purified = engine::ops::softmax(p.purified).to_host<float>();
+    const std::size_t classes = victim.size() / std::max<std::size_t>(predicted.size(), 1);
+    std::vector<float> drops;
+    for (std::size_t i = 0; i < predicted.size(); ++i) {
+        const std::size_t at = i * classes + static_cast<std::size_t>(predicted[i]);
+        drops.push_back(victim[at] - purified[at]);
+    }
+    return drops;
 }
 
 // Scores and detection rates of a purified model over the test sets.
@@ -151,6 +188,8 @@ struct PurifiedScores {
 PurifiedScores measure_purified(const TestSets& tests, const polarizers::PurifiedModel& model) {
     struct Both {
         std::vector<std::int32_t> victim, purified;
+        std::vector<float> drops;
+        metrics::Judged judged() const { return {victim, purified, drops}; }
     };
     const auto predict = [&](const datasets::BatchSource& images) {
         Both both;
@@ -158,6 +197,8 @@ PurifiedScores measure_purified(const TestSets& tests, const polarizers::Purifie
             const polarizers::Predictions p = model.predict(input);
             const auto piece = engine::ops::argmax(p.victim).to_host<std::int32_t>();
             both.victim.insert(both.victim.end(), piece.begin(), piece.end());
+            const auto drops = drops_of_probability(p, piece);
+            both.drops.insert(both.drops.end(), drops.begin(), drops.end());
             return p.purified;
         });
         return both;
@@ -167,9 +208,8 @@ PurifiedScores measure_purified(const TestSets& tests, const polarizers::Purifie
     const auto& truth = tests.clean.host_labels();
     return {.before = metrics::score(clean.victim, truth, poisoned.victim, labels),
             .after = metrics::score(clean.purified, truth, poisoned.purified, labels),
-            .detection = metrics::detect({.victim = clean.victim, .purified = clean.purified},
-                                         {.victim = poisoned.victim, .purified = poisoned.purified},
-                                         tests.poisoned.host_labels())};
+            .detection =
+                metrics::detect(clean.judged(), poisoned.judged(), tests.poisoned.host_labels())};
 }
 
 ordered_json purified_json(const PurifiedScores& scores) {
@@ -179,6 +219,8 @@ ordered_json purified_json(const PurifiedScores& scores) {
     result["detection_tpr_successful"] =
         metrics::percent(scores.detection.true_positive_rate_successful);
     result["detection_fpr"] = metrics::percent(scores.detection.false_positive_rate);
+    result["detection_auroc"] = metrics::percent(scores.detection.auroc);
+    result["detection_auroc_successful"] = metrics::percent(scores.detection.auroc_successful);
     return result;
 }
 
@@ -190,12 +232,12 @@ ordered_json run_train(const VictimSettings& settings, const RunOptions& options
     const Experiment experiment = prepare_experiment(settings);
     const InputInfo input = input_info(experiment.data);
     const ordered_json config = describe(
-        "victim", input, to_json(with_stored_pattern(settings, experiment)), options.device);
+        "victim", input, to_json(with_stored_pattern(settings, experiment)), options.compute);
     const LoopOptions loop{.resume = options.resume, .identity = identity_of(config, experiment)};
     check_checkpoint(directory, loop);
-    auto model = make_victim(settings, input, options.device);
-    const auto images = poisoned_training_set(experiment, options.device);
-    const TestSets tests = make_test_sets(experiment, options.device);
+    auto model = make_victim(settings, input, options.compute);
+    const auto images = poisoned_training_set(experiment, options.compute.device);
+    const TestSets tests = make_test_sets(experiment, options.compute.device);
 
     store_pattern(experiment, directory);
     directory.write_json(run_files::config, config);
@@ -227,6 +269,7 @@ struct Defense {
     const datasets::BatchSource* held_out;  // null: none
     const TestSets& tests;
     const InputInfo& input;
+    const attacks::Attack& attack;
     TrainingDraws draws;
     LoopOptions loop;
 };
@@ -255,9 +298,12 @@ ordered_json polarize(const Defense& d) {
     BilevelSettings settings = d.settings.bilevel;
     settings.draws = d.draws;
     const std::int64_t channels =
-        channels_at(d.victim, settings.insertion_point, d.input, d.options.device);
-    polarizers::RCnpd polarizer(d.victim.classes(), channels, d.options.device);
+        channels_at(d.victim, settings.insertion_point, d.input, d.options.compute.device);
+    const auto made = make_polarizer(d.settings, d.victim, channels, d.options.compute.device);
+    polarizers::Polarizer& polarizer = *made;
     calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
+    if (settings.strategy == Strategy::target || settings.strategy == Strategy::wrong)
+        settings.target_of_class = targets_of(d.attack, settings.strategy, d.victim.classes());
     BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
     const double seconds = run_training(task, d.directory, d.loop);
     polarizer.refresh();
@@ -278,7 +324,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
 
     RunDirectory directory(options.out, {.resume = options.resume, .overwrite = options.overwrite});
     const Experiment experiment = prepare_experiment(victim_settings, input);
-    auto victim = make_victim(victim_settings, input, options.device);
+    auto victim = make_victim(victim_settings, input, options.compute);
     load_model(run_file(victim_run, run_files::model), *victim);
     DefenseSettings settings = requested;
     if (settings.bilevel.insertion_point.empty())
@@ -286,18 +332,18 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     // Refuses an unknown one while nothing is written yet. In training mode it would change the
     // victim's running statistics.
     victim->eval();
-    channels_at(*victim, settings.bilevel.insertion_point, input, options.device);
+    channels_at(*victim, settings.bilevel.insertion_point, input, options.compute.device);
 
     ordered_json all = to_json(with_stored_pattern(victim_settings, experiment));
     all.update(to_json(settings));
-    const ordered_json config = describe("defense", input, std::move(all), options.device);
+    const ordered_json config = describe("defense", input, std::move(all), options.compute);
     const auto subset = draw_clean_subset(experiment.data.train, experiment.classes(),
                                           settings.clean_ratio, settings.seed);
     const SplitSubset split =
         hold_out(subset, experiment.data.train, experiment.classes(), settings.hold_out);
-    const auto clean = clean_subset(experiment, split.training, options.device);
-    const auto held_out = clean_subset(experiment, split.held_out, options.device);
-    const TestSets tests = make_test_sets(experiment, options.device);
+    const auto clean = clean_subset(experiment, split.training, options.compute.device);
+    const auto held_out = clean_subset(experiment, split.held_out, options.compute.device);
+    const TestSets tests = make_test_sets(experiment, options.compute.device);
     const LoopOptions loop{
         .resume = options.resume,
         .identity = identity_of(config, experiment) + " of victim " + fingerprint(victim_run)};
@@ -321,6 +367,7 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
                           .held_out = held_out.size() > 0 ? &held_out : nullptr,
                           .tests = tests,
                           .input = input,
+                          .attack = *experiment.attack,
                           .draws = draws_of(experiment.data, settings.augment, settings.seed),
                           .loop = loop};
     ordered_json result = is_polarizer(settings.method) ? polarize(defense) : fine_tune(defense);
@@ -334,21 +381,22 @@ Tensor LoadedRun::predict(const Tensor& images) const {
     return purified ? purified->predict(images).purified : model->forward(images);
 }
 
-std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
+std::unique_ptr<LoadedRun> load_run(const fs::path& path, const Compute& compute) {
     const ordered_json config = read_config(path);
     auto run = std::make_unique<LoadedRun>();
     std::tie(run->victim_settings, run->input) = read_run(path, config);
     if (config["kind"] == "defense")
         run->defense_settings =
             defense_settings(config, run_file(path, run_files::config).string());
-    run->model = make_victim(run->victim_settings, run->input, device);
+    run->model = make_victim(run->victim_settings, run->input, compute);
     load_model(run_file(path, run_files::model), *run->model);
     run->model->freeze();
     if (!run->defense_settings || !is_polarizer(run->defense_settings->method)) return run;
 
     const std::string& point = run->defense_settings->bilevel.insertion_point;
-    auto polarizer = std::make_unique<polarizers::RCnpd>(
-        run->model->classes(), channels_at(*run->model, point, run->input, device), device);
+    auto polarizer =
+        make_polarizer(*run->defense_settings, *run->model,
+                       channels_at(*run->model, point, run->input, compute.device), compute.device);
     load_model(run_file(path, run_files::polarizer), *polarizer);
     polarizer->refresh();
     run->polarizer = std::move(polarizer);
@@ -356,11 +404,12 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, Device device) {
     return run;
 }
 
-ordered_json run_evaluate(const fs::path& path, const std::string& data_override, Device device) {
-    const auto run = load_run(path, device);
+ordered_json run_evaluate(const fs::path& path, const std::string& data_override,
+                          const Compute& compute) {
+    const auto run = load_run(path, compute);
     if (!data_override.empty()) run->victim_settings.data.directory = data_override;
     const Experiment experiment = prepare_experiment(run->victim_settings, run->input);
-    const TestSets tests = make_test_sets(experiment, device);
+    const TestSets tests = make_test_sets(experiment, compute.device);
     if (run->purified) return purified_json(measure_purified(tests, *run->purified));
     return scores_json(evaluate_model(tests, *run->model));
 }

@@ -18,7 +18,7 @@ namespace cnpd::training {
 
 struct RunOptions {
     std::filesystem::path out;
-    engine::Device device;
+    Compute compute;
     bool resume = false;     // go on from the checkpoint
     bool overwrite = false;  // start again where another run has been
 };
@@ -45,11 +45,11 @@ struct LoadedRun {
     // Logits of the model that the run ends with, purified if it was; input normalised.
     engine::Tensor predict(const engine::Tensor& input) const;
 };
-std::unique_ptr<LoadedRun> load_run(const std::filesystem::path& path, engine::Device device);
+std::unique_ptr<LoadedRun> load_run(const std::filesystem::path& path, const Compute& compute);
 
 // Measures a run again from its files: ACC, ASR, R-ACC, and for a polarizer the victim's and the
 // detection rates.
 nlohmann::ordered_json run_evaluate(const std::filesystem::path& path,
-                                    const std::string& data_override, engine::Device device);
+                                    const std::string& data_override, const Compute& compute);
 
 }  // namespace cnpd::training

@@ -167,6 +167,7 @@ void bilevel_fields(const Archive& field, T& b) {
     field("pgd_step_size", b.pgd.step);
     field("pgd_radius", b.pgd.radius);
     field("pgd_through", b.pgd_through);
+    field("strategy", b.strategy);
     field("stop_share", b.stop_share);
     field("weight_clean", b.weights.clean);
     field("weight_undo", b.weights.undo);
@@ -185,7 +186,13 @@ void defense_fields(const Archive& archive, T& s) {
         field("top_k", s.top_k);
         field("seed", s.seed);
     });
-    archive.group("polarizer", [&](const auto& field) { bilevel_fields(field, s.bilevel); });
+    archive.group("polarizer", [&](const auto& field) {
+        field("structure", s.polarizer.structure);
+        field("experts", s.polarizer.experts);
+        field("embedding_width", s.polarizer.embedding_width);
+        field("embedding", s.polarizer.embedding);
+        bilevel_fields(field, s.bilevel);
+    });
     archive.group("fine_tuning", [&](const auto& field) { recipe_fields(field, s.recipe); });
 }
 
@@ -210,7 +217,6 @@ void require_range(const char* option, T value, T low, T high) {
 
 constexpr std::int64_t kMaxCount = 1'000'000'000;
 constexpr float kMaxWeight = 1e6f;
-constexpr std::array<std::string_view, 3> kMethods = {"r-cnpd", "ensemble", "ft"};
 
 void validate(const Recipe& r) {
     require_range<std::int64_t>("epochs", r.epochs, 1, 100'000);
@@ -258,9 +264,17 @@ void validate(const VictimSettings& s) {
 
 void validate(const DefenseSettings& s) {
     const BilevelSettings& b = s.bilevel;
-    if (std::find(kMethods.begin(), kMethods.end(), s.method) == kMethods.end())
+    std::vector<std::string_view> known;
+    for (const auto& method : methods()) known.push_back(method.name);
+    if (std::find(known.begin(), known.end(), s.method) == known.end())
         throw InputError(
-            fmt::format("unknown method '{}'; known: {}", s.method, fmt::join(kMethods, ", ")));
+            fmt::format("unknown method '{}'; known: {}", s.method, fmt::join(known, ", ")));
+    require_range<std::int64_t>("experts", s.polarizer.experts, 0, 4096);
+    require_range<std::int64_t>("embedding-width", s.polarizer.embedding_width, 1, 4096);
+    using polarizers::Structure;
+    const bool stacked = s.method == "npd" || s.method == "r-cnpd";
+    if (!stacked && s.polarizer.structure != Structure::conv_bn)
+        throw InputError("structure: npd and r-cnpd have others than conv-bn");
     if (!(s.clean_ratio > 0 && s.clean_ratio <= 1))
         throw InputError(
             fmt::format("clean-ratio {} is out of range: above 0, at most 1", s.clean_ratio));
@@ -281,6 +295,24 @@ void validate(const DefenseSettings& s) {
     require_range<std::int64_t>("eval-every", b.evaluate_every, 0, kMaxCount);
     require_range<std::int64_t>("top-k", s.top_k, 1, 100'000);
     validate(s.recipe);
+}
+
+const std::vector<polarizers::PolarizerInfo>& methods() {
+    static const auto all = [] {
+        std::vector<polarizers::PolarizerInfo> known = polarizers::registry();
+        known.push_back({"ensemble", "r-cnpd's polarizers mixed with the victim's probabilities"});
+        known.push_back({"ft", "fine-tuning of all weights, the baseline"});
+        return known;
+    }();
+    return all;
+}
+
+std::string polarizer_of(std::string_view method) {
+    return method == "ensemble" ? "r-cnpd" : std::string(method);
+}
+
+bool is_polarizer(std::string_view method) {
+    return polarizers::is_known(polarizer_of(method));
 }
 
 ordered_json to_json(const VictimSettings& settings) {

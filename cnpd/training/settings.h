@@ -8,6 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "cnpd/attacks/attack.h"
+#include "cnpd/polarizers/registry.h"
 #include "cnpd/training/bilevel.h"
 #include "cnpd/training/victim.h"
 #include "models/classifier.h"
@@ -40,12 +41,19 @@ struct DefenseSettings {
     std::string method = "r-cnpd";
     double clean_ratio = 0.05;  // of the training set, stratified by class
     double hold_out = 0;        // share of the clean subset that is measured instead of trained on
-    BilevelSettings bilevel;    // polarizers
-    Recipe recipe;              // fine-tuning
+    polarizers::PolarizerSettings polarizer;  // its name follows from the method
+    BilevelSettings bilevel;                  // polarizers
+    Recipe recipe;                            // fine-tuning
     bool augment = true;
     std::int64_t top_k = 3;  // of the ensemble
     std::uint64_t seed = 0;
 };
+
+// Whether a method puts a polarizer into the victim, and which: its name in the registry.
+bool is_polarizer(std::string_view method);
+std::string polarizer_of(std::string_view method);
+// All methods, with a line on each.
+const std::vector<polarizers::PolarizerInfo>& methods();
 
 struct InputInfo;  // experiment.h
 

@@ -26,9 +26,9 @@ void batch_norm_backward(const Saved& saved, const Tensor& dy, GradientSink& sin
     Tensor b, c;
     if (saved.training || sink.wants(1) || sink.wants(2)) {
         Tensor sum_g = vector_like(dy, channels), sum_gx = vector_like(dy, channels);
-        CNPD_RUN(device, batch_norm_backward_reduce, dy.data<float>(), saved.x.data<float>(), rows,
-                 channels, saved.mean.data<float>(), saved.scale.data<float>(),
-                 saved.shift.data<float>(), saved.relu, sum_g.data<float>(), sum_gx.data<float>());
+        CNPD_RUN_AS(dy, batch_norm_backward_reduce, dy.data<T>(), saved.x.data<T>(), rows, channels,
+                    saved.mean.data<float>(), saved.scale.data<float>(), saved.shift.data<float>(),
+                    saved.relu, sum_g.data<float>(), sum_gx.data<float>());
         b = vector_like(dy, channels);
         c = vector_like(dy, channels);
         CNPD_RUN(device, batch_norm_backward_coefficients, channels, rows, saved.mean.data<float>(),
@@ -40,11 +40,11 @@ void batch_norm_backward(const Saved& saved, const Tensor& dy, GradientSink& sin
     if (!sink.wants(0)) return;
     const Tensor along_shortcut = sink.take(0);
     Tensor dx = empty_like(dy);
-    CNPD_RUN(device, batch_norm_backward_input, dy.data<float>(), saved.x.data<float>(), rows,
-             channels, saved.scale.data<float>(), saved.shift.data<float>(), saved.relu,
-             saved.scale.data<float>(), saved.training ? b.data<float>() : nullptr,
-             saved.training ? c.data<float>() : nullptr,
-             along_shortcut.defined() ? along_shortcut.data<float>() : nullptr, dx.data<float>());
+    CNPD_RUN_AS(dy, batch_norm_backward_input, dy.data<T>(), saved.x.data<T>(), rows, channels,
+                saved.scale.data<float>(), saved.shift.data<float>(), saved.relu,
+                saved.scale.data<float>(), saved.training ? b.data<float>() : nullptr,
+                saved.training ? c.data<float>() : nullptr,
+                along_shortcut.defined() ? along_shortcut.data<T>() : nullptr, dx.data<T>());
     sink.give(0, dx);
 }
 
@@ -65,8 +65,8 @@ Tensor batch_norm(const Tensor& x, const BatchNorm& p) {
     if (p.training) {
         mean = vector_like(x, channels);
         variance = vector_like(x, channels);
-        CNPD_RUN(device, batch_norm_statistics, x.data<float>(), rows, channels, mean.data<float>(),
-                 variance.data<float>());
+        CNPD_RUN_AS(x, batch_norm_statistics, x.data<T>(), rows, channels, mean.data<float>(),
+                    variance.data<float>());
         Tensor running_mean = p.running_mean, running_variance = p.running_variance,
                batches = p.batches;
         CNPD_RUN(device, batch_norm_update_running, channels, rows, mean.data<float>(),
@@ -80,8 +80,8 @@ Tensor batch_norm(const Tensor& x, const BatchNorm& p) {
              p.gamma.data<float>(), p.beta.data<float>(), p.eps, inv_std.data<float>(),
              scale.data<float>(), shift.data<float>());
     Tensor y = empty_like(x);
-    CNPD_RUN(device, batch_norm_apply, x.data<float>(), rows, channels, scale.data<float>(),
-             shift.data<float>(), p.relu, y.data<float>());
+    CNPD_RUN_AS(x, batch_norm_apply, x.data<T>(), rows, channels, scale.data<float>(),
+                shift.data<float>(), p.relu, y.data<T>());
     if (!should_record({&x, &p.gamma, &p.beta})) return y;
 
     Saved saved{.x = x.detach(),
@@ -120,8 +120,8 @@ Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
     require_shape("channel_affine", "shift", shift, {channels});
     require_same_device("channel_affine", x, {&scale, &shift});
     Tensor y = empty_like(x);
-    CNPD_RUN(x.device(), batch_norm_apply, x.data<float>(), rows, channels, scale.data<float>(),
-             shift.data<float>(), relu, y.data<float>());
+    CNPD_RUN_AS(x, batch_norm_apply, x.data<T>(), rows, channels, scale.data<float>(),
+                shift.data<float>(), relu, y.data<T>());
     if (!should_record({&x})) return y;
 
     // Without ReLU the gradient does not depend on x; dy stands in for it.
@@ -131,11 +131,11 @@ Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
         [=, scale = scale.detach(), shift = shift.detach()](const Tensor& dy, GradientSink& sink) {
             const Tensor along_shortcut = sink.take(0);
             Tensor dx = empty_like(dy);
-            CNPD_RUN(dy.device(), batch_norm_backward_input, dy.data<float>(),
-                     relu ? saved_x.data<float>() : dy.data<float>(), rows, channels,
-                     scale.data<float>(), shift.data<float>(), relu, scale.data<float>(), nullptr,
-                     nullptr, along_shortcut.defined() ? along_shortcut.data<float>() : nullptr,
-                     dx.data<float>());
+            CNPD_RUN_AS(
+                dy, batch_norm_backward_input, dy.data<T>(),
+                relu ? saved_x.data<T>() : dy.data<T>(), rows, channels, scale.data<float>(),
+                shift.data<float>(), relu, scale.data<float>(), nullptr, nullptr,
+                along_shortcut.defined() ? along_shortcut.data<T>() : nullptr, dx.data<T>());
             sink.give(0, dx);
         });
     return y;

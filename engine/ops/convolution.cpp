@@ -9,7 +9,6 @@
 namespace cnpd::engine::ops {
 namespace {
 
-using kernels::ConvolutionEpilogue;
 using kernels::ConvolutionShape;
 
 ConvolutionShape shape_of(const Tensor& x, const Tensor& filter,
@@ -39,9 +38,15 @@ ConvolutionShape shape_of(const Tensor& x, const Tensor& filter,
 // Undoes the ReLU of the epilogue: the gradient in front of it.
 Tensor through_relu(const Tensor& gradient, const Tensor& y) {
     Tensor masked = empty_like(gradient);
-    CNPD_RUN(y.device(), relu_backward, gradient.data<float>(), y.data<float>(), y.elements(),
-             masked.data<float>());
+    CNPD_RUN_AS(y, relu_backward, gradient.data<T>(), y.data<T>(), y.elements(), masked.data<T>());
     return masked;
+}
+
+// The filter in the type that x has. Not on the tape: the gradient of the rounded filter is taken
+// for the filter's own.
+Tensor filter_for(const Tensor& x, const Tensor& filter) {
+    const NoGrad no_grad;
+    return cast(filter.detach(), x.dtype());
 }
 
 }  // namespace
@@ -54,45 +59,46 @@ Tensor convolution(const Tensor& x, const Tensor& filter, const ConvolutionOptio
     if (bias.defined()) require_shape("convolution", "bias", bias, {shape.k});
     if (residual.defined()) require_shape("convolution", "residual", residual, out);
 
-    Tensor y = Tensor::empty(out, DType::float32, x.device());
-    const ConvolutionEpilogue epilogue{
-        .bias = bias.defined() ? bias.data<float>() : nullptr,
-        .residual = residual.defined() ? residual.data<float>() : nullptr,
-        .relu = options.relu};
-    CNPD_RUN(x.device(), convolution_forward, shape, x.data<float>(), filter.data<float>(),
-             epilogue, y.data<float>());
+    const Tensor applied = filter_for(x, filter);
+    Tensor y = Tensor::empty(out, x.dtype(), x.device());
+    CNPD_RUN_AS(x, convolution_forward, shape, x.data<T>(), applied.data<T>(),
+                (kernels::ConvolutionEpilogue<T>{
+                    .bias = bias.defined() ? bias.data<float>() : nullptr,
+                    .residual = residual.defined() ? residual.data<T>() : nullptr,
+                    .relu = options.relu}),
+                y.data<T>());
     if (!should_record({&x, &filter, &bias, &residual})) return y;
 
     // A frozen filter does not need x, a constant x does not need the filter.
     const Tensor saved_x = filter.requires_grad() ? x.detach() : Tensor();
-    const Tensor saved_filter = x.requires_grad() ? filter.detach() : Tensor();
+    const Tensor saved_filter = x.requires_grad() ? applied : Tensor();
     const Tensor saved_y = options.relu ? y.detach() : Tensor();
-    record("convolution", {&x, &filter, &bias, &residual}, y,
-           [=](const Tensor& gradient, GradientSink& sink) {
-               const Device device = gradient.device();
-               const Tensor dy = saved_y.defined() ? through_relu(gradient, saved_y) : gradient;
-               if (sink.wants(3)) sink.give(3, dy);
-               if (sink.wants(2)) {
-                   Tensor dbias = Tensor::empty({shape.k}, DType::float32, device);
-                   CNPD_RUN(device, sum_rows, dy.data<float>(), dy.elements() / shape.k, shape.k,
+    record(
+        "convolution", {&x, &filter, &bias, &residual}, y,
+        [=](const Tensor& gradient, GradientSink& sink) {
+            const Device device = gradient.device();
+            const Tensor dy = saved_y.defined() ? through_relu(gradient, saved_y) : gradient;
+            if (sink.wants(3)) sink.give(3, dy);
+            if (sink.wants(2)) {
+                Tensor dbias = Tensor::empty({shape.k}, DType::float32, device);
+                CNPD_RUN_AS(dy, sum_rows, dy.data<T>(), dy.elements() / shape.k, shape.k,
                             dbias.data<float>());
-                   sink.give(2, dbias);
-               }
-               if (sink.wants(1)) {
-                   Tensor dfilter =
-                       Tensor::empty({shape.k, shape.r, shape.s, shape.c}, DType::float32, device);
-                   CNPD_RUN(device, convolution_wgrad, shape, saved_x.data<float>(),
-                            dy.data<float>(), dfilter.data<float>());
-                   sink.give(1, dfilter);
-               }
-               if (sink.wants(0)) {
-                   Tensor dx =
-                       Tensor::empty({shape.n, shape.h, shape.w, shape.c}, DType::float32, device);
-                   CNPD_RUN(device, convolution_dgrad, shape, dy.data<float>(),
-                            saved_filter.data<float>(), dx.data<float>());
-                   sink.give(0, dx);
-               }
-           });
+                sink.give(2, dbias);
+            }
+            if (sink.wants(1)) {
+                Tensor dfilter =
+                    Tensor::empty({shape.k, shape.r, shape.s, shape.c}, DType::float32, device);
+                CNPD_RUN_AS(dy, convolution_wgrad, shape, saved_x.data<T>(), dy.data<T>(),
+                            dfilter.data<float>());
+                sink.give(1, dfilter);
+            }
+            if (sink.wants(0)) {
+                Tensor dx = Tensor::empty({shape.n, shape.h, shape.w, shape.c}, dy.dtype(), device);
+                CNPD_RUN_AS(dy, convolution_dgrad, shape, dy.data<T>(), saved_filter.data<T>(),
+                            dx.data<T>());
+                sink.give(0, dx);
+            }
+        });
     return y;
 }
 

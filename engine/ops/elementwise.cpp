@@ -9,12 +9,12 @@ namespace cnpd::engine::ops {
 
 Tensor relu(const Tensor& x) {
     Tensor y = empty_like(x);
-    CNPD_RUN(x.device(), relu_forward, x.data<float>(), x.elements(), y.data<float>());
+    CNPD_RUN_AS(x, relu_forward, x.data<T>(), x.elements(), y.data<T>());
     if (!should_record({&x})) return y;
     record("relu", {&x}, y, [saved_y = y.detach()](const Tensor& dy, GradientSink& sink) {
         Tensor dx = empty_like(dy);
-        CNPD_RUN(dy.device(), relu_backward, dy.data<float>(), saved_y.data<float>(), dy.elements(),
-                 dx.data<float>());
+        CNPD_RUN_AS(dy, relu_backward, dy.data<T>(), saved_y.data<T>(), dy.elements(),
+                    dx.data<T>());
         sink.give(0, dx);
     });
     return y;
@@ -24,7 +24,7 @@ Tensor add(const Tensor& x, const Tensor& y) {
     require_shape("add", "y", y, x.shape());
     require_same_device("add", x, {&y});
     Tensor sum = empty_like(x);
-    CNPD_RUN(x.device(), add, x.data<float>(), y.data<float>(), x.elements(), sum.data<float>());
+    CNPD_RUN_AS(x, add, x.data<T>(), y.data<T>(), x.elements(), sum.data<T>());
     if (!should_record({&x, &y})) return sum;
     record("add", {&x, &y}, sum, [](const Tensor& dsum, GradientSink& sink) {
         sink.give(0, dsum);
@@ -60,6 +60,29 @@ Tensor scale(const Tensor& x, float alpha) {
         Tensor dx = empty_like(dy);
         CNPD_RUN(dy.device(), scale, dy.data<float>(), dy.elements(), alpha, dx.data<float>());
         sink.give(0, dx);
+    });
+    return y;
+}
+
+namespace {
+Tensor converted(const Tensor& x, DType dtype) {
+    Tensor y = Tensor::empty(x.shape(), dtype, x.device());
+    if (dtype == DType::bfloat16)
+        CNPD_RUN(x.device(), cast, x.data<float>(), x.elements(), y.data<kernels::bfloat16>());
+    else
+        CNPD_RUN(x.device(), cast, x.data<kernels::bfloat16>(), x.elements(), y.data<float>());
+    return y;
+}
+}  // namespace
+
+Tensor cast(const Tensor& x, DType dtype) {
+    if (x.dtype() == dtype) return x;
+    CNPD_CHECK_SHAPE(dtype == DType::float32 || dtype == DType::bfloat16,
+                     fmt::format("cast to {}", name_of(dtype)));
+    Tensor y = converted(x, dtype);
+    if (!should_record({&x})) return y;
+    record("cast", {&x}, y, [original = x.dtype()](const Tensor& dy, GradientSink& sink) {
+        sink.give(0, converted(dy, original));
     });
     return y;
 }

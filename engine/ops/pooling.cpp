@@ -29,23 +29,20 @@ PoolingShape shape_of(const char* operation, const Tensor& x, const PoolingOptio
     return shape;
 }
 
-Tensor average_pool_of(const Tensor& x, const PoolingShape& shape, const Shape& out) {
-    Tensor y = Tensor::empty(out, DType::float32, x.device());
-    CNPD_RUN(x.device(), average_pool_forward, shape, x.data<float>(), y.data<float>());
-    if (!should_record({&x})) return y;
-    record("average_pool", {&x}, y, [shape, in = x.shape()](const Tensor& dy, GradientSink& sink) {
-        Tensor dx = Tensor::empty(in, DType::float32, dy.device());
-        CNPD_RUN(dy.device(), average_pool_backward, shape, dy.data<float>(), dx.data<float>());
-        sink.give(0, dx);
-    });
-    return y;
-}
-
 }  // namespace
 
 Tensor average_pool(const Tensor& x, const PoolingOptions& options) {
     const PoolingShape shape = shape_of("average_pool", x, options);
-    return average_pool_of(x, shape, {shape.n, shape.out_h(), shape.out_w(), shape.c});
+    Tensor y =
+        Tensor::empty({shape.n, shape.out_h(), shape.out_w(), shape.c}, x.dtype(), x.device());
+    CNPD_RUN_AS(x, average_pool_forward, shape, x.data<T>(), y.data<T>());
+    if (!should_record({&x})) return y;
+    record("average_pool", {&x}, y, [shape, in = x.shape()](const Tensor& dy, GradientSink& sink) {
+        Tensor dx = Tensor::empty(in, dy.dtype(), dy.device());
+        CNPD_RUN_AS(dy, average_pool_backward, shape, dy.data<T>(), dx.data<T>());
+        sink.give(0, dx);
+    });
+    return y;
 }
 
 Tensor global_average_pool(const Tensor& x) {
@@ -53,9 +50,18 @@ Tensor global_average_pool(const Tensor& x) {
     const Shape& in = x.shape();
     CNPD_CHECK_SHAPE(in[1] > 0 && in[2] > 0,
                      fmt::format("global_average_pool: x {} has no pixels", in.str()));
-    return average_pool_of(
-        x, {.n = in[0], .h = in[1], .w = in[2], .c = in[3], .window_h = in[1], .window_w = in[2]},
-        {in[0], in[3]});
+    const PoolingShape shape{
+        .n = in[0], .h = in[1], .w = in[2], .c = in[3], .window_h = in[1], .window_w = in[2]};
+    Tensor y = Tensor::empty({in[0], in[3]}, DType::float32, x.device());
+    CNPD_RUN_AS(x, global_average_pool_forward, shape, x.data<T>(), y.data<float>());
+    if (!should_record({&x})) return y;
+    record("global_average_pool", {&x}, y,
+           [shape, in, dtype = x.dtype()](const Tensor& dy, GradientSink& sink) {
+               Tensor dx = Tensor::empty(in, dtype, dy.device());
+               CNPD_RUN_AS(dx, global_average_pool_backward, shape, dy.data<float>(), dx.data<T>());
+               sink.give(0, dx);
+           });
+    return y;
 }
 
 Tensor adaptive_average_pool(const Tensor& x, std::int64_t height, std::int64_t width) {
@@ -80,16 +86,16 @@ Tensor adaptive_average_pool(const Tensor& x, std::int64_t height, std::int64_t 
 Tensor max_pool(const Tensor& x, const PoolingOptions& options) {
     const PoolingShape shape = shape_of("max_pool", x, options);
     const Shape out{shape.n, shape.out_h(), shape.out_w(), shape.c};
-    Tensor y = Tensor::empty(out, DType::float32, x.device());
+    Tensor y = Tensor::empty(out, x.dtype(), x.device());
     Tensor positions = Tensor::empty(out, DType::int32, x.device());
-    CNPD_RUN(x.device(), max_pool_forward, shape, x.data<float>(), y.data<float>(),
-             positions.data<std::int32_t>());
+    CNPD_RUN_AS(x, max_pool_forward, shape, x.data<T>(), y.data<T>(),
+                positions.data<std::int32_t>());
     if (!should_record({&x})) return y;
     record("max_pool", {&x}, y,
            [shape, positions, in = x.shape()](const Tensor& dy, GradientSink& sink) {
-               Tensor dx = Tensor::empty(in, DType::float32, dy.device());
-               CNPD_RUN(dy.device(), max_pool_backward, shape, dy.data<float>(),
-                        positions.data<std::int32_t>(), dx.data<float>());
+               Tensor dx = Tensor::empty(in, dy.dtype(), dy.device());
+               CNPD_RUN_AS(dy, max_pool_backward, shape, dy.data<T>(),
+                           positions.data<std::int32_t>(), dx.data<T>());
                sink.give(0, dx);
            });
     return y;

@@ -1,6 +1,6 @@
 // One warp a row, as in kernels/softmax_cross_entropy: what were two losses with their backward
 // kernels, four counts, and a decision on the host is one visit to the logits, 8 bytes each. The
-// counts are integers, so their order does not matter; the block that is done last decides.
+// counts are integers, so their order does not matter; the warp that is done last decides.
 #include "kernels/attack_loss/attack_loss.h"
 
 #include "kernels/common/device_workspace.h"
@@ -31,7 +31,7 @@ __global__ void start(const float* logits, std::int64_t n, std::int64_t classes,
 
 struct Counts {
     int fooled[2];
-    unsigned finished;  // blocks
+    unsigned finished;  // warps
 };
 
 // Pushes row r of one model and returns whether it is fooled.
@@ -71,12 +71,11 @@ __global__ void push_rows(AttackedModels models, std::int64_t n, std::int64_t cl
         push_row(0, r);
         if (two) push_row(1, r);
     }
-    if (lane() == 0)
-        for (int model = 0; model < 2; ++model)
-            if (fooled[model] > 0) atomicAdd(&counts->fooled[model], fooled[model]);
+    if (lane() != 0) return;
+    for (int model = 0; model < 2; ++model)
+        if (fooled[model] > 0) atomicAdd(&counts->fooled[model], fooled[model]);
     __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0 && atomicAdd(&counts->finished, 1u) == gridDim.x - 1) {
+    if (atomicAdd(&counts->finished, 1u) == warps_at_once() - 1) {
         __threadfence();
         decide(*counts, two, stop_share, state);
     }

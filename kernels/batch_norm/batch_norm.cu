@@ -1,13 +1,14 @@
 // Batch norm over [rows,C]: every pass is bounded by device memory. statistics reads 4 bytes an
 // element, apply reads and writes 4, backward_reduce reads 8, backward_input reads up to 12 and
-// writes 4.
+// writes 4; of bfloat16 half as many.
 #include "kernels/batch_norm/batch_norm.h"
 
 #include <algorithm>
 
 #include "kernels/common/cuda.h"
 #include "kernels/common/device_workspace.h"
-#include "kernels/common/grid.h"
+#include "kernels/common/row_grid.h"
+#include "kernels/common/vector_access.h"
 
 namespace cnpd::kernels::cuda {
 namespace {
@@ -39,8 +40,8 @@ __device__ void for_each_row(std::int64_t rows, std::int64_t rows_each, const Vi
 
 // About where a channel's values lie: the mean of the first few. It is taken away from all of them
 // before they are summed, since a mean of 30,000 would leave float few digits for deviations of 1.
-__device__ float pivot_of(const float* x, std::int64_t rows, std::int64_t channels,
-                          std::int64_t c) {
+template <typename T>
+__device__ float pivot_of(const T* x, std::int64_t rows, std::int64_t channels, std::int64_t c) {
     const std::int64_t few = rows < 16 ? rows : 16;
     float sum = 0;
     for (std::int64_t row = 0; row < few; ++row) sum += x[row * channels + c];
@@ -60,7 +61,8 @@ __device__ Moments merge(const Moments& a, const Moments& b) {
             a.squares + b.squares + difference * difference * (a.count * b.count / count)};
 }
 
-__global__ void share_moments(const float* x, std::int64_t rows, std::int64_t channels,
+template <typename T>
+__global__ void share_moments(const T* x, std::int64_t rows, std::int64_t channels,
                               std::int64_t rows_each, Moments* of_share) {
     __shared__ float count[kRowsAtOnce][kChannels], mean[kRowsAtOnce][kChannels],
         squares[kRowsAtOnce][kChannels];
@@ -85,7 +87,8 @@ __global__ void share_moments(const float* x, std::int64_t rows, std::int64_t ch
     of_share[blockIdx.y * channels + c] = mine;
 }
 
-__global__ void merge_moments(const float* x, const Moments* of_share, std::int64_t shares,
+template <typename T>
+__global__ void merge_moments(const T* x, const Moments* of_share, std::int64_t shares,
                               std::int64_t rows, float* mean, float* variance,
                               std::int64_t channels) {
     for (std::int64_t c = first_element(); c < channels; c += elements_at_once()) {
@@ -97,28 +100,27 @@ __global__ void merge_moments(const float* x, const Moments* of_share, std::int6
     }
 }
 
-// The gradient behind the ReLU, if there is one.
-struct Gate {
+// The ReLU behind the batch norm, open where x * scale + shift > 0; null where there is none.
+struct Relu {
     const float *scale, *shift;
-    bool relu;
-    __device__ float operator()(float dy, float x, std::int64_t c) const {
-        return !relu || x * scale[c] + shift[c] > 0 ? dy : 0.0f;
-    }
 };
 
-__global__ void share_sums(const float* dy, const float* x, std::int64_t rows,
-                           std::int64_t channels, std::int64_t rows_each, const float* mean,
-                           Gate gate, float2* of_share) {
+template <typename T>
+__global__ void share_sums(const T* dy, const T* x, std::int64_t rows, std::int64_t channels,
+                           std::int64_t rows_each, const float* mean, Relu relu, float2* of_share) {
     __shared__ float sum_g[kRowsAtOnce][kChannels], sum_gx[kRowsAtOnce][kChannels];
     const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kChannels + threadIdx.x;
     float g_sum = 0, gx_sum = 0;
-    if (c < channels)
+    if (c < channels) {
+        const float scale = relu.scale ? relu.scale[c] : 0, shift = relu.scale ? relu.shift[c] : 0;
         for_each_row(rows, rows_each, [&](std::int64_t row) {
             const float value = x[row * channels + c];
-            const float g = gate(dy[row * channels + c], value, c);
+            const bool open = !relu.scale || value * scale + shift > 0;
+            const float g = open ? dy[row * channels + c] : 0.0f;
             g_sum += g;
             gx_sum += g * (value - mean[c]);
         });
+    }
     sum_g[threadIdx.y][threadIdx.x] = g_sum;
     sum_gx[threadIdx.y][threadIdx.x] = gx_sum;
     __syncthreads();
@@ -144,27 +146,53 @@ __global__ void add_sums(const float2* of_share, std::int64_t shares, float* sum
     }
 }
 
-__global__ void apply(const float* x, std::int64_t channels, const float* scale, const float* shift,
-                      bool relu, float* y, std::int64_t count) {
-    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
-        const std::int64_t c = i % channels;
-        const float value = x[i] * scale[c] + shift[c];
-        y[i] = relu && value < 0 ? 0.0f : value;  // NaN stays
+// From here on a thread keeps its channels, and what belongs to them, over all of its rows.
+template <int Width, typename T>
+__global__ void apply(const T* x, std::int64_t rows, std::int64_t channels, const float* scale,
+                      const float* shift, bool relu, T* y) {
+    for (std::int64_t c = Width * threadIdx.x; c < channels; c += Width * blockDim.x) {
+        const auto scales = load<Width>(scale + c), shifts = load<Width>(shift + c);
+        for (std::int64_t r = first_row(); r < rows; r += rows_at_once()) {
+            auto values = load<Width>(x + r * channels + c);
+            for (int k = 0; k < Width; ++k) {
+                const float value = values.of[k] * scales.of[k] + shifts.of[k];
+                values.of[k] = T(relu && value < 0 ? 0.0f : value);  // NaN stays
+            }
+            store(y + r * channels + c, values);
+        }
     }
 }
 
+// dx = a g + b x + c + add, where b and c, or add, may be null.
+template <typename T>
 struct InputGradient {
-    const float *a, *b, *c, *add;
+    const float *a, *b, *c;
+    const T* add;
 };
-__global__ void backward_input(const float* dy, const float* x, std::int64_t channels, Gate gate,
-                               InputGradient of, float* dx, std::int64_t count) {
-    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
-        const std::int64_t c = i % channels;
-        const float value = gate.relu || of.b ? x[i] : 0.0f;
-        float gradient = of.a[c] * gate(dy[i], value, c);
-        if (of.b) gradient += of.b[c] * value + of.c[c];
-        if (of.add) gradient += of.add[i];
-        dx[i] = gradient;
+template <int Width, typename T>
+__global__ void backward_input(const T* dy, const T* x, std::int64_t rows, std::int64_t channels,
+                               Relu relu, InputGradient<T> of, T* dx) {
+    for (std::int64_t column = Width * threadIdx.x; column < channels;
+         column += Width * blockDim.x) {
+        const auto scale = load_if<Width>(relu.scale, column);
+        const auto shift = load_if<Width>(relu.shift, column);
+        const auto a = load<Width>(of.a + column);
+        const auto b = load_if<Width>(of.b, column), c = load_if<Width>(of.c, column);
+        for (std::int64_t r = first_row(); r < rows; r += rows_at_once()) {
+            const std::int64_t i = r * channels + column;
+            const auto values = load_if<Width>(relu.scale || of.b ? x : nullptr, i);
+            const auto added = load_if<Width>(of.add, i);
+            auto gradients = load<Width>(dy + i);
+            for (int k = 0; k < Width; ++k) {
+                const float value = values.of[k];
+                const bool open = !relu.scale || value * scale.of[k] + shift.of[k] > 0;
+                float gradient = a.of[k] * (open ? gradients.of[k] : 0.0f);
+                if (of.b) gradient += b.of[k] * value + c.of[k];
+                if (of.add) gradient += added.of[k];
+                gradients.of[k] = T(gradient);
+            }
+            store(dx + i, gradients);
+        }
     }
 }
 
@@ -174,7 +202,8 @@ dim3 grid_of(std::int64_t channels, const Share& share) {
 
 }  // namespace
 
-void batch_norm_statistics(const float* x, std::int64_t rows, std::int64_t channels, float* mean,
+template <typename T>
+void batch_norm_statistics(const T* x, std::int64_t rows, std::int64_t channels, float* mean,
                            float* variance) {
     const Share share = shares_of(rows, channels);
     const DeviceWorkspace workspace(static_cast<std::size_t>(share.count * channels) *
@@ -182,37 +211,50 @@ void batch_norm_statistics(const float* x, std::int64_t rows, std::int64_t chann
     launch({.name = "batch_norm_statistics",
             .grid = grid_of(channels, share),
             .block = {kChannels, kRowsAtOnce}},
-           share_moments, x, rows, channels, share.rows_each, workspace.as<Moments>());
-    launch_elements("batch_norm_statistics", channels, merge_moments, x, workspace.as<Moments>(),
+           share_moments<T>, x, rows, channels, share.rows_each, workspace.as<Moments>());
+    launch_elements("batch_norm_statistics", channels, merge_moments<T>, x, workspace.as<Moments>(),
                     share.count, rows, mean, variance);
 }
+CNPD_INSTANTIATE(batch_norm_statistics);
 
-void batch_norm_apply(const float* x, std::int64_t rows, std::int64_t channels, const float* scale,
-                      const float* shift, bool relu, float* y) {
-    launch_elements("batch_norm_apply", rows * channels, apply, x, channels, scale, shift, relu, y);
+template <typename T>
+void batch_norm_apply(const T* x, std::int64_t rows, std::int64_t channels, const float* scale,
+                      const float* shift, bool relu, T* y) {
+    if (rows == 0 || channels == 0) return;
+    const int width = widest_access_of_rows(channels, x, scale, shift, y);
+    launch(rows_shape("batch_norm_apply", rows, channels / width),
+           width > 1 ? apply<kWidest<T>, T> : apply<1, T>, x, rows, channels, scale, shift, relu,
+           y);
 }
+CNPD_INSTANTIATE(batch_norm_apply);
 
-void batch_norm_backward_reduce(const float* dy, const float* x, std::int64_t rows,
-                                std::int64_t channels, const float* mean, const float* scale,
-                                const float* shift, bool relu, float* sum_g, float* sum_gx) {
+template <typename T>
+void batch_norm_backward_reduce(const T* dy, const T* x, std::int64_t rows, std::int64_t channels,
+                                const float* mean, const float* scale, const float* shift,
+                                bool relu, float* sum_g, float* sum_gx) {
     const Share share = shares_of(rows, channels);
     const DeviceWorkspace workspace(static_cast<std::size_t>(share.count * channels) *
                                     sizeof(float2));
     launch({.name = "batch_norm_backward_reduce",
             .grid = grid_of(channels, share),
             .block = {kChannels, kRowsAtOnce}},
-           share_sums, dy, x, rows, channels, share.rows_each, mean, Gate{scale, shift, relu},
-           workspace.as<float2>());
+           share_sums<T>, dy, x, rows, channels, share.rows_each, mean,
+           relu ? Relu{scale, shift} : Relu{}, workspace.as<float2>());
     launch_elements("batch_norm_backward_reduce", channels, add_sums, workspace.as<float2>(),
                     share.count, sum_g, sum_gx);
 }
+CNPD_INSTANTIATE(batch_norm_backward_reduce);
 
-void batch_norm_backward_input(const float* dy, const float* x, std::int64_t rows,
-                               std::int64_t channels, const float* scale, const float* shift,
-                               bool relu, const float* a, const float* b, const float* c,
-                               const float* add, float* dx) {
-    launch_elements("batch_norm_backward_input", rows * channels, backward_input, dy, x, channels,
-                    Gate{scale, shift, relu}, InputGradient{a, b, c, add}, dx);
+template <typename T>
+void batch_norm_backward_input(const T* dy, const T* x, std::int64_t rows, std::int64_t channels,
+                               const float* scale, const float* shift, bool relu, const float* a,
+                               const float* b, const float* c, const T* add, T* dx) {
+    if (rows == 0 || channels == 0) return;
+    const int width = widest_access_of_rows(channels, dy, x, scale, shift, a, b, c, add, dx);
+    launch(rows_shape("batch_norm_backward_input", rows, channels / width),
+           width > 1 ? backward_input<kWidest<T>, T> : backward_input<1, T>, dy, x, rows, channels,
+           relu ? Relu{scale, shift} : Relu{}, InputGradient<T>{a, b, c, add}, dx);
 }
+CNPD_INSTANTIATE(batch_norm_backward_input);
 
 }  // namespace cnpd::kernels::cuda

@@ -74,13 +74,13 @@ struct GemmTile {
 };
 
 // A row-major matrix [lines,depth] or, where along_k is false, [depth,lines].
-template <bool AlongK>
+template <bool AlongK, typename T = float>
 struct MatrixLoader {
     static constexpr bool along_k = AlongK;
     struct Line {
         std::int64_t index;
     };
-    const float* data;
+    const T* data;
     std::int64_t lines, depth;
 
     __device__ Line line(std::int64_t i) const { return {i}; }

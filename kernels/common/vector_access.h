@@ -2,6 +2,7 @@
 // memory.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/common/cuda.h"
@@ -43,33 +44,67 @@ __device__ __forceinline__ void store4(T* address, const float4& value) {
     store_vector(address, value);
 }
 
-// Neighbouring elements that travel together. Kernels are templates of their Width: 4 floats make
-// an access of 16 bytes, 1 is for buffers that are not aligned to it.
+constexpr std::size_t kBytesOfAccess = 16;  // no instruction moves more for a thread
+
+// Neighbouring elements that travel together. Kernels are templates of their Width: 4 floats or 8
+// bfloat16 make an access of 16 bytes, 1 is for buffers that are not aligned to it. 8 floats, which
+// go with 8 bfloat16, make two accesses.
 template <typename T, int Width>
-struct alignas(Width * sizeof(T)) Pack {
+struct alignas(std::min(Width * sizeof(T), kBytesOfAccess)) Pack {
     T of[Width];
 };
 template <int Width, typename T>
 __device__ __forceinline__ Pack<T, Width> load(const T* address) {
-    return load_vector<Pack<T, Width>>(address);
+    if constexpr (Width * sizeof(T) <= kBytesOfAccess) {
+        return load_vector<Pack<T, Width>>(address);
+    } else {
+        constexpr int kHalf = Width / 2;
+        const auto low = load<kHalf>(address), high = load<kHalf>(address + kHalf);
+        Pack<T, Width> both;
+        for (int i = 0; i < kHalf; ++i) {
+            both.of[i] = low.of[i];
+            both.of[kHalf + i] = high.of[i];
+        }
+        return both;
+    }
 }
 template <typename T, int Width>
 __device__ __forceinline__ void store(T* address, const Pack<T, Width>& value) {
-    store_vector(address, value);
+    if constexpr (Width * sizeof(T) <= kBytesOfAccess) {
+        store_vector(address, value);
+    } else {
+        constexpr int kHalf = Width / 2;
+        Pack<T, kHalf> low, high;
+        for (int i = 0; i < kHalf; ++i) {
+            low.of[i] = value.of[i];
+            high.of[i] = value.of[kHalf + i];
+        }
+        store(address, low);
+        store(address + kHalf, high);
+    }
 }
 
-// The Width that all of these buffers of 4-byte elements allow. Tensors are aligned; views of them
-// need not be.
+// values[i ...], or zeros where there are no values.
+template <int Width, typename T>
+__device__ __forceinline__ Pack<T, Width> load_if(const T* values, std::int64_t i) {
+    return values ? load<Width>(values + i) : Pack<T, Width>{};
+}
+
+// How many elements of the smallest of these types make one access.
+template <typename... Ts>
+constexpr int kWidest = static_cast<int>(kBytesOfAccess / std::min({sizeof(Ts)...}));
+
+// The Width that all of these buffers allow: kWidest of their types, or 1. Tensors are aligned;
+// views of them need not be.
 template <typename... Ts>
 int widest_access(const Ts*... buffers) {
-    static_assert(((sizeof(Ts) == 4) && ...));
-    const bool aligned = ((reinterpret_cast<std::uintptr_t>(buffers) % 16 == 0) && ...);
-    return aligned ? 4 : 1;
+    const bool aligned = ((reinterpret_cast<std::uintptr_t>(buffers) % kBytesOfAccess == 0) && ...);
+    return aligned ? kWidest<Ts...> : 1;
 }
 // The same for matrices, whose rows have to be aligned too.
 template <typename... Ts>
 int widest_access_of_rows(std::int64_t columns, const Ts*... buffers) {
-    return columns % 4 == 0 ? widest_access(buffers...) : 1;
+    return columns % kWidest<Ts...> == 0 ? widest_access(buffers...) : 1;
 }
 
 }  // namespace cnpd::kernels

@@ -27,7 +27,7 @@ void launch_packs(const char* name, std::int64_t count, const Body& body, const 
     if (count == 0) return;
     const int width = widest_access(buffers...);
     launch(elements_shape(name, (count + width - 1) / width),
-           width == 4 ? for_each_pack<4, Body> : for_each_pack<1, Body>, body, count);
+           width > 1 ? for_each_pack<kWidest<Ts...>, Body> : for_each_pack<1, Body>, body, count);
 }
 
 }  // namespace cnpd::kernels

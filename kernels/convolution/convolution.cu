@@ -9,7 +9,9 @@
 #include "kernels/common/cuda.h"
 #include "kernels/common/device_workspace.h"
 #include "kernels/common/gemm_tile.h"
-#include "kernels/common/grid.h"
+#include "kernels/common/row_grid.h"
+#include "kernels/common/vector_access.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/vendor/cudnn.h"
 
 namespace cnpd::kernels::cuda {
@@ -25,11 +27,12 @@ __device__ Pixel pixel_of(std::int64_t index, std::int64_t n, std::int64_t h, st
 }
 
 // Forward: row m is an output pixel, column k = (r, s, c) an element of its window in x.
+template <typename T>
 struct WindowLoader {
     static constexpr bool along_k = true;
     using Line = Pixel;
     ConvolutionShape shape;
-    const float* x;
+    const T* x;
 
     __device__ Line line(std::int64_t m) const {
         return pixel_of(m, shape.n, shape.out_h(), shape.out_w());
@@ -44,11 +47,12 @@ struct WindowLoader {
 
 // Backward to the input: row m is an input pixel, column (r, s, k) an element of dy that it reached
 // through filter tap (r, s).
+template <typename T>
 struct ReachedLoader {
     static constexpr bool along_k = true;
     using Line = Pixel;
     ConvolutionShape shape;
-    const float* dy;
+    const T* dy;
 
     __device__ Line line(std::int64_t m) const { return pixel_of(m, shape.n, shape.h, shape.w); }
     __device__ float at(const Line& x, std::int64_t k) const {
@@ -60,13 +64,14 @@ struct ReachedLoader {
         return dy[((x.n * shape.out_h() + oh) * shape.out_w() + ow) * shape.k + k % shape.k];
     }
 };
+template <typename T>
 struct TapLoader {  // the other side: column c of the product
     static constexpr bool along_k = false;
     struct Line {
         std::int64_t c;
     };
     ConvolutionShape shape;
-    const float* filter;
+    const T* filter;
 
     __device__ Line line(std::int64_t c) const { return {c}; }
     __device__ float at(const Line& line, std::int64_t k) const {
@@ -77,6 +82,7 @@ struct TapLoader {  // the other side: column c of the product
 
 // Backward to the filter: the sum runs over output pixels p; column (r, s, c) finds what the tap
 // saw from there.
+template <typename T>
 struct SeenLoader {
     static constexpr bool along_k = false;
     struct Line {
@@ -84,7 +90,7 @@ struct SeenLoader {
         bool exists;
     };
     ConvolutionShape shape;
-    const float* x;
+    const T* x;
 
     __device__ Line line(std::int64_t i) const {
         return {i / shape.c / shape.s, i / shape.c % shape.s, i % shape.c,
@@ -102,10 +108,10 @@ struct SeenLoader {
 constexpr int kTileM = 64;
 
 // product [rows,columns] = a b, then bias?, residual?, relu?.
-template <int TN, typename A, typename B>
+template <int TN, typename A, typename B, typename T>
 __global__ void __launch_bounds__(256)
     multiply(A a, B b, std::int64_t rows, std::int64_t columns, std::int64_t depth,
-             ConvolutionEpilogue epilogue, float* product) {
+             ConvolutionEpilogue<T> epilogue, T* product) {
     using Tile = GemmTile<kTileM, TN>;
     Tile tile;
     tile.clear();
@@ -120,7 +126,7 @@ __global__ void __launch_bounds__(256)
             if (epilogue.bias) value += epilogue.bias[column];
             if (epilogue.residual) value += epilogue.residual[row * columns + column];
             if (epilogue.relu && value < 0) value = 0;
-            product[row * columns + column] = value;
+            product[row * columns + column] = T(value);
         }
 }
 
@@ -164,26 +170,34 @@ void with_tile_width(std::int64_t columns, const Run& run) {
         run(std::integral_constant<int, 64>{});
 }
 
-template <typename A, typename B>
+template <typename A, typename B, typename T>
 void product(const char* name, const A& a, const B& b, std::int64_t rows, std::int64_t columns,
-             std::int64_t depth, const ConvolutionEpilogue& epilogue, float* out) {
+             std::int64_t depth, const ConvolutionEpilogue<T>& epilogue, T* out) {
     if (rows == 0) return;
     with_tile_width(columns, [&](auto width) {
         launch({.name = name,
                 .grid = {ceil_div(rows, kTileM), ceil_div(columns, width)},
                 .block = 256},
-               multiply<width, A, B>, a, b, rows, columns, depth, epilogue, out);
+               multiply<width, A, B, T>, a, b, rows, columns, depth, epilogue, out);
     });
 }
 
 #ifdef CNPD_HAS_CUDNN
-__global__ void add_epilogue(ConvolutionEpilogue epilogue, std::int64_t channels, float* y,
-                             std::int64_t count) {
-    for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
-        float value = y[i];
-        if (epilogue.bias) value += epilogue.bias[i % channels];
-        if (epilogue.residual) value += epilogue.residual[i];
-        y[i] = epilogue.relu && value < 0 ? 0.0f : value;
+template <int Width, typename T>
+__global__ void add_epilogue(ConvolutionEpilogue<T> epilogue, std::int64_t rows,
+                             std::int64_t channels, T* y) {
+    for (std::int64_t c = Width * threadIdx.x; c < channels; c += Width * blockDim.x) {
+        const auto bias = load_if<Width>(epilogue.bias, c);
+        for (std::int64_t r = first_row(); r < rows; r += rows_at_once()) {
+            const std::int64_t i = r * channels + c;
+            auto values = load<Width>(y + i);
+            const auto residual = load_if<Width>(epilogue.residual, i);
+            for (int k = 0; k < Width; ++k) {
+                const float value = values.of[k] + bias.of[k] + residual.of[k];
+                values.of[k] = T(epilogue.relu && value < 0 ? 0.0f : value);
+            }
+            store(y + i, values);
+        }
     }
 }
 #endif
@@ -192,22 +206,24 @@ __global__ void add_epilogue(ConvolutionEpilogue epilogue, std::int64_t channels
 
 namespace implicit_gemm {
 
-void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y) {
+template <typename T>
+void convolution_forward(const ConvolutionShape& shape, const T* x, const T* filter,
+                         const ConvolutionEpilogue<T>& epilogue, T* y) {
     const std::int64_t depth = shape.r * shape.s * shape.c;
-    product("convolution_forward", WindowLoader{shape, x},
-            MatrixLoader<true>{filter, shape.k, depth}, shape.n * shape.out_h() * shape.out_w(),
+    product("convolution_forward", WindowLoader<T>{shape, x},
+            MatrixLoader<true, T>{filter, shape.k, depth}, shape.n * shape.out_h() * shape.out_w(),
             shape.k, depth, epilogue, y);
 }
 
-void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
-                       float* dx) {
-    product("convolution_dgrad", ReachedLoader{shape, dy}, TapLoader{shape, filter},
-            shape.n * shape.h * shape.w, shape.c, shape.r * shape.s * shape.k, {}, dx);
+template <typename T>
+void convolution_dgrad(const ConvolutionShape& shape, const T* dy, const T* filter, T* dx) {
+    product("convolution_dgrad", ReachedLoader<T>{shape, dy}, TapLoader<T>{shape, filter},
+            shape.n * shape.h * shape.w, shape.c, shape.r * shape.s * shape.k,
+            ConvolutionEpilogue<T>{}, dx);
 }
 
-void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
-                       float* dfilter) {
+template <typename T>
+void convolution_wgrad(const ConvolutionShape& shape, const T* x, const T* dy, float* dfilter) {
     const std::int64_t columns = shape.r * shape.s * shape.c;
     const std::int64_t pixels = shape.n * shape.out_h() * shape.out_w();
     constexpr std::int64_t kLeastDepth = 256, kMostSplits = 64;
@@ -215,14 +231,15 @@ void convolution_wgrad(const ConvolutionShape& shape, const float* x, const floa
     const std::int64_t depth_of_split = ceil_div(pixels, splits);
     const DeviceWorkspace partial(static_cast<std::size_t>(splits * shape.k * columns) *
                                   sizeof(float));
-    using A = MatrixLoader<false>;
+    using A = MatrixLoader<false, T>;
+    using B = SeenLoader<T>;
     with_tile_width(columns, [&](auto width) {
         launch({.name = "convolution_wgrad",
                 .grid = {ceil_div(shape.k, kTileM), ceil_div(columns, width),
                          static_cast<unsigned>(splits)},
                 .block = 256},
-               multiply_split<width, A, SeenLoader>, A{dy, shape.k, pixels}, SeenLoader{shape, x},
-               shape.k, columns, pixels, depth_of_split, partial.floats());
+               multiply_split<width, A, B>, A{dy, shape.k, pixels}, B{shape, x}, shape.k, columns,
+               pixels, depth_of_split, partial.floats());
     });
     launch_elements("convolution_wgrad", shape.k * columns, add_splits, partial.floats(), splits,
                     dfilter);
@@ -232,46 +249,72 @@ void convolution_wgrad(const ConvolutionShape& shape, const float* x, const floa
 
 #ifdef CNPD_HAS_CUDNN
 
-// cuDNN does not know every shape.
-void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y) {
-    const std::int64_t count = shape.n * shape.out_h() * shape.out_w() * shape.k;
-    if (count == 0) return;
-    if (!cudnn::forward(shape, x, filter, y))
-        implicit_gemm::convolution_forward(shape, x, filter, epilogue, y);
-    else if (epilogue.bias || epilogue.residual || epilogue.relu)
-        launch_elements("convolution_forward", count, add_epilogue, epilogue, shape.k, y);
+namespace {
+
+// cuDNN's gradient of a filter has the filter's type.
+bool cudnn_wgrad(const ConvolutionShape& shape, const float* x, const float* dy, float* dfilter) {
+    return cudnn::wgrad(shape, x, dy, dfilter);
+}
+bool cudnn_wgrad(const ConvolutionShape& shape, const bfloat16* x, const bfloat16* dy,
+                 float* dfilter) {
+    const std::int64_t count = shape.k * shape.r * shape.s * shape.c;
+    const DeviceWorkspace rounded(static_cast<std::size_t>(count) * sizeof(bfloat16));
+    if (!cudnn::wgrad(shape, x, dy, rounded.as<bfloat16>())) return false;
+    cast(rounded.as<bfloat16>(), count, dfilter);
+    return true;
 }
 
-void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
-                       float* dx) {
+}  // namespace
+
+// cuDNN does not know every shape.
+template <typename T>
+void convolution_forward(const ConvolutionShape& shape, const T* x, const T* filter,
+                         const ConvolutionEpilogue<T>& epilogue, T* y) {
+    const std::int64_t rows = shape.n * shape.out_h() * shape.out_w();
+    if (rows == 0) return;
+    if (!cudnn::forward(shape, x, filter, y))
+        return implicit_gemm::convolution_forward(shape, x, filter, epilogue, y);
+    if (!epilogue.bias && !epilogue.residual && !epilogue.relu) return;
+    const int width = widest_access_of_rows(shape.k, epilogue.bias, epilogue.residual, y);
+    launch(rows_shape("convolution_forward", rows, shape.k / width),
+           width > 1 ? add_epilogue<kWidest<T>, T> : add_epilogue<1, T>, epilogue, rows, shape.k,
+           y);
+}
+
+template <typename T>
+void convolution_dgrad(const ConvolutionShape& shape, const T* dy, const T* filter, T* dx) {
     if (shape.n > 0 && !cudnn::dgrad(shape, dy, filter, dx))
         implicit_gemm::convolution_dgrad(shape, dy, filter, dx);
 }
 
-void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
-                       float* dfilter) {
-    if (shape.n == 0 || !cudnn::wgrad(shape, x, dy, dfilter))
+template <typename T>
+void convolution_wgrad(const ConvolutionShape& shape, const T* x, const T* dy, float* dfilter) {
+    if (shape.n == 0 || !cudnn_wgrad(shape, x, dy, dfilter))
         implicit_gemm::convolution_wgrad(shape, x, dy, dfilter);
 }
 
 #else
 
-void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y) {
+template <typename T>
+void convolution_forward(const ConvolutionShape& shape, const T* x, const T* filter,
+                         const ConvolutionEpilogue<T>& epilogue, T* y) {
     implicit_gemm::convolution_forward(shape, x, filter, epilogue, y);
 }
 
-void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
-                       float* dx) {
+template <typename T>
+void convolution_dgrad(const ConvolutionShape& shape, const T* dy, const T* filter, T* dx) {
     implicit_gemm::convolution_dgrad(shape, dy, filter, dx);
 }
 
-void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
-                       float* dfilter) {
+template <typename T>
+void convolution_wgrad(const ConvolutionShape& shape, const T* x, const T* dy, float* dfilter) {
     implicit_gemm::convolution_wgrad(shape, x, dy, dfilter);
 }
 
 #endif
+
+CNPD_INSTANTIATE(convolution_forward);
+CNPD_INSTANTIATE(convolution_dgrad);
+CNPD_INSTANTIATE(convolution_wgrad);
 
 }  // namespace cnpd::kernels::cuda

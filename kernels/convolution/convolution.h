@@ -4,11 +4,11 @@
 
 #include <cstdint>
 
-#include "kernels/common/backend.h"
+#include "kernels/common/activation.h"
 
 namespace cnpd::kernels {
 
-// Activations are [N,H,W,C] and [N,OH,OW,K], filters [K,R,S,C]; contiguous, float32.
+// Activations are [N,H,W,C] and [N,OH,OW,K], filters [K,R,S,C]; contiguous.
 struct ConvolutionShape {
     std::int64_t n = 0, h = 0, w = 0, c = 0;  // input
     std::int64_t k = 0, r = 0, s = 0;         // filters
@@ -21,23 +21,27 @@ struct ConvolutionShape {
 
 // y = relu?(convolution + bias? + residual?), in this order; null pointers and false leave a part
 // out.
+template <typename Activation>
 struct ConvolutionEpilogue {
-    const float* bias = nullptr;      // [K]
-    const float* residual = nullptr;  // [N,OH,OW,K], may not overlap y
+    const float* bias = nullptr;           // [K]
+    const Activation* residual = nullptr;  // [N,OH,OW,K], may not overlap y
     bool relu = false;
 };
 
-// Writes all of y [N,OH,OW,K].
-CNPD_KERNEL(void convolution_forward(const ConvolutionShape& shape, const float* x,
-                                     const float* filter, const ConvolutionEpilogue& epilogue,
-                                     float* y))
+// Writes all of y [N,OH,OW,K]. The filter has the type of what it is applied to: tensor cores take
+// no other.
+CNPD_ACTIVATION_KERNEL(void convolution_forward(const ConvolutionShape& shape, const Activation* x,
+                                                const Activation* filter,
+                                                const ConvolutionEpilogue<Activation>& epilogue,
+                                                Activation* y))
 
 // Gradient with respect to the input: writes all of dx [N,H,W,C] from dy [N,OH,OW,K].
-CNPD_KERNEL(void convolution_dgrad(const ConvolutionShape& shape, const float* dy,
-                                   const float* filter, float* dx))
+CNPD_ACTIVATION_KERNEL(void convolution_dgrad(const ConvolutionShape& shape, const Activation* dy,
+                                              const Activation* filter, Activation* dx))
 
-// Gradient with respect to the filter: writes all of dfilter [K,R,S,C].
-CNPD_KERNEL(void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
-                                   float* dfilter))
+// Gradient with respect to the filter: writes all of dfilter [K,R,S,C]. Of bfloat16 activations its
+// values may have been rounded to bfloat16 once.
+CNPD_ACTIVATION_KERNEL(void convolution_wgrad(const ConvolutionShape& shape, const Activation* x,
+                                              const Activation* dy, float* dfilter))
 
 }  // namespace cnpd::kernels

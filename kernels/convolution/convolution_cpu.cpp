@@ -5,7 +5,7 @@
 namespace cnpd::kernels::cpu {
 
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y) {
+                         const ConvolutionEpilogue<float>& epilogue, float* y) {
     if (winograd::applies(shape))
         return winograd::convolution_forward(shape, x, filter, epilogue, y);
     onednn::convolution_forward(shape, x, filter, epilogue, y);

@@ -27,39 +27,44 @@ void for_each_product(const ConvolutionShape& shape, const Visit& visit) {
 
 }  // namespace
 
-void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y) {
+template <typename T>
+void convolution_forward(const ConvolutionShape& shape, const T* x, const T* filter,
+                         const ConvolutionEpilogue<T>& epilogue, T* y) {
     std::vector<double> sums(shape.n * shape.out_h() * shape.out_w() * shape.k);
     for_each_product(shape, [&](std::int64_t x_at, std::int64_t filter_at, std::int64_t y_at) {
         for (std::int64_t c = 0; c < shape.c; ++c)
-            sums[y_at] += static_cast<double>(x[x_at + c]) * filter[filter_at + c];
+            sums[y_at] += double{x[x_at + c]} * filter[filter_at + c];
     });
     for (std::size_t i = 0; i < sums.size(); ++i) {
         if (epilogue.bias) sums[i] += epilogue.bias[i % shape.k];
         if (epilogue.residual) sums[i] += epilogue.residual[i];
         if (epilogue.relu && sums[i] < 0) sums[i] = 0;
-        y[i] = static_cast<float>(sums[i]);
+        y[i] = T(static_cast<float>(sums[i]));
     }
 }
+CNPD_INSTANTIATE(convolution_forward);
 
-void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
-                       float* dx) {
+template <typename T>
+void convolution_dgrad(const ConvolutionShape& shape, const T* dy, const T* filter, T* dx) {
     std::vector<double> sums(shape.n * shape.h * shape.w * shape.c);
     for_each_product(shape, [&](std::int64_t x_at, std::int64_t filter_at, std::int64_t y_at) {
         for (std::int64_t c = 0; c < shape.c; ++c)
-            sums[x_at + c] += static_cast<double>(dy[y_at]) * filter[filter_at + c];
+            sums[x_at + c] += double{dy[y_at]} * filter[filter_at + c];
     });
-    std::copy(sums.begin(), sums.end(), dx);
+    std::transform(sums.begin(), sums.end(), dx,
+                   [](double sum) { return T(static_cast<float>(sum)); });
 }
+CNPD_INSTANTIATE(convolution_dgrad);
 
-void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
-                       float* dfilter) {
+template <typename T>
+void convolution_wgrad(const ConvolutionShape& shape, const T* x, const T* dy, float* dfilter) {
     std::vector<double> sums(shape.k * shape.r * shape.s * shape.c);
     for_each_product(shape, [&](std::int64_t x_at, std::int64_t filter_at, std::int64_t y_at) {
         for (std::int64_t c = 0; c < shape.c; ++c)
-            sums[filter_at + c] += static_cast<double>(dy[y_at]) * x[x_at + c];
+            sums[filter_at + c] += double{dy[y_at]} * x[x_at + c];
     });
     std::copy(sums.begin(), sums.end(), dfilter);
 }
+CNPD_INSTANTIATE(convolution_wgrad);
 
 }  // namespace cnpd::kernels::reference

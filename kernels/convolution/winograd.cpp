@@ -85,7 +85,7 @@ void transform_filter_dgrad(const Problem& problem, const float* filter, std::in
 template <class Scheme>
 void transform_output(const Problem& problem, const Tiles& tiles, std::int64_t tile,
                       const Panels& products, std::int64_t row, std::int64_t first,
-                      std::int64_t last, const ConvolutionEpilogue& epilogue, float* y) {
+                      std::int64_t last, const ConvolutionEpilogue<float>& epilogue, float* y) {
     const Tiles::Place place = tiles.place(tile);
     constexpr int kOutput = Scheme::kOutput;
     const std::int64_t top = place.row * kOutput, left = place.column * kOutput;
@@ -116,7 +116,7 @@ template <class Scheme>
 void compute_block(const Problem& problem, const Images& images, const Tiles& tiles,
                    std::int64_t first, std::int64_t count, const Panels& filter,
                    const Panels& inputs, const Panels& products,
-                   const ConvolutionEpilogue& epilogue, float* y) {
+                   const ConvolutionEpilogue<float>& epilogue, float* y) {
     transform_tiles<Scheme::kWindow, Scheme::kTransformed, Scheme::input>(images, tiles, first,
                                                                           count, inputs);
     for (std::int64_t k = 0; k < problem.k; k += kChunk) {
@@ -139,7 +139,7 @@ using FilterTransform = void (*)(const Problem&, const float*, std::int64_t, con
 
 template <class Scheme, FilterTransform transform_filter>
 void correlate(const Problem& problem, const float* in, const float* filter,
-               const ConvolutionEpilogue& epilogue, float* out) {
+               const ConvolutionEpilogue<float>& epilogue, float* out) {
     const Tiles tiles(problem.n, problem.out_h, problem.out_w, Scheme::kOutput);
     const int threads = omp_in_parallel() ? 1 : thread_count();
     const std::int64_t block = block_tiles<Scheme>(problem, tiles.count, threads);
@@ -192,7 +192,7 @@ bool applies(const ConvolutionShape& shape) {
 }
 
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y) {
+                         const ConvolutionEpilogue<float>& epilogue, float* y) {
     const Problem problem = {.n = shape.n,
                              .h = shape.h,
                              .w = shape.w,

@@ -117,11 +117,12 @@ __device__ void adversarial_terms(const Problem& p, std::int64_t n, double unmas
     terms[3] = from_target.loss;
 }
 
-// of_row [N,4]: the terms of each sample; the block that finishes last adds them up, always in the
-// order of the samples. `finished` is 0 before.
+// of_row [N,4]: the terms of each sample; the block of the warp that finishes last adds them up,
+// always in the order of the samples. `finished` counts warps and is 0 before.
 __global__ void __launch_bounds__(kThreads)
     loss_of_batch(Problem p, double* of_row, unsigned* finished, float* loss, float* terms) {
-    __shared__ int last;  // this block is
+    __shared__ bool last;  // this block is
+    if (threadIdx.x == 0) last = false;
     double count = 0;
     for (std::int64_t n = threadIdx.x; n < p.n; n += kThreads) count += p.labels.target[n] >= 0;
     const double unmasked = block_sum<kThreads>(count);
@@ -134,8 +135,7 @@ __global__ void __launch_bounds__(kThreads)
             for (int term = 0; term < kTerms; ++term) of_row[n * kTerms + term] = row_terms[term];
     }
     __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(finished, 1u) == gridDim.x - 1;
+    if (threadIdx.x % 32 == 0 && atomicAdd(finished, 1u) == gridDim.x * kWarps - 1) last = true;
     __syncthreads();
     if (!last) return;
     __threadfence();

@@ -10,8 +10,8 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// Bytes an element: fill 4, scale and relu_forward 8, add and relu_backward 12. What a thread reads
-// it has read before it writes, so outputs may be inputs.
+// Bytes an element: fill 4, scale and relu_forward 8, add and relu_backward 12, of bfloat16 half as
+// many; cast 6. What a thread reads it has read before it writes, so outputs may be inputs.
 struct Fill {
     float* y;
     float value;
@@ -46,14 +46,15 @@ struct ScaleBy {
     }
 };
 
+template <typename T>
 struct Add {
-    const float *x, *y;
-    float* z;
+    const T *x, *y;
+    T* z;
     template <int Width>
     __device__ void at(std::int64_t i) const {
         auto sums = load<Width>(x + i);
         const auto others = load<Width>(y + i);
-        for (int k = 0; k < Width; ++k) sums.of[k] += others.of[k];
+        for (int k = 0; k < Width; ++k) sums.of[k] = T(float{sums.of[k]} + float{others.of[k]});
         store(z + i, sums);
     }
 };
@@ -70,27 +71,43 @@ struct Multiply {
     }
 };
 
+template <typename T>
 struct ReluForward {
-    const float* x;
-    float* y;
+    const T* x;
+    T* y;
     template <int Width>
     __device__ void at(std::int64_t i) const {
         auto values = load<Width>(x + i);
-        for (float& each : values.of) each = each <= 0 ? 0 : each;  // NaN is not <= 0
+        for (T& each : values.of)
+            if (each <= 0) each = T(0.0f);  // NaN is not <= 0
         store(y + i, values);
     }
 };
 
+template <typename T>
 struct ReluBackward {
-    const float *dy, *y;
-    float* dx;
+    const T *dy, *y;
+    T* dx;
     template <int Width>
     __device__ void at(std::int64_t i) const {
         auto gradients = load<Width>(dy + i);
         const auto outputs = load<Width>(y + i);
         for (int k = 0; k < Width; ++k)
-            if (!(outputs.of[k] > 0)) gradients.of[k] = 0;
+            if (!(outputs.of[k] > 0)) gradients.of[k] = T(0.0f);
         store(dx + i, gradients);
+    }
+};
+
+template <typename From, typename To>
+struct Cast {
+    const From* x;
+    To* y;
+    template <int Width>
+    __device__ void at(std::int64_t i) const {
+        const auto values = load<Width>(x + i);
+        Pack<To, Width> converted;
+        for (int k = 0; k < Width; ++k) converted.of[k] = To(values.of[k]);
+        store(y + i, converted);
     }
 };
 
@@ -108,13 +125,13 @@ __global__ void add_to_rows(const float* x, const float* row, std::int64_t rows,
     }
 }
 
-// 4 bytes an element, read once, by threads that walk down the rows of their own columns. Sums go
-// from float to double every few rows: double additions alone would limit GPUs that have few units
-// for them, float alone would lose digits over many rows. Block (slab, tile) of the grid sums a
-// slab of the rows of a tile of the columns, to partial [columns,slabs], or, where there is one
-// slab, to sums.
-template <int Width>
-__global__ void sum_slab(const float* x, std::int64_t rows, std::int64_t columns, double* partial,
+// 4 bytes an element, or 2, read once, by threads that walk down the rows of their own columns.
+// Sums go from float to double every few rows: double additions alone would limit GPUs that have
+// few units for them, float alone would lose digits over many rows. Block (slab, tile) of the grid
+// sums a slab of the rows of a tile of the columns, to partial [columns,slabs], or, where there is
+// one slab, to sums.
+template <int Width, typename T>
+__global__ void sum_slab(const T* x, std::int64_t rows, std::int64_t columns, double* partial,
                          float* sums) {
     constexpr int kThreads = 256, kRowsInFloat = 16;
     __shared__ double of_thread[kThreads][Width];
@@ -187,19 +204,26 @@ void scale_by(const float* x, std::int64_t count, const float* alpha, float* y) 
     launch_packs("scale_by", count, ScaleBy{x, alpha, y}, x, y);
 }
 
-void add(const float* x, const float* y, std::int64_t count, float* z) {
-    launch_packs("add", count, Add{x, y, z}, x, y, z);
+template <typename T>
+void add(const T* x, const T* y, std::int64_t count, T* z) {
+    launch_packs("add", count, Add<T>{x, y, z}, x, y, z);
 }
+CNPD_INSTANTIATE(add);
 
-void relu_forward(const float* x, std::int64_t count, float* y) {
-    launch_packs("relu_forward", count, ReluForward{x, y}, x, y);
+template <typename T>
+void relu_forward(const T* x, std::int64_t count, T* y) {
+    launch_packs("relu_forward", count, ReluForward<T>{x, y}, x, y);
 }
+CNPD_INSTANTIATE(relu_forward);
 
-void relu_backward(const float* dy, const float* y, std::int64_t count, float* dx) {
-    launch_packs("relu_backward", count, ReluBackward{dy, y, dx}, dy, y, dx);
+template <typename T>
+void relu_backward(const T* dy, const T* y, std::int64_t count, T* dx) {
+    launch_packs("relu_backward", count, ReluBackward<T>{dy, y, dx}, dy, y, dx);
 }
+CNPD_INSTANTIATE(relu_backward);
 
-void sum_rows(const float* x, std::int64_t rows, std::int64_t columns, float* sums) {
+template <typename T>
+void sum_rows(const T* x, std::int64_t rows, std::int64_t columns, float* sums) {
     if (columns == 0) return;
     // A slab is worth a block where every thread has some rows to sum; 8 blocks fill a
     // multiprocessor.
@@ -211,13 +235,14 @@ void sum_rows(const float* x, std::int64_t rows, std::int64_t columns, float* su
         rows / (kRowsOfThread * block.y), 1, std::max<std::int64_t>(kMostBlocks / tiles, 1));
     const LaunchShape shape = {
         .name = "sum_rows", .grid = {static_cast<unsigned>(slabs), tiles}, .block = block};
-    const auto kernel = width == 4 ? sum_slab<4> : sum_slab<1>;
+    const auto kernel = width > 1 ? sum_slab<kWidest<T>, T> : sum_slab<1, T>;
     if (slabs == 1) return launch(shape, kernel, x, rows, columns, nullptr, sums);
     const DeviceWorkspace partial(columns * slabs * sizeof(double));
     launch(shape, kernel, x, rows, columns, partial.as<double>(), nullptr);
     launch(elements_shape("sum_rows", columns * 32), sum_slabs, partial.as<double>(), columns,
            slabs, sums);
 }
+CNPD_INSTANTIATE(sum_rows);
 
 void add_row(const float* x, const float* row, std::int64_t rows, std::int64_t columns, float* y) {
     if (rows == 0 || columns == 0) return;
@@ -228,6 +253,14 @@ void add_row(const float* x, const float* row, std::int64_t rows, std::int64_t c
 
 void sum_of_squares(const float* x, std::int64_t count, double* result) {
     launch_sum("sum_of_squares", count, Squares{x}, result, x);
+}
+
+void cast(const float* x, std::int64_t count, bfloat16* y) {
+    launch_packs("cast", count, Cast<float, bfloat16>{x, y}, x, y);
+}
+
+void cast(const bfloat16* x, std::int64_t count, float* y) {
+    launch_packs("cast", count, Cast<bfloat16, float>{x, y}, x, y);
 }
 
 void accumulate(const float* x, std::int64_t count, double* sums) {

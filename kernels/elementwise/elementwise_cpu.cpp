@@ -103,6 +103,14 @@ void sum_of_squares(const float* x, std::int64_t count, double* result) {
     for (const double sum : partial) *result += sum;
 }
 
+void cast(const float* x, std::int64_t count, bfloat16* y) {
+    for_each(count, [=](std::int64_t i) { y[i] = bfloat16(x[i]); });
+}
+
+void cast(const bfloat16* x, std::int64_t count, float* y) {
+    for_each(count, [=](std::int64_t i) { y[i] = x[i]; });
+}
+
 void accumulate(const float* x, std::int64_t count, double* sums) {
     for_each(count, [=](std::int64_t i) { sums[i] += x[i]; });
 }

@@ -10,6 +10,7 @@
 #include <boost/context/fiber.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
 
+#include "kernels/emulator/barriers.h"
 #include "kernels/emulator/device_memory.h"
 #include "kernels/emulator/state.h"
 #include "kernels/emulator/trace.h"
@@ -119,9 +120,11 @@ class Runner {
   public:
     void run(const Launch& launch, const Kernel& kernel);
 
-    void block_barrier();
+    void block_barrier(std::source_location where);
+    void warp_barrier(unsigned mask, std::source_location where);
     void let_others_run();
-    void collective(unsigned mask, Combine combine, void* mine);
+    // True for the lane that was the last to come.
+    bool collective(unsigned mask, Combine combine, void* mine);
     bool on_stack_of_thread(const void* address) const;
     void set_seed(std::uint64_t seed) {
         random_ = seed * 0x9E3779B97F4A7C15u + 0x632BE59BD9B4E019u;
@@ -321,44 +324,62 @@ void Runner::let_others_run() {
     leave();
 }
 
-void Runner::block_barrier() {
+void Runner::block_barrier(std::source_location where) {
+    if (is_left_out(where)) return;
     if (++at_barrier_ < count_) {
         threads_[state.rank].brought = nullptr;
         return wait();
     }
     at_barrier_ = 0;
     ++state.block_epoch;
+    note_barrier(where, state.launch->name);
     for (unsigned i = 0; i < count_; ++i)
         if (i != state.rank) release(i);
 }
 
-void Runner::collective(unsigned mask, Combine combine, void* mine) {
+void Runner::warp_barrier(unsigned mask, std::source_location where) {
+    if (is_left_out(where)) return;
+    if (collective(mask, nullptr, nullptr)) note_barrier(where, state.launch->name);
+}
+
+bool Runner::collective(unsigned mask, Combine combine, void* mine) {
     const unsigned warp = state.rank / kWarp, first = warp * kWarp, me = state.rank;
     const unsigned present = count_ - first >= kWarp ? ~0u : (1u << (count_ - first)) - 1;
     mask &= present;
     const unsigned my_bit = 1u << (me - first);
-    if (!(mask & my_bit)) return report("a warp collective whose mask leaves the caller out");
+    if (!(mask & my_bit)) {
+        report("a warp collective whose mask leaves the caller out");
+        return false;
+    }
 
     auto& meetings = meetings_[warp];
     auto meeting = std::find_if(meetings.begin(), meetings.end(),
                                 [&](const Meeting& each) { return (each.mask & mask) != 0; });
     if (meeting == meetings.end())
         meeting = meetings.insert(meetings.end(), {.mask = mask, .arrived = 0, .combine = combine});
-    if (meeting->mask != mask || meeting->combine != combine)
-        return report("lanes of a warp meet in different collectives or with different masks");
+    if (meeting->mask != mask || meeting->combine != combine) {
+        report("lanes of a warp meet in different collectives or with different masks");
+        return false;
+    }
     meeting->arrived |= my_bit;
     threads_[me].brought = mine;
-    if (meeting->arrived != mask) return wait();
+    if (meeting->arrived != mask) {
+        wait();
+        return false;
+    }
 
     void* of_lane[kWarp] = {};
     for (int i = 0; i < kWarp; ++i)
         if (mask >> i & 1) of_lane[i] = threads_[first + static_cast<unsigned>(i)].brought;
     meetings.erase(meeting);
-    ++state.warp_epoch[warp];
-    if (combine) combine(std::span<void* const, kWarp>(of_lane));
+    if (combine)
+        combine(std::span<void* const, kWarp>(of_lane));
+    else
+        ++state.warp_epoch[warp];  // only a barrier orders what lanes do to memory
     for (int i = 0; i < kWarp; ++i)
         if (const unsigned other = first + static_cast<unsigned>(i); mask >> i & 1 && other != me)
             release(other);
+    return true;
 }
 
 bool Runner::on_stack_of_thread(const void* address) const {
@@ -412,16 +433,16 @@ int lane() {
     return static_cast<int>(block_state().rank % kWarp);
 }
 
-void block_barrier() {
-    runner().block_barrier();
+void block_barrier(std::source_location where) {
+    runner().block_barrier(where);
 }
 
 void let_others_run() {
     runner().let_others_run();
 }
 
-void warp_barrier(unsigned mask) {
-    runner().collective(mask, nullptr, nullptr);
+void warp_barrier(unsigned mask, std::source_location where) {
+    runner().warp_barrier(mask, where);
 }
 
 void warp_collective(unsigned mask, Combine combine, void* mine) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <source_location>
 #include <type_traits>
 
 #include "kernels/emulator/warp.h"
@@ -80,11 +81,12 @@ constexpr int warpSize = 32;
 // --- Synchronisation
 // --------------------------------------------------------------------------------
 
-inline void __syncthreads() {
-    cnpd::kernels::emulator::block_barrier();
+inline void __syncthreads(std::source_location here = std::source_location::current()) {
+    cnpd::kernels::emulator::block_barrier(here);
 }
-inline void __syncwarp(unsigned mask = ~0u) {
-    cnpd::kernels::emulator::warp_barrier(mask);
+inline void __syncwarp(unsigned mask = ~0u,
+                       std::source_location here = std::source_location::current()) {
+    cnpd::kernels::emulator::warp_barrier(mask, here);
 }
 // Blocks run one after the other and threads take turns: memory is always consistent.
 inline void __threadfence() {}
@@ -128,6 +130,10 @@ inline bool __any_sync(unsigned mask, bool predicate) {
 }
 inline bool __all_sync(unsigned mask, bool predicate) {
     return __ballot_sync(mask, predicate) == mask;
+}
+template <typename T>
+unsigned __match_any_sync(unsigned mask, T value) {
+    return cnpd::kernels::emulator::match(mask, value);
 }
 inline unsigned __activemask() {
     return ~0u;

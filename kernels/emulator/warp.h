@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <source_location>
 #include <span>
 
 namespace cnpd::kernels::emulator {
@@ -15,16 +16,17 @@ constexpr int kWarp = 32;
 // The calling thread's place in its warp.
 int lane();
 
-// All threads of the block.
-void block_barrier();
+// All threads of the block. `where` is the barrier's place in the kernel: see barriers.h.
+void block_barrier(std::source_location where);
 // The lanes of the mask, among them the caller.
-void warp_barrier(unsigned mask);
+void warp_barrier(unsigned mask, std::source_location where);
 
 // For a thread that waits for something else than a barrier or a collective: asks again later.
 void let_others_run();
 
 // A step that the lanes of a mask take together. The last lane to arrive calls `combine` with what
-// each lane brought ([32], null for lanes outside of the mask); then all go on.
+// each lane brought ([32], null for lanes outside of the mask); then all go on. As in CUDA, it does
+// not order what they do to memory.
 using Combine = void (*)(std::span<void* const, kWarp> of_lane);
 void warp_collective(unsigned mask, Combine combine, void* mine);
 
@@ -70,6 +72,26 @@ inline unsigned ballot(unsigned mask, bool predicate) {
         },
         &mine);
     return mine.out;
+}
+
+// Which lanes of the mask brought the same value.
+template <typename T>
+unsigned match(unsigned mask, T value) {
+    struct Value {
+        T in;
+        unsigned alike;
+    } mine{value, 0};
+    warp_collective(
+        mask,
+        [](std::span<void* const, kWarp> of_lane) {
+            for (void* const each : of_lane)
+                if (auto* one = static_cast<Value*>(each))
+                    for (int i = 0; i < kWarp; ++i)
+                        if (of_lane[i] && static_cast<Value*>(of_lane[i])->in == one->in)
+                            one->alike |= 1u << i;
+        },
+        &mine);
+    return mine.alike;
 }
 
 // memory_checks.cpp, which sees all other accesses by itself.

@@ -33,6 +33,13 @@ inline std::int64_t offset(int i, unsigned stride, bool columns) {
     const int row = element / kTile, column = element % kTile;
     return columns ? std::int64_t{column} * stride + row : std::int64_t{row} * stride + column;
 }
+
+// Loads and stores wait for all lanes, but promise nothing about what these did to memory.
+inline void meet() {
+    using cnpd::kernels::emulator::kWarp;
+    cnpd::kernels::emulator::warp_collective(
+        ~0u, [](std::span<void* const, kWarp>) {}, nullptr);
+}
 }  // namespace detail
 
 template <typename Fragment, typename T>
@@ -43,7 +50,7 @@ void fill_fragment(Fragment& fragment, T value) {
 template <typename Use, typename T, typename Layout>
 void load_matrix_sync(fragment<Use, 16, 16, 16, T, Layout>& fragment, const T* from,
                       unsigned stride) {
-    cnpd::kernels::emulator::warp_barrier(~0u);
+    detail::meet();
     for (int i = 0; i < fragment.num_elements; ++i)
         fragment.x[i] = from[detail::offset(i, stride, std::is_same_v<Layout, col_major>)];
 }
@@ -51,7 +58,7 @@ void load_matrix_sync(fragment<Use, 16, 16, 16, T, Layout>& fragment, const T* f
 template <typename T>
 void load_matrix_sync(fragment<accumulator, 16, 16, 16, T>& fragment, const T* from,
                       unsigned stride, layout_t layout) {
-    cnpd::kernels::emulator::warp_barrier(~0u);
+    detail::meet();
     for (int i = 0; i < fragment.num_elements; ++i)
         fragment.x[i] = from[detail::offset(i, stride, layout == mem_col_major)];
 }
@@ -59,7 +66,7 @@ void load_matrix_sync(fragment<accumulator, 16, 16, 16, T>& fragment, const T* f
 template <typename T>
 void store_matrix_sync(T* to, const fragment<accumulator, 16, 16, 16, T>& fragment, unsigned stride,
                        layout_t layout) {
-    cnpd::kernels::emulator::warp_barrier(~0u);
+    detail::meet();
     for (int i = 0; i < fragment.num_elements; ++i)
         to[detail::offset(i, stride, layout == mem_col_major)] = fragment.x[i];
 }

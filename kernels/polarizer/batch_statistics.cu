@@ -1,7 +1,7 @@
 // The polarizer with the statistics of the batch. Forward: a grouped matrix product whose tiles
 // also leave the mean and the squared deviations of their rows behind, while these are in
 // registers; the tiles of a class are merged in order, and a pass of 8 bytes an element normalises.
-// Backward: a pass of 8 bytes for the sums, one of 12 for du.
+// Backward: a pass of 8 bytes for the sums, one of 12 for du. Of bfloat16 half as many.
 #include "kernels/polarizer/batch_statistics.h"
 
 #include "kernels/common/gemm_tile.h"
@@ -16,6 +16,7 @@ using Tile = GemmTile<kTile, kTile>;
 
 // A thread holds rows and columns of the tile that are 16 apart: adds up what of_row(i, j) gives
 // for its rows over the threads that share its columns. Thread c < 64 gets the sum of column c.
+// From one call to the next there has to be a barrier.
 template <typename OfRow>
 __device__ float sum_of_column(const OfRow& of_row) {
     // Wider than a tile, so that the two rows of threads in a warp meet different banks.
@@ -29,7 +30,6 @@ __device__ float sum_of_column(const OfRow& of_row) {
     float total = 0;
     if (threadIdx.x < kTile)
         for (int i = 0; i < Tile::kSide; ++i) total += part[i][threadIdx.x];
-    __syncthreads();  // part may be written again
     return total;
 }
 
@@ -38,9 +38,10 @@ __device__ float sum_of_column(const OfRow& of_row) {
 using TileMoments = float2;
 
 // u = W[y] z, and moments [tiles,C].
+template <typename T>
 __global__ void __launch_bounds__(Tile::kThreads)
-    convolve(Groups groups, std::int64_t positions, std::int64_t channels, const float* z,
-             const float* weight, float* u, TileMoments* moments) {
+    convolve(Groups groups, std::int64_t positions, std::int64_t channels, const T* z,
+             const float* weight, T* u, TileMoments* moments) {
     __shared__ float mean_of[kTile];
     const int2 tile_of_class = groups.tile[blockIdx.x];
     const int label = tile_of_class.x;
@@ -50,7 +51,7 @@ __global__ void __launch_bounds__(Tile::kThreads)
     const std::int64_t column0 = static_cast<std::int64_t>(blockIdx.y) * kTile;
     Tile tile;
     tile.clear();
-    tile.add(RowLoader{rows, z, channels}, row0,
+    tile.add(RowLoader<T>{rows, z, channels}, row0,
              MatrixLoader<true>{weight + label * channels * channels, channels, channels}, column0,
              0, channels);
     for (int i = 0; i < Tile::kRows; ++i) {
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(Tile::kThreads)
         if (row >= rows.rows) continue;
         for (int j = 0; j < Tile::kColumns; ++j) {
             const std::int64_t c = column0 + Tile::column(j);
-            if (c < channels) u[rows.place(row) * channels + c] = tile.sum[i][j];
+            if (c < channels) u[rows.place(row) * channels + c] = T(tile.sum[i][j]);
         }
     }
 
@@ -152,10 +153,12 @@ struct Places {
     }
 };
 
+template <typename T>
 struct Normalise {
     Places places;
-    const float *u, *mean, *inv_std, *gamma, *beta;
-    float* out;
+    const T* u;
+    const float *mean, *inv_std, *gamma, *beta;
+    T* out;
 
     template <int Width>
     __device__ void at(std::int64_t i) const {
@@ -163,14 +166,15 @@ struct Normalise {
         auto values = load<Width>(u + i);
         for (int k = 0; k < Width; ++k)
             values.of[k] =
-                (values.of[k] - mean[c + k]) * (gamma[c + k] * inv_std[c + k]) + beta[c + k];
+                T((values.of[k] - mean[c + k]) * (gamma[c + k] * inv_std[c + k]) + beta[c + k]);
         store(out + i, values);
     }
 };
 
 // sums [tiles,C]: of dout and of dout (u - mean) over the rows of a tile.
+template <typename T>
 __global__ void tile_sums(Groups groups, std::int64_t positions, std::int64_t channels,
-                          const float* dout, const float* u, const float* mean, float2* sums) {
+                          const T* dout, const T* u, const float* mean, float2* sums) {
     __shared__ float of_g[kLanes][kChannels], of_gx[kLanes][kChannels];
     const int2 tile_of_class = groups.tile[blockIdx.x];
     const int label = tile_of_class.x;
@@ -184,8 +188,9 @@ __global__ void tile_sums(Groups groups, std::int64_t positions, std::int64_t ch
         const float center = mean[label * channels + c];
         for (std::int64_t row = row0 + threadIdx.y; row < end; row += kLanes) {
             const std::int64_t i = rows.place(row) * channels + c;
-            sum_g += dout[i];
-            sum_gx += dout[i] * (u[i] - center);
+            const float g = dout[i];
+            sum_g += g;
+            sum_gx += g * (u[i] - center);
         }
     }
     of_g[threadIdx.y][threadIdx.x] = sum_g;
@@ -204,8 +209,9 @@ struct InputGradient {
     float *scale, *share, *slope;
 };
 
+template <typename T>
 __global__ void finish_sums(Groups groups, std::int64_t positions, std::int64_t channels,
-                            const float2* sums, PolarizerBatch batch, InputGradient du,
+                            const float2* sums, PolarizerBatch<T> batch, InputGradient du,
                             float* dgamma, float* dbeta) {
     __shared__ float of_g[kLanes][kChannels], of_gx[kLanes][kChannels];
     const int label = static_cast<int>(blockIdx.y);
@@ -236,11 +242,13 @@ __global__ void finish_sums(Groups groups, std::int64_t positions, std::int64_t 
     du.slope[at] = sum_gx * inverse * inverse / count;
 }
 
+template <typename T>
 struct ApplyInputGradient {
     Places places;
-    const float *dout, *u, *mean;
+    const T *dout, *u;
+    const float* mean;
     InputGradient of;
-    float* du;
+    T* du;
 
     template <int Width>
     __device__ void at(std::int64_t i) const {
@@ -248,8 +256,8 @@ struct ApplyInputGradient {
         auto gradients = load<Width>(dout + i);
         const auto values = load<Width>(u + i);
         for (int k = 0; k < Width; ++k)
-            gradients.of[k] = of.scale[c + k] * (gradients.of[k] - of.share[c + k] -
-                                                 of.slope[c + k] * (values.of[k] - mean[c + k]));
+            gradients.of[k] = T(of.scale[c + k] * (gradients.of[k] - of.share[c + k] -
+                                                   of.slope[c + k] * (values.of[k] - mean[c + k])));
         store(du + i, gradients);
     }
 };
@@ -261,7 +269,7 @@ void launch_rows(const char* name, const PolarizerShape& s, const Body& body,
     const std::int64_t count = s.n * s.positions * s.channels;
     const int width = widest_access_of_rows(s.channels, buffers...);
     launch(elements_shape(name, (count + width - 1) / width),
-           width == 4 ? for_each_pack<4, Body> : for_each_pack<1, Body>, body, count);
+           width > 1 ? for_each_pack<kWidest<Ts...>, Body> : for_each_pack<1, Body>, body, count);
 }
 
 LaunchShape channels_shape(const char* name, const PolarizerShape& s) {
@@ -276,9 +284,10 @@ std::size_t bytes_of(std::int64_t count, std::size_t element) {
 
 }  // namespace
 
-void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
-                             const std::int32_t* labels, const PolarizerBatchNorm& norm, float* u,
-                             float* mean, float* inv_std, float* out) {
+template <typename T>
+void polarizer_batch_forward(const PolarizerShape& shape, const T* z, const std::int32_t* labels,
+                             const PolarizerBatchNorm& norm, T* u, float* mean, float* inv_std,
+                             T* out) {
     if (shape.channels == 0) return;
     const char* const name = "polarizer_batch_forward";
     const Grouping grouping(shape, labels, kTile);
@@ -287,24 +296,26 @@ void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
         launch({.name = name,
                 .grid = {grouping.tiles(), ceil_div(shape.channels, kTile)},
                 .block = Tile::kThreads},
-               convolve, grouping.groups(), shape.positions, shape.channels, z, norm.weight, u,
+               convolve<T>, grouping.groups(), shape.positions, shape.channels, z, norm.weight, u,
                moments.as<TileMoments>());
     launch(channels_shape(name, shape), finish_statistics, grouping.groups(), shape.positions,
            shape.channels, moments.as<TileMoments>(), norm, mean, inv_std);
     if (grouping.tiles() == 0) return;
     launch_rows(name, shape,
-                Normalise{.places = {labels, shape.positions * shape.channels, shape.channels},
-                          .u = u,
-                          .mean = mean,
-                          .inv_std = inv_std,
-                          .gamma = norm.gamma,
-                          .beta = norm.beta,
-                          .out = out},
+                Normalise<T>{.places = {labels, shape.positions * shape.channels, shape.channels},
+                             .u = u,
+                             .mean = mean,
+                             .inv_std = inv_std,
+                             .gamma = norm.gamma,
+                             .beta = norm.beta,
+                             .out = out},
                 u, out);
 }
+CNPD_INSTANTIATE(polarizer_batch_forward);
 
-void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
-                              const std::int32_t* labels, const PolarizerBatch& batch, float* du,
+template <typename T>
+void polarizer_batch_backward(const PolarizerShape& shape, const T* dout,
+                              const std::int32_t* labels, const PolarizerBatch<T>& batch, T* du,
                               float* dgamma, float* dbeta) {
     if (shape.channels == 0) return;
     const char* const name = "polarizer_batch_backward";
@@ -318,20 +329,21 @@ void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
         launch({.name = name,
                 .grid = {grouping.tiles(), ceil_div(shape.channels, kChannels)},
                 .block = {kChannels, kLanes}},
-               tile_sums, grouping.groups(), shape.positions, shape.channels, dout, batch.u,
+               tile_sums<T>, grouping.groups(), shape.positions, shape.channels, dout, batch.u,
                batch.mean, sums.as<float2>());
-    launch(channels_shape(name, shape), finish_sums, grouping.groups(), shape.positions,
+    launch(channels_shape(name, shape), finish_sums<T>, grouping.groups(), shape.positions,
            shape.channels, sums.as<float2>(), batch, of, dgamma, dbeta);
     if (grouping.tiles() == 0) return;
     launch_rows(
         name, shape,
-        ApplyInputGradient{.places = {labels, shape.positions * shape.channels, shape.channels},
-                           .dout = dout,
-                           .u = batch.u,
-                           .mean = batch.mean,
-                           .of = of,
-                           .du = du},
+        ApplyInputGradient<T>{.places = {labels, shape.positions * shape.channels, shape.channels},
+                              .dout = dout,
+                              .u = batch.u,
+                              .mean = batch.mean,
+                              .of = of,
+                              .du = du},
         dout, batch.u, du);
 }
+CNPD_INSTANTIATE(polarizer_batch_backward);
 
 }  // namespace cnpd::kernels::cuda

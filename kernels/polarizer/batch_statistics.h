@@ -7,13 +7,14 @@
 //     out[n,p] = gamma[y_n] (u[n,p] - mean[y_n]) inv_std[y_n] + beta[y_n]
 //     inv_std = 1 / sqrt(variance + eps)
 //
-// Shapes, labels and layouts as in polarizer.h. The backward function here ends at du; dz and dW
+// Shapes, labels and layouts as in polarizer.h. The statistics are those of the sums, before they
+// are rounded to u where activations are bfloat16. The backward function here ends at du; dz and dW
 // follow from it as for any map, by polarizer_dgrad and polarizer_wgrad with W.
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/common/backend.h"
+#include "kernels/common/activation.h"
 #include "kernels/polarizer/polarizer.h"
 
 namespace cnpd::kernels {
@@ -29,19 +30,22 @@ struct PolarizerBatchNorm {
 
 // Writes u [N,P,C], mean and inv_std [classes,C] (0 and 1 for a class without samples) for the
 // backward pass, and out [N,P,C].
-CNPD_KERNEL(void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
-                                         const std::int32_t* labels, const PolarizerBatchNorm& norm,
-                                         float* u, float* mean, float* inv_std, float* out))
+CNPD_ACTIVATION_KERNEL(void polarizer_batch_forward(const PolarizerShape& shape,
+                                                    const Activation* z, const std::int32_t* labels,
+                                                    const PolarizerBatchNorm& norm, Activation* u,
+                                                    float* mean, float* inv_std, Activation* out))
 
 // What the forward pass left behind.
+template <typename Activation>
 struct PolarizerBatch {
-    const float *u, *mean, *inv_std, *gamma;
+    const Activation* u;
+    const float *mean, *inv_std, *gamma;
 };
 
 // Writes du [N,P,C], through the statistics, and dgamma, dbeta [classes,C]; zero for a class
 // without samples. du may be dout.
-CNPD_KERNEL(void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
-                                          const std::int32_t* labels, const PolarizerBatch& batch,
-                                          float* du, float* dgamma, float* dbeta))
+CNPD_ACTIVATION_KERNEL(void polarizer_batch_backward(
+    const PolarizerShape& shape, const Activation* dout, const std::int32_t* labels,
+    const PolarizerBatch<Activation>& batch, Activation* du, float* dgamma, float* dbeta))
 
 }  // namespace cnpd::kernels

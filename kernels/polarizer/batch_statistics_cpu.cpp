@@ -88,8 +88,8 @@ void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
 }
 
 void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
-                              const std::int32_t* labels, const PolarizerBatch& batch, float* du,
-                              float* dgamma, float* dbeta) {
+                              const std::int32_t* labels, const PolarizerBatch<float>& batch,
+                              float* du, float* dgamma, float* dbeta) {
     const std::int64_t vectors = shape.classes * shape.channels;
     const std::vector<double> rows = rows_of_classes(shape, labels);
     std::vector<double> sum_g(vectors, 0.0), sum_gx(vectors, 0.0);

@@ -21,9 +21,10 @@ std::int64_t for_rows_of(const PolarizerShape& shape, const std::int32_t* labels
 
 }  // namespace
 
-void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
-                             const std::int32_t* labels, const PolarizerBatchNorm& norm, float* u,
-                             float* mean, float* inv_std, float* out) {
+template <typename T>
+void polarizer_batch_forward(const PolarizerShape& shape, const T* z, const std::int32_t* labels,
+                             const PolarizerBatchNorm& norm, T* u, float* mean, float* inv_std,
+                             T* out) {
     const std::int64_t channels = shape.channels;
     for (std::int64_t at = 0; at < shape.classes * channels; ++at) {
         const std::int64_t label = at / channels, i = at % channels;
@@ -32,7 +33,7 @@ void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
             double value = 0;
             for (std::int64_t j = 0; j < channels; ++j)
                 value += double{norm.weight[at * channels + j]} * z[row * channels + j];
-            u[row * channels + i] = static_cast<float>(value);
+            u[row * channels + i] = T(static_cast<float>(value));
             values.push_back(value);
         });
         mean[at] = 0;
@@ -47,8 +48,8 @@ void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
         inv_std[at] = static_cast<float>(inverse);
         std::size_t next = 0;
         for_rows_of(shape, labels, label, [&](std::int64_t row) {
-            out[row * channels + i] = static_cast<float>(
-                norm.gamma[at] * (values[next++] - average) * inverse + norm.beta[at]);
+            out[row * channels + i] = T(static_cast<float>(
+                norm.gamma[at] * (values[next++] - average) * inverse + norm.beta[at]));
         });
         if (!norm.running_mean) continue;
         const double share = norm.momentum, unbiased = variance * count / std::max(count - 1, 1.0);
@@ -58,9 +59,11 @@ void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
             static_cast<float>((1 - share) * norm.running_variance[at] + share * unbiased);
     }
 }
+CNPD_INSTANTIATE(polarizer_batch_forward);
 
-void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
-                              const std::int32_t* labels, const PolarizerBatch& batch, float* du,
+template <typename T>
+void polarizer_batch_backward(const PolarizerShape& shape, const T* dout,
+                              const std::int32_t* labels, const PolarizerBatch<T>& batch, T* du,
                               float* dgamma, float* dbeta) {
     const std::int64_t channels = shape.channels;
     for (std::int64_t at = 0; at < shape.classes * channels; ++at) {
@@ -77,13 +80,14 @@ void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
         });
         const double count = std::max<double>(1, static_cast<double>(rows));
         for_rows_of(shape, labels, label, [&](std::int64_t row) {
-            du[row * channels + i] = static_cast<float>(
+            du[row * channels + i] = T(static_cast<float>(
                 batch.gamma[at] * inverse *
-                (dout[row * channels + i] - sum_g / count - x(row) * sum_gx / count));
+                (dout[row * channels + i] - sum_g / count - x(row) * sum_gx / count)));
         });
         dgamma[at] = static_cast<float>(sum_gx);
         dbeta[at] = static_cast<float>(sum_g);
     }
 }
+CNPD_INSTANTIATE(polarizer_batch_backward);
 
 }  // namespace cnpd::kernels::reference

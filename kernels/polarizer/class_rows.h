@@ -26,34 +26,36 @@ __device__ inline ClassRows rows_of(const Groups& groups, int label, std::int64_
 }
 
 // Row i of the class's rows; the channel is k.
+template <typename T>
 struct RowLoader {
     static constexpr bool along_k = true;
     struct Line {
         std::int64_t place;  // negative: no such row
     };
     ClassRows rows;
-    const float* data;
+    const T* data;
     std::int64_t channels;
 
     __device__ Line line(std::int64_t i) const { return {i < rows.rows ? rows.place(i) : -1}; }
     __device__ float at(const Line& line, std::int64_t k) const {
-        return line.place < 0 ? 0 : data[line.place * channels + k];
+        return line.place < 0 ? 0.0f : data[line.place * channels + k];
     }
 };
 
 // The same data the other way round: line i is a channel, k runs over the class's rows.
+template <typename T>
 struct ChannelLoader {
     static constexpr bool along_k = false;
     struct Line {
         std::int64_t channel;
     };
     ClassRows rows;
-    const float* data;
+    const T* data;
     std::int64_t channels;
 
     __device__ Line line(std::int64_t i) const { return {i}; }
     __device__ float at(const Line& line, std::int64_t k) const {
-        return line.channel < channels ? data[rows.place(k) * channels + line.channel] : 0;
+        return line.channel < channels ? data[rows.place(k) * channels + line.channel] : 0.0f;
     }
 };
 

@@ -9,6 +9,7 @@
 
 namespace cnpd::kernels::cuda {
 
+// Fewer than 2^31 rows.
 struct GroupShape {
     std::int64_t samples = 0, classes = 1, rows_of_sample = 1, rows_of_tile = 1;
 
@@ -19,12 +20,14 @@ struct GroupShape {
 };
 
 struct Groups {
-    std::int32_t* order;  // [samples] samples sorted by class, stable
+    std::int32_t* order;  // [samples] samples sorted by class, stable; -1 behind the last
     std::int32_t* first;  // [classes + 1] where each class begins in `order`
     int2* tile;           // [most_tiles()] class of a tile and its number in the class; -1: none
 };
 
-// Labels int32 [samples] in [0, classes); null: all 0.
+// Labels int32 [samples]; null: all 0. A sample whose label is outside of [0, classes) is in no
+// class and no tile. One launch whose work depends on the shape alone, so a graph may replay it
+// with other labels.
 void group_by_label(const std::int32_t* labels, const GroupShape& shape, const Groups& groups);
 
 }  // namespace cnpd::kernels::cuda

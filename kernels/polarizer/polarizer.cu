@@ -1,6 +1,6 @@
 // The polarizer as a grouped matrix product: rows are positions, sorted by their sample's class, so
-// that all rows of a tile share one map A[y]. 2 N P C^2 FLOP over 8 N P C bytes: bounded by
-// arithmetic from about 100 channels on in float32.
+// that all rows of a tile share one map A[y]. 2 N P C^2 FLOP over 8 N P C bytes, of bfloat16 4 N P
+// C: bounded by float32 arithmetic from about 100 channels on, or 50.
 #include "kernels/polarizer/polarizer.h"
 
 #include "kernels/common/cuda.h"
@@ -22,10 +22,10 @@ struct Epilogue {
 };
 
 // out[row] = maps[y] in[row], or its transpose.
-template <bool Transposed>
+template <bool Transposed, typename T>
 __global__ void __launch_bounds__(256)
-    apply_maps(Groups groups, std::int64_t positions, std::int64_t channels, const float* in,
-               const float* maps, Epilogue epilogue, float* out) {
+    apply_maps(Groups groups, std::int64_t positions, std::int64_t channels, const T* in,
+               const float* maps, Epilogue epilogue, T* out) {
     const int2 tile_of_class = groups.tile[blockIdx.x];
     const int label = tile_of_class.x;
     if (label < 0) return;  // the whole block
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(256)
     using Tile = GemmTile<kTile, kTile>;
     Tile tile;
     tile.clear();
-    tile.add(RowLoader{rows, in, channels}, row0,
+    tile.add(RowLoader<T>{rows, in, channels}, row0,
              MatrixLoader<!Transposed>{maps + label * channels * channels, channels, channels},
              column0, 0, channels);
     // Unrolled, or the tile's sums would have to have addresses: local memory.
@@ -49,16 +49,17 @@ __global__ void __launch_bounds__(256)
             const std::int64_t c = column0 + Tile::column(j);
             if (c >= channels) continue;
             const float bias = epilogue.bias ? epilogue.bias[label * channels + c] : 0.0f;
-            float& target = out[rows.place(row) * channels + c];
-            target = weight * (tile.sum[i][j] + bias) + (epilogue.accumulate ? target : 0.0f);
+            T& target = out[rows.place(row) * channels + c];
+            target = T(weight * (tile.sum[i][j] + bias) + (epilogue.accumulate ? target : 0.0f));
         }
     }
 }
 
 // da[y] = dout^T z over the class's rows, one block for each tile of each class's map.
+template <typename T>
 __global__ void __launch_bounds__(256)
-    map_gradients(Groups groups, std::int64_t positions, std::int64_t channels, const float* z,
-                  const float* dout, float* da) {
+    map_gradients(Groups groups, std::int64_t positions, std::int64_t channels, const T* z,
+                  const T* dout, float* da) {
     const int label = static_cast<int>(blockIdx.z);
     const ClassRows rows = rows_of(groups, label, positions);
     const std::int64_t row0 = static_cast<std::int64_t>(blockIdx.x) * kTile;
@@ -66,8 +67,8 @@ __global__ void __launch_bounds__(256)
     using Tile = GemmTile<kTile, kTile>;
     Tile tile;
     tile.clear();
-    tile.add(ChannelLoader{rows, dout, channels}, row0, ChannelLoader{rows, z, channels}, column0,
-             0, rows.rows);
+    tile.add(ChannelLoader<T>{rows, dout, channels}, row0, ChannelLoader<T>{rows, z, channels},
+             column0, 0, rows.rows);
     for (int i = 0; i < Tile::kRows; ++i)
         for (int j = 0; j < Tile::kColumns; ++j) {
             const std::int64_t row = row0 + Tile::row(i), column = column0 + Tile::column(j);
@@ -78,8 +79,9 @@ __global__ void __launch_bounds__(256)
 
 // db[y] = sum of the class's rows of dout; 32 channels by 8 rows at a time.
 constexpr int kChannels = 32, kRowsAtOnce = 8;
+template <typename T>
 __global__ void bias_gradients(Groups groups, std::int64_t positions, std::int64_t channels,
-                               const float* dout, float* db) {
+                               const T* dout, float* db) {
     __shared__ float sums[kRowsAtOnce][kChannels];
     const int label = static_cast<int>(blockIdx.y);
     const ClassRows rows = rows_of(groups, label, positions);
@@ -135,14 +137,14 @@ void launch_rows(const char* name, std::int64_t rows, void (*kernel)(Parameters.
            arguments...);
 }
 
-template <bool Transposed>
-void apply(const char* name, const PolarizerShape& s, const float* in, const std::int32_t* labels,
-           const float* maps, const Epilogue& epilogue, float* out) {
+template <bool Transposed, typename T>
+void apply(const char* name, const PolarizerShape& s, const T* in, const std::int32_t* labels,
+           const float* maps, const Epilogue& epilogue, T* out) {
     if (s.n * s.positions * s.channels == 0) return;
     const Grouping grouping(s, labels, kTile);
     launch({.name = name, .grid = {grouping.tiles(), ceil_div(s.channels, kTile)}, .block = 256},
-           apply_maps<Transposed>, grouping.groups(), s.positions, s.channels, in, maps, epilogue,
-           out);
+           apply_maps<Transposed, T>, grouping.groups(), s.positions, s.channels, in, maps,
+           epilogue, out);
 }
 
 }  // namespace
@@ -160,29 +162,35 @@ void polarizer_fold_backward(std::int64_t classes, std::int64_t channels,
                 channels, parameters, da, db, dweight, dgamma, dbeta);
 }
 
-void polarizer_forward(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+template <typename T>
+void polarizer_forward(const PolarizerShape& shape, const T* z, const std::int32_t* labels,
                        const float* weights, bool accumulate, const float* a, const float* b,
-                       float* out) {
+                       T* out) {
     apply<false>("polarizer_forward", shape, z, labels, a, {b, weights, accumulate}, out);
 }
+CNPD_INSTANTIATE(polarizer_forward);
 
-void polarizer_dgrad(const PolarizerShape& shape, const float* dout, const std::int32_t* labels,
-                     const float* a, float* dz) {
+template <typename T>
+void polarizer_dgrad(const PolarizerShape& shape, const T* dout, const std::int32_t* labels,
+                     const float* a, T* dz) {
     apply<true>("polarizer_dgrad", shape, dout, labels, a, {nullptr, nullptr, false}, dz);
 }
+CNPD_INSTANTIATE(polarizer_dgrad);
 
-void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
+template <typename T>
+void polarizer_wgrad(const PolarizerShape& shape, const T* z, const T* dout,
                      const std::int32_t* labels, float* da, float* db) {
     if (shape.channels == 0) return;
     const Grouping grouping(shape, labels, kTile);
     const unsigned tiles = ceil_div(shape.channels, kTile);
     const auto classes = static_cast<unsigned>(shape.classes);
     launch({.name = "polarizer_wgrad", .grid = {tiles, tiles, classes}, .block = 256},
-           map_gradients, grouping.groups(), shape.positions, shape.channels, z, dout, da);
+           map_gradients<T>, grouping.groups(), shape.positions, shape.channels, z, dout, da);
     launch({.name = "polarizer_wgrad",
             .grid = {ceil_div(shape.channels, kChannels), classes},
             .block = {kChannels, kRowsAtOnce}},
-           bias_gradients, grouping.groups(), shape.positions, shape.channels, dout, db);
+           bias_gradients<T>, grouping.groups(), shape.positions, shape.channels, dout, db);
 }
+CNPD_INSTANTIATE(polarizer_wgrad);
 
 }  // namespace cnpd::kernels::cuda

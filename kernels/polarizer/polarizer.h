@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "kernels/common/backend.h"
+#include "kernels/common/activation.h"
 
 namespace cnpd::kernels {
 
@@ -41,17 +41,20 @@ CNPD_KERNEL(void polarizer_fold_backward(std::int64_t classes, std::int64_t chan
 
 // out = A[label] z + b[label]. With `weights` [N] the result is multiplied by the sample's weight,
 // and with accumulate added to out: a mixture of maps is a few such passes.
-CNPD_KERNEL(void polarizer_forward(const PolarizerShape& shape, const float* z,
-                                   const std::int32_t* labels, const float* weights,
-                                   bool accumulate, const float* a, const float* b, float* out))
+CNPD_ACTIVATION_KERNEL(void polarizer_forward(const PolarizerShape& shape, const Activation* z,
+                                              const std::int32_t* labels, const float* weights,
+                                              bool accumulate, const float* a, const float* b,
+                                              Activation* out))
 
 // dz [N,P,C] = A[label]^T dout, all written.
-CNPD_KERNEL(void polarizer_dgrad(const PolarizerShape& shape, const float* dout,
-                                 const std::int32_t* labels, const float* a, float* dz))
+CNPD_ACTIVATION_KERNEL(void polarizer_dgrad(const PolarizerShape& shape, const Activation* dout,
+                                            const std::int32_t* labels, const float* a,
+                                            Activation* dz))
 
 // da [classes,C,C] = sum over the class's samples and positions of dout z^T, db [classes,C] = sum
 // of dout; zero for a class without samples. Sums run in the order of the samples.
-CNPD_KERNEL(void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
-                                 const std::int32_t* labels, float* da, float* db))
+CNPD_ACTIVATION_KERNEL(void polarizer_wgrad(const PolarizerShape& shape, const Activation* z,
+                                            const Activation* dout, const std::int32_t* labels,
+                                            float* da, float* db))
 
 }  // namespace cnpd::kernels

@@ -32,9 +32,10 @@ void polarizer_fold_backward(std::int64_t classes, std::int64_t channels,
     }
 }
 
-void polarizer_forward(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+template <typename T>
+void polarizer_forward(const PolarizerShape& shape, const T* z, const std::int32_t* labels,
                        const float* weights, bool accumulate, const float* a, const float* b,
-                       float* out) {
+                       T* out) {
     const std::int64_t channels = shape.channels;
     for (std::int64_t n = 0; n < shape.n; ++n) {
         const std::int64_t label = labels ? labels[n] : 0;
@@ -45,14 +46,17 @@ void polarizer_forward(const PolarizerShape& shape, const float* z, const std::i
                 const float* row = a + (label * channels + i) * channels;
                 double sum = b[label * channels + i];
                 for (std::int64_t j = 0; j < channels; ++j) sum += double{row[j]} * z[at + j];
-                out[at + i] = static_cast<float>(weight * sum + (accumulate ? out[at + i] : 0.0));
+                const double before = accumulate ? double{out[at + i]} : 0.0;
+                out[at + i] = T(static_cast<float>(weight * sum + before));
             }
         }
     }
 }
+CNPD_INSTANTIATE(polarizer_forward);
 
-void polarizer_dgrad(const PolarizerShape& shape, const float* dout, const std::int32_t* labels,
-                     const float* a, float* dz) {
+template <typename T>
+void polarizer_dgrad(const PolarizerShape& shape, const T* dout, const std::int32_t* labels,
+                     const float* a, T* dz) {
     const std::int64_t channels = shape.channels;
     for (std::int64_t n = 0; n < shape.n; ++n) {
         const float* map = a + (labels ? labels[n] : 0) * channels * channels;
@@ -62,13 +66,15 @@ void polarizer_dgrad(const PolarizerShape& shape, const float* dout, const std::
                 double sum = 0;
                 for (std::int64_t i = 0; i < channels; ++i)
                     sum += double{map[i * channels + j]} * dout[at + i];
-                dz[at + j] = static_cast<float>(sum);
+                dz[at + j] = T(static_cast<float>(sum));
             }
         }
     }
 }
+CNPD_INSTANTIATE(polarizer_dgrad);
 
-void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
+template <typename T>
+void polarizer_wgrad(const PolarizerShape& shape, const T* z, const T* dout,
                      const std::int32_t* labels, float* da, float* db) {
     const std::int64_t channels = shape.channels;
     for (std::int64_t label = 0; label < shape.classes; ++label)
@@ -80,12 +86,13 @@ void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* d
                     if (labels && labels[n] != label) continue;
                     for (std::int64_t p = 0; p < shape.positions; ++p) {
                         const std::int64_t at = (n * shape.positions + p) * channels;
-                        sum += double{dout[at + i]} * (j < channels ? z[at + j] : 1.0);
+                        sum += double{dout[at + i]} * (j < channels ? double{z[at + j]} : 1.0);
                     }
                 }
                 const std::int64_t row = label * channels + i;
                 (j < channels ? da[row * channels + j] : db[row]) = static_cast<float>(sum);
             }
 }
+CNPD_INSTANTIATE(polarizer_wgrad);
 
 }  // namespace cnpd::kernels::reference

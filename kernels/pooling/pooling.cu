@@ -52,28 +52,31 @@ __device__ void for_each_window_over(const PoolingShape& s, const Position& in,
             visit(((in.n * s.out_h() + oh) * s.out_w() + ow) * s.c + in.c);
 }
 
-__global__ void average_forward(PoolingShape s, const float* x, float* y, std::int64_t count) {
+template <typename In, typename Out>
+__global__ void average_forward(PoolingShape s, const In* x, Out* y, std::int64_t count) {
     const float area = static_cast<float>(s.window_h * s.window_w);
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
         float sum = 0;
         for_each_in_window(s, position_of(i, s.out_h(), s.out_w(), s.c),
                            [&](std::int64_t element, std::int64_t) { sum += x[element]; });
-        y[i] = sum / area;
+        y[i] = Out(sum / area);
     }
 }
 
 // Gathers: which windows cover this element? No atomics, so results repeat.
-__global__ void average_backward(PoolingShape s, const float* dy, float* dx, std::int64_t count) {
+template <typename Out, typename In>
+__global__ void average_backward(PoolingShape s, const Out* dy, In* dx, std::int64_t count) {
     const float area = static_cast<float>(s.window_h * s.window_w);
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
         float sum = 0;
         for_each_window_over(s, position_of(i, s.h, s.w, s.c),
                              [&](std::int64_t element) { sum += dy[element]; });
-        dx[i] = sum / area;
+        dx[i] = In(sum / area);
     }
 }
 
-__global__ void max_forward(PoolingShape s, const float* x, float* y, std::int32_t* argmax,
+template <typename T>
+__global__ void max_forward(PoolingShape s, const T* x, T* y, std::int32_t* argmax,
                             std::int64_t count) {
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
         float best = 0;
@@ -85,12 +88,13 @@ __global__ void max_forward(PoolingShape s, const float* x, float* y, std::int32
                                best = value;
                                where = position;
                            });
-        y[i] = best;
+        y[i] = T(best);
         argmax[i] = static_cast<std::int32_t>(where);
     }
 }
 
-__global__ void max_backward(PoolingShape s, const float* dy, const std::int32_t* argmax, float* dx,
+template <typename T>
+__global__ void max_backward(PoolingShape s, const T* dy, const std::int32_t* argmax, T* dx,
                              std::int64_t count) {
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {
         const Position at = position_of(i, s.h, s.w, s.c);
@@ -98,7 +102,7 @@ __global__ void max_backward(PoolingShape s, const float* dy, const std::int32_t
         for_each_window_over(s, at, [&](std::int64_t element) {
             if (argmax[element] == at.h * s.w + at.w) sum += dy[element];
         });
-        dx[i] = sum;
+        dx[i] = T(sum);
     }
 }
 
@@ -111,21 +115,42 @@ std::int64_t outputs(const PoolingShape& s) {
 
 }  // namespace
 
-void average_pool_forward(const PoolingShape& shape, const float* x, float* y) {
-    launch_elements("average_pool_forward", outputs(shape), average_forward, shape, x, y);
+template <typename T>
+void average_pool_forward(const PoolingShape& shape, const T* x, T* y) {
+    launch_elements("average_pool_forward", outputs(shape), average_forward<T, T>, shape, x, y);
 }
+CNPD_INSTANTIATE(average_pool_forward);
 
-void average_pool_backward(const PoolingShape& shape, const float* dy, float* dx) {
-    launch_elements("average_pool_backward", inputs(shape), average_backward, shape, dy, dx);
+template <typename T>
+void average_pool_backward(const PoolingShape& shape, const T* dy, T* dx) {
+    launch_elements("average_pool_backward", inputs(shape), average_backward<T, T>, shape, dy, dx);
 }
+CNPD_INSTANTIATE(average_pool_backward);
 
-void max_pool_forward(const PoolingShape& shape, const float* x, float* y, std::int32_t* argmax) {
-    launch_elements("max_pool_forward", outputs(shape), max_forward, shape, x, y, argmax);
+template <typename T>
+void global_average_pool_forward(const PoolingShape& shape, const T* x, float* y) {
+    launch_elements("global_average_pool_forward", outputs(shape), average_forward<T, float>, shape,
+                    x, y);
 }
+CNPD_INSTANTIATE(global_average_pool_forward);
 
-void max_pool_backward(const PoolingShape& shape, const float* dy, const std::int32_t* argmax,
-                       float* dx) {
-    launch_elements("max_pool_backward", inputs(shape), max_backward, shape, dy, argmax, dx);
+template <typename T>
+void global_average_pool_backward(const PoolingShape& shape, const float* dy, T* dx) {
+    launch_elements("global_average_pool_backward", inputs(shape), average_backward<float, T>,
+                    shape, dy, dx);
 }
+CNPD_INSTANTIATE(global_average_pool_backward);
+
+template <typename T>
+void max_pool_forward(const PoolingShape& shape, const T* x, T* y, std::int32_t* argmax) {
+    launch_elements("max_pool_forward", outputs(shape), max_forward<T>, shape, x, y, argmax);
+}
+CNPD_INSTANTIATE(max_pool_forward);
+
+template <typename T>
+void max_pool_backward(const PoolingShape& shape, const T* dy, const std::int32_t* argmax, T* dx) {
+    launch_elements("max_pool_backward", inputs(shape), max_backward<T>, shape, dy, argmax, dx);
+}
+CNPD_INSTANTIATE(max_pool_backward);
 
 }  // namespace cnpd::kernels::cuda

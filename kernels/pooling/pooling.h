@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/common/backend.h"
+#include "kernels/common/activation.h"
 
 namespace cnpd::kernels {
 
@@ -15,18 +15,26 @@ struct PoolingShape {  // pad is at most half the window, so that no window is a
     CNPD_HOST_DEVICE std::int64_t out_w() const { return (w + 2 * pad - window_w) / stride + 1; }
 };
 
-// The mean of each window. Padded zeros count, as in PyTorch's default (count_include_pad). A
-// window as large as the image is global average pooling and has a fast path.
-CNPD_KERNEL(void average_pool_forward(const PoolingShape& shape, const float* x, float* y))
+// The mean of each window. Padded zeros count, as in PyTorch's default (count_include_pad).
+CNPD_ACTIVATION_KERNEL(void average_pool_forward(const PoolingShape& shape, const Activation* x,
+                                                 Activation* y))
 // Writes all of dx.
-CNPD_KERNEL(void average_pool_backward(const PoolingShape& shape, const float* dy, float* dx))
+CNPD_ACTIVATION_KERNEL(void average_pool_backward(const PoolingShape& shape, const Activation* dy,
+                                                  Activation* dx))
+
+// The same for a window that is the image. Here activations end: y [N,C], which a classifier makes
+// logits of, is float32 whatever they were.
+CNPD_ACTIVATION_KERNEL(void global_average_pool_forward(const PoolingShape& shape,
+                                                        const Activation* x, float* y))
+CNPD_ACTIVATION_KERNEL(void global_average_pool_backward(const PoolingShape& shape, const float* dy,
+                                                         Activation* dx))
 
 // The largest element of each window, padding never chosen, and its position h * W + w in the image
 // (the first one where several are equal); NaN wins, the last one of several, as in PyTorch.
-CNPD_KERNEL(void max_pool_forward(const PoolingShape& shape, const float* x, float* y,
-                                  std::int32_t* argmax))
+CNPD_ACTIVATION_KERNEL(void max_pool_forward(const PoolingShape& shape, const Activation* x,
+                                             Activation* y, std::int32_t* argmax))
 // Writes all of dx: zeros, and each dy added at its argmax.
-CNPD_KERNEL(void max_pool_backward(const PoolingShape& shape, const float* dy,
-                                   const std::int32_t* argmax, float* dx))
+CNPD_ACTIVATION_KERNEL(void max_pool_backward(const PoolingShape& shape, const Activation* dy,
+                                              const std::int32_t* argmax, Activation* dx))
 
 }  // namespace cnpd::kernels

@@ -142,6 +142,14 @@ void average_pool_backward(const PoolingShape& shape, const float* dy, float* dx
     });
 }
 
+void global_average_pool_forward(const PoolingShape& shape, const float* x, float* y) {
+    average_pool_forward(shape, x, y);
+}
+
+void global_average_pool_backward(const PoolingShape& shape, const float* dy, float* dx) {
+    average_pool_backward(shape, dy, dx);
+}
+
 void max_pool_forward(const PoolingShape& shape, const float* x, float* y, std::int32_t* argmax) {
     const PoolingShape s = shape;
     const std::int64_t out_h = s.out_h(), out_w = s.out_w();

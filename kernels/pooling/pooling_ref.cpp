@@ -32,40 +32,69 @@ std::int64_t output_count(const PoolingShape& s) {
     return s.n * s.out_h() * s.out_w() * s.c;
 }
 
-}  // namespace
-
-void average_pool_forward(const PoolingShape& shape, const float* x, float* y) {
+template <typename In, typename Out>
+void average_forward(const PoolingShape& shape, const In* x, Out* y) {
     std::vector<double> sums(output_count(shape), 0.0);
     for_each_pair(shape,
                   [&](std::int64_t in, std::int64_t out, std::int64_t) { sums[out] += x[in]; });
     const auto area = static_cast<double>(shape.window_h * shape.window_w);
-    for (std::size_t i = 0; i < sums.size(); ++i) y[i] = static_cast<float>(sums[i] / area);
+    for (std::size_t i = 0; i < sums.size(); ++i) y[i] = Out(static_cast<float>(sums[i] / area));
 }
 
-void average_pool_backward(const PoolingShape& shape, const float* dy, float* dx) {
+template <typename Out, typename In>
+void average_backward(const PoolingShape& shape, const Out* dy, In* dx) {
     std::vector<double> sums(input_count(shape), 0.0);
     for_each_pair(shape,
                   [&](std::int64_t in, std::int64_t out, std::int64_t) { sums[in] += dy[out]; });
     const auto area = static_cast<double>(shape.window_h * shape.window_w);
-    for (std::size_t i = 0; i < sums.size(); ++i) dx[i] = static_cast<float>(sums[i] / area);
+    for (std::size_t i = 0; i < sums.size(); ++i) dx[i] = In(static_cast<float>(sums[i] / area));
 }
 
-void max_pool_forward(const PoolingShape& shape, const float* x, float* y, std::int32_t* argmax) {
+}  // namespace
+
+template <typename T>
+void average_pool_forward(const PoolingShape& shape, const T* x, T* y) {
+    average_forward(shape, x, y);
+}
+CNPD_INSTANTIATE(average_pool_forward);
+
+template <typename T>
+void average_pool_backward(const PoolingShape& shape, const T* dy, T* dx) {
+    average_backward(shape, dy, dx);
+}
+CNPD_INSTANTIATE(average_pool_backward);
+
+template <typename T>
+void global_average_pool_forward(const PoolingShape& shape, const T* x, float* y) {
+    average_forward(shape, x, y);
+}
+CNPD_INSTANTIATE(global_average_pool_forward);
+
+template <typename T>
+void global_average_pool_backward(const PoolingShape& shape, const float* dy, T* dx) {
+    average_backward(shape, dy, dx);
+}
+CNPD_INSTANTIATE(global_average_pool_backward);
+
+template <typename T>
+void max_pool_forward(const PoolingShape& shape, const T* x, T* y, std::int32_t* argmax) {
     for (std::int64_t i = 0; i < output_count(shape); ++i) argmax[i] = -1;
     for_each_pair(shape, [&](std::int64_t in, std::int64_t out, std::int64_t position) {
-        if (argmax[out] >= 0 && !(x[in] > y[out]) && !std::isnan(x[in])) return;
+        if (argmax[out] >= 0 && !(x[in] > y[out]) && !std::isnan(float{x[in]})) return;
         y[out] = x[in];
         argmax[out] = static_cast<std::int32_t>(position);
     });
 }
+CNPD_INSTANTIATE(max_pool_forward);
 
-void max_pool_backward(const PoolingShape& shape, const float* dy, const std::int32_t* argmax,
-                       float* dx) {
+template <typename T>
+void max_pool_backward(const PoolingShape& shape, const T* dy, const std::int32_t* argmax, T* dx) {
     std::vector<double> sums(input_count(shape), 0.0);
     for_each_pair(shape, [&](std::int64_t in, std::int64_t out, std::int64_t position) {
         if (argmax[out] == position) sums[in] += dy[out];
     });
-    for (std::size_t i = 0; i < sums.size(); ++i) dx[i] = static_cast<float>(sums[i]);
+    for (std::size_t i = 0; i < sums.size(); ++i) dx[i] = T(static_cast<float>(sums[i]));
 }
+CNPD_INSTANTIATE(max_pool_backward);
 
 }  // namespace cnpd::kernels::reference

@@ -6,7 +6,8 @@
 
 namespace cnpd::kernels::cublas {
 
-// As gemm in gemm.h, on the current stream, in float32 (no TF32). Throws CudaError.
+// As gemm in gemm.h, on the current stream, in float32, or TF32 where tf32_allowed(). Throws
+// CudaError.
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c);
 
 // The same in bfloat16, with sums in float32.

@@ -11,6 +11,7 @@
 #include "kernels/common/device_workspace.h"
 #include "kernels/common/error.h"
 #include "kernels/common/gpu.h"
+#include "kernels/common/tf32.h"
 
 namespace cnpd::kernels::cublas {
 namespace {
@@ -36,8 +37,8 @@ constexpr std::size_t kWorkspace = 32 << 20;
 // ones, so c = op(a) op(b) is asked for as c^T = op(b)^T op(a)^T.
 class Plan {
   public:
-    Plan(const GemmShape& s, cudaDataType_t type) : type_(type) {
-        check(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    Plan(const GemmShape& s, cudaDataType_t type, cublasComputeType_t arithmetic) : type_(type) {
+        check(cublasLtMatmulDescCreate(&operation_, arithmetic, CUDA_R_32F));
         const cublasOperation_t left = s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
         const cublasOperation_t right = s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
         check(cublasLtMatmulDescSetAttribute(operation_, CUBLASLT_MATMUL_DESC_TRANSA, &left,
@@ -88,11 +89,16 @@ class Plan {
 };
 
 const Plan& plan(const GemmShape& s, cudaDataType_t type) {
-    using Key = std::array<std::int64_t, 6>;
+    using Key = std::array<std::int64_t, 7>;
     thread_local auto* const plans = new std::map<Key, Plan>;
-    const Key key{s.m, s.n, s.k, s.transpose_a, s.transpose_b, type};
+    const bool tf32 = type == CUDA_R_32F && tf32_allowed();
+    const Key key{s.m, s.n, s.k, s.transpose_a, s.transpose_b, type, tf32};
     auto found = plans->find(key);
-    if (found == plans->end()) found = plans->emplace(key, Plan(s, type)).first;
+    if (found == plans->end())
+        found = plans
+                    ->emplace(key, Plan(s, type,
+                                        tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F))
+                    .first;
     return found->second;
 }
 

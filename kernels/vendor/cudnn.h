@@ -5,12 +5,16 @@
 
 namespace cnpd::kernels::cudnn {
 
-// As in convolution.h, but for the epilogue, on the current stream. Algorithms are chosen by
-// measurement, the first time that a shape is seen, among those that repeat bit for bit; a shape
-// must have been seen before a graph is captured with it. Return false, having done nothing, where
-// cuDNN has no such algorithm. Throw CudaError.
-bool forward(const ConvolutionShape& shape, const float* x, const float* filter, float* y);
-bool dgrad(const ConvolutionShape& shape, const float* dy, const float* filter, float* dx);
-bool wgrad(const ConvolutionShape& shape, const float* x, const float* dy, float* dfilter);
+// As in convolution.h, for T float and bfloat16, but without the epilogue and with a dfilter of
+// type T; on the current stream. bfloat16 goes through tensor cores, with sums in float32; float
+// does where tf32_allowed(). Algorithms are chosen by measurement, the first time that a shape is
+// seen, among those that repeat bit for bit; a shape must have been seen before a graph is captured
+// with it. Return false, having done nothing, where cuDNN has no such algorithm. Throw CudaError.
+template <typename T>
+bool forward(const ConvolutionShape& shape, const T* x, const T* filter, T* y);
+template <typename T>
+bool dgrad(const ConvolutionShape& shape, const T* dy, const T* filter, T* dx);
+template <typename T>
+bool wgrad(const ConvolutionShape& shape, const T* x, const T* dy, T* dfilter);
 
 }  // namespace cnpd::kernels::cudnn

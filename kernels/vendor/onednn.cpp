@@ -248,7 +248,7 @@ void sgemm(const SgemmArguments& arguments) {
 }
 
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y) {
+                         const ConvolutionEpilogue<float>& epilogue, float* y) {
     translate_errors("convolution", [&] {
         const auto convolution =
             find_or_build({Pass::forward, shape, epilogue.bias != nullptr,

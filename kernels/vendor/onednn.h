@@ -27,7 +27,7 @@ void sgemm(const SgemmArguments& arguments);
 
 // The three passes of convolution.h, with its layouts.
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue& epilogue, float* y);
+                         const ConvolutionEpilogue<float>& epilogue, float* y);
 void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
                        float* dx);
 void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,

@@ -1,5 +1,6 @@
 #include "cnpd/training/bilevel.h"
 
+#include <cmath>
 #include <numeric>
 
 #include <doctest/doctest.h>
@@ -116,4 +117,30 @@ TEST_CASE("examples made against the polarizer stay harder for it than the victi
     const double plain = last_target_loss(PgdThrough::plain);
     CHECK(last_target_loss(PgdThrough::composite) > 1.1 * plain);
     CHECK(last_target_loss(PgdThrough::both) > 1.1 * plain);
+}
+
+TEST_CASE("every strategy trains a polarizer against examples of its own") {
+    using training::Strategy;
+    for (const Strategy strategy : {Strategy::second, Strategy::target, Strategy::wrong,
+                                    Strategy::untarget, Strategy::random})
+        for (const PgdThrough through : {PgdThrough::plain, PgdThrough::composite}) {
+            CAPTURE(static_cast<int>(strategy));
+            CAPTURE(static_cast<int>(through));
+            Defense defense, again;
+            auto settings = settings_with(through);
+            settings.epochs = 4;
+            settings.strategy = strategy;
+            if (strategy == Strategy::target || strategy == Strategy::wrong)
+                settings.target_of_class = std::vector<std::int32_t>(10, 3);
+            const auto start = values_of(defense.polarizer);
+            const auto records = defense.train(settings);
+            again.train(settings);
+            CHECK(values_of(defense.polarizer) != start);
+            CHECK(values_of(defense.polarizer) == values_of(again.polarizer));
+            for (const auto& record : records)
+                for (const auto& [name, value] : record.items())
+                    CHECK(std::isfinite(value.get<double>()));
+            // The victim stays as easily fooled as it was; the purified model need not.
+            if (through == PgdThrough::plain) CHECK(records.back()["fooled"] > 0);
+        }
 }

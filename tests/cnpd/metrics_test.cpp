@@ -101,6 +101,23 @@ TEST_CASE("detection by disagreement") {
                     Error);
 }
 
+TEST_CASE("the area under the ROC is the share of pairs in the right order") {
+    const std::vector<float> high{0.9f, 0.8f, 0.4f}, low{0.1f, 0.4f, -0.2f, 0.85f};
+    // 0.9 is above all four, 0.8 above three, 0.4 above two and level with one.
+    CHECK(auroc(high, low) == doctest::Approx((4 + 3 + 2.5) / 12));
+    CHECK(auroc(low, high) == doctest::Approx(1 - (4 + 3 + 2.5) / 12));
+    CHECK(auroc(high, high) == 0.5);
+    CHECK(std::isnan(auroc({}, low)));
+    CHECK(std::isnan(auroc(high, {})));
+
+    // Over the successful ones only the first and the third count.
+    const Classes backdoor{7, 7, 7}, victim{7, 1, 7}, purified{0, 1, 2}, clean{0, 1, 2, 3};
+    const Detection d = detect({.victim = clean, .purified = clean, .drops = low},
+                               {.victim = victim, .purified = purified, .drops = high}, backdoor);
+    CHECK(d.auroc == doctest::Approx((4 + 3 + 2.5) / 12));
+    CHECK(d.auroc_successful == doctest::Approx((4 + 2.5) / 8));
+}
+
 TEST_CASE("scores as percentages with four decimals") {
     CHECK(percent(0.123456789).dump() == "12.3457");
     CHECK(percent(1).get<double>() == 100);

@@ -7,9 +7,11 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "kernels/common/vector_access.h"
 #include "kernels/common/warp_reduce.h"
+#include "kernels/emulator/barriers.h"
 #include "kernels/emulator/device_memory.h"
 #include "kernels/emulator/trace.h"
 #include "tests/support/device.h"
@@ -57,6 +59,7 @@ __global__ void add_one(const float* x, float* y, int count) {
     if (i < count) y[i] = x[i] + 1;
 }
 
+constexpr int kBarrierOfReverse = __LINE__ + 5;
 template <int Threads, bool Barrier>
 __global__ void reverse(const float* x, float* y) {
     __shared__ float tile[Threads];
@@ -100,12 +103,15 @@ __global__ void copy_vectors(const float* x, float* y) {
     store4(y + 4 * threadIdx.x, load4(x + 4 * threadIdx.x));
 }
 
-// Neighbours in a warp exchange through shared memory; the warp's own barrier is enough.
-template <bool Barrier>
+// Neighbours in a warp exchange through shared memory; the warp's own barrier is enough, a vote is
+// not.
+enum class Meeting { none, vote, barrier };
+template <Meeting Meet>
 __global__ void swap_in_warp(const float* x, float* y) {
     CNPD_DYNAMIC_SHARED(float, tile);
     tile[threadIdx.x] = x[threadIdx.x];
-    if constexpr (Barrier) __syncwarp();
+    if constexpr (Meet == Meeting::vote) __ballot_sync(kAllLanes, true);
+    if constexpr (Meet == Meeting::barrier) __syncwarp();
     y[threadIdx.x] = tile[threadIdx.x ^ 1];
 }
 
@@ -129,6 +135,10 @@ __global__ void histogram(const int* x, int* counts, int count) {
 
 __global__ void votes(unsigned* y) {
     y[threadIdx.x] = __ballot_sync(kAllLanes, threadIdx.x % 3 == 0);
+}
+
+__global__ void matches(const int* x, unsigned* y) {
+    y[threadIdx.x] = __match_any_sync(kAllLanes, x[threadIdx.x]);
 }
 
 __global__ void shifts(const int* x, int* down, int* up) {
@@ -178,6 +188,19 @@ TEST_CASE("a missing barrier is found and named" * doctest::skip(kUnchecked)) {
     });
     CHECK(contains(fault, "kernel reverse, block (0, 0, 0), thread ("));
     CHECK(contains(fault, "shared memory"));
+}
+
+TEST_CASE("a barrier that is left out is missed" * doctest::skip(kUnchecked)) {
+    const DeviceArray x(counting(512)), y(counting(512));
+    const auto run = [&] {
+        launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, true>, x.data(),
+               y.data());
+    };
+    emulator::leave_out_barrier(fmt::format("emulator_test.cu:{}", kBarrierOfReverse));
+    CHECK(contains(fault_of(run), "shared memory"));
+    emulator::leave_out_barrier("");
+    CHECK(fault_of(run).empty());
+    CHECK_THROWS_AS(emulator::leave_out_barrier("emulator_test.cu"), cnpd::Error);
 }
 
 TEST_CASE("sums over a block") {
@@ -238,11 +261,12 @@ TEST_CASE("a warp's barrier orders its lanes, in dynamic shared memory too" *
     const DeviceArray in(x), out(x);
     const LaunchShape shape = {
         .name = "swap", .grid = 1, .block = 64, .dynamic_shared = 64 * sizeof(float)};
-    launch(shape, swap_in_warp<true>, in.data(), out.data());
+    launch(shape, swap_in_warp<Meeting::barrier>, in.data(), out.data());
     const auto y = out.to_host();
     for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i ^ 1]);
-    CHECK(contains(fault_of([&] { launch(shape, swap_in_warp<false>, in.data(), out.data()); }),
-                   "shared memory"));
+    for (const auto kernel : {swap_in_warp<Meeting::none>, swap_in_warp<Meeting::vote>})
+        CHECK(contains(fault_of([&] { launch(shape, kernel, in.data(), out.data()); }),
+                       "shared memory"));
 }
 
 TEST_CASE("atomics") {
@@ -255,12 +279,20 @@ TEST_CASE("atomics") {
     CHECK(counts.to_host() == std::vector<int>{250, 250, 250, 250});
 }
 
-TEST_CASE("votes and shifts within a warp") {
+TEST_CASE("votes, matches and shifts within a warp") {
     const DeviceArray<unsigned> ballots(32);
     launch({.name = "votes", .grid = 1, .block = 32}, votes, ballots.data());
     unsigned expected = 0;
     for (int i = 0; i < 32; i += 3) expected |= 1u << i;
     CHECK(ballots.to_host() == std::vector<unsigned>(32, expected));
+
+    std::vector<int> labels(32);
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = i % 3 == 0 ? -1 : 7;
+    const DeviceArray of_lane(labels);
+    launch({.name = "matches", .grid = 1, .block = 32}, matches, of_lane.data(), ballots.data());
+    const auto alike = ballots.to_host();
+    for (std::size_t i = 0; i < labels.size(); ++i)
+        CHECK(alike[i] == (i % 3 == 0 ? expected : ~expected));
 
     std::vector<int> x(32);
     std::iota(x.begin(), x.end(), 0);

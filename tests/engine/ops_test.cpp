@@ -59,6 +59,35 @@ TEST_CASE("convolution refuses what does not fit") {
     CHECK(ops::convolution(some({0, 5, 6, 3}), filter).shape() == Shape{0, 3, 4, 4});
 }
 
+TEST_CASE("a cast rounds, and so does its gradient") {
+    const std::vector<float> values = {1, -2.5f, 1.00390625f, 3.14159f};
+    const auto rounded = [](const std::vector<float>& from) {
+        std::vector<float> to;
+        for (const float value : from) to.push_back(kernels::bfloat16(value));
+        return to;
+    };
+    for (const Device& device : available_devices()) {
+        CAPTURE(device.str());
+        Tensor x = Tensor::from(values, {4}, device);
+        x.set_requires_grad();
+        const Tensor y = ops::cast(x, DType::bfloat16);
+        CHECK(y.dtype() == DType::bfloat16);
+        const Tensor back = ops::cast(y, DType::float32);
+        CHECK(back.to_host<float>() == rounded(values));
+        backward(weighted_sum(back, Tensor::from(values, {4}, device)));
+        CHECK(x.grad().dtype() == DType::float32);
+        CHECK(x.grad().to_host<float>() == rounded(values));
+    }
+    CHECK_THROWS_AS(ops::cast(some({3}), DType::int32), ShapeError);
+    CHECK_THROWS_AS(ops::cast(whole({3}), DType::bfloat16), ShapeError);
+}
+
+TEST_CASE("the CPU refuses to compute in bfloat16") {
+    const Tensor x = ops::cast(some({2, 5, 6, 3}), DType::bfloat16);
+    CHECK_THROWS_AS(ops::relu(x), DeviceError);
+    CHECK_THROWS_AS(ops::convolution(x, some({4, 3, 3, 3})), DeviceError);
+}
+
 TEST_CASE("linear refuses what does not fit") {
     const Tensor x = some({2, 3}), weight = some({4, 3}), bias = some({4});
     const auto refuse = [](const Tensor& a, const Tensor& b, const Tensor& c) {

@@ -180,7 +180,7 @@ TEST_CASE("batch norm input gradient equals the reference, in every variant and 
                        if_wanted(with_add, add), dx);
             };
             Guarded<float> expected(rows * channels);
-            run(CNPD_REFERENCE(batch_norm_backward_input), data.dy, data.add, expected);
+            run(CNPD_REFERENCE(batch_norm_backward_input<float>), data.dy, data.add, expected);
             for (const auto& backward : CNPD_IMPLEMENTATIONS(batch_norm_backward_input)) {
                 INFO(backward.backend);
                 Guarded<float> dx(rows * channels);
@@ -258,7 +258,8 @@ TEST_CASE("the training gradient of the reference agrees with central difference
         c[k] = -scale[k] * dbeta[k] / kRows - b[k] * mean[k];
     }
     reference::batch_norm_backward_input(w.data(), x.data(), kRows, kChannels, scale, shift, true,
-                                         scale, b, c, nullptr, dx.data());
+                                         scale, b, c, static_cast<const float*>(nullptr),
+                                         dx.data());
 
     std::vector<double> xs(x.begin(), x.end()), gammas(gamma.begin(), gamma.end()),
         betas(beta.begin(), beta.end());

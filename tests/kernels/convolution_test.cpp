@@ -82,9 +82,9 @@ TEST_CASE("convolution_forward equals the reference with every epilogue") {
         const auto outputs = static_cast<std::int64_t>(problem.dy.size());
         for (int parts = 0; parts < 8; ++parts) {
             CAPTURE(parts);
-            const ConvolutionEpilogue epilogue = {parts & 1 ? problem.bias.data() : nullptr,
-                                                  parts & 2 ? problem.residual.data() : nullptr,
-                                                  (parts & 4) != 0};
+            const ConvolutionEpilogue<float> epilogue = {
+                parts & 1 ? problem.bias.data() : nullptr,
+                parts & 2 ? problem.residual.data() : nullptr, (parts & 4) != 0};
             Guarded<float> expected(outputs);
             reference::convolution_forward(shape, problem.x.data(), problem.filter.data(), epilogue,
                                            expected.data());
@@ -93,9 +93,9 @@ TEST_CASE("convolution_forward equals the reference with every epilogue") {
                 INFO(run.backend);
                 Guarded<float> actual(outputs);
                 const auto on_device = staged([&](Staging& staging) {
-                    return ConvolutionEpilogue{parts & 1 ? staging.pass(problem.bias) : nullptr,
-                                               parts & 2 ? staging.pass(problem.residual) : nullptr,
-                                               epilogue.relu};
+                    return ConvolutionEpilogue<float>{
+                        parts & 1 ? staging.pass(problem.bias) : nullptr,
+                        parts & 2 ? staging.pass(problem.residual) : nullptr, epilogue.relu};
                 });
                 run(shape, problem.x, problem.filter, on_device, actual);
                 check_sums(actual, expected, shape.r * shape.s * shape.c, "y");

@@ -2,8 +2,9 @@
 #include "kernels/polarizer/grouping.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
-
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -64,38 +65,47 @@ HostGroups grouped(const std::vector<std::int32_t>* labels, const cuda::GroupSha
     return {order.host(), first.host(), tile.host()};
 }
 
+bool has_class(std::int32_t label, const cuda::GroupShape& shape) {
+    return label >= 0 && label < shape.classes;
+}
+
 void check_grouping(const std::vector<std::int32_t>& labels, const cuda::GroupShape& shape,
                     const HostGroups& groups) {
     std::vector<std::int32_t> sorted(labels.size());
     std::iota(sorted.begin(), sorted.end(), 0);
+    std::erase_if(sorted, [&](auto n) { return !has_class(labels[n], shape); });
     std::stable_sort(sorted.begin(), sorted.end(),
                      [&](auto a, auto b) { return labels[a] < labels[b]; });
+    const auto placed = static_cast<std::int32_t>(sorted.size());
+    sorted.resize(labels.size(), -1);
     CHECK(groups.order == sorted);
 
-    std::int64_t tiles = 0;
+    std::vector<std::int32_t> first;
+    std::vector<std::pair<int, int>> expected, tiles;
+    std::int32_t begin = 0;
     for (std::int32_t y = 0; y < shape.classes; ++y) {
-        const auto before =
-            std::count_if(labels.begin(), labels.end(), [y](auto label) { return label < y; });
-        CHECK(groups.first[y] == before);
-        const auto rows = std::count(labels.begin(), labels.end(), y) * shape.rows_of_sample;
-        for (std::int64_t row = 0; row < rows; row += shape.rows_of_tile, ++tiles) {
-            REQUIRE(tiles < shape.most_tiles());
-            CHECK(groups.tile[tiles].x == y);
-            CHECK(groups.tile[tiles].y == row / shape.rows_of_tile);
-        }
+        first.push_back(begin);
+        const auto samples = std::count(labels.begin(), labels.end(), y);
+        for (std::int64_t row = 0; row < samples * shape.rows_of_sample; row += shape.rows_of_tile)
+            expected.emplace_back(y, row / shape.rows_of_tile);
+        begin += static_cast<std::int32_t>(samples);
     }
-    CHECK(groups.first[shape.classes] == shape.samples);
-    for (; tiles < shape.most_tiles(); ++tiles) CHECK(groups.tile[tiles].x == -1);
+    first.push_back(placed);
+    CHECK(groups.first == first);
+    REQUIRE(static_cast<std::int64_t>(expected.size()) <= shape.most_tiles());
+    expected.resize(static_cast<std::size_t>(shape.most_tiles()), {-1, 0});
+    for (const int2& tile : groups.tile) tiles.emplace_back(tile.x, tile.y);
+    CHECK(tiles == expected);
 }
 
 }  // namespace
 
 TEST_CASE("grouping: the order of std::stable_sort, and every tile once") {
     if (gpu::device_count() == 0) return;
-    // Around a block's 256 threads, and more classes than samples.
-    for (const std::int64_t samples : {0, 1, 31, 255, 256, 257, 1000})
+    // Around a warp's samples and those that it reads at once, and more classes than samples.
+    for (const std::int64_t samples : {0, 1, 31, 33, 128, 257, 1000})
         for (const std::int64_t classes : {1, 2, 43, 300})
-            for (const std::int64_t rows_of_sample : {1, 16, 100}) {
+            for (const std::int64_t rows_of_sample : {1, 100}) {
                 CAPTURE(samples);
                 CAPTURE(classes);
                 CAPTURE(rows_of_sample);
@@ -115,4 +125,51 @@ TEST_CASE("grouping: one class for all, given or not") {
     check_grouping(std::vector<std::int32_t>(70, 0), shape, grouped(nullptr, shape));
     const std::vector<std::int32_t> last(70, 2);
     check_grouping(last, shape, grouped(&last, shape));
+}
+
+TEST_CASE("grouping: batches of several steps a warp, classes of several a thread") {
+    if (gpu::device_count() == 0) return;
+    // With 2,500 classes nine warps' counters fit.
+    for (const auto& [samples, classes] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+             {4133, 200}, {131, 1000}, {301, 2500}}) {
+        CAPTURE(samples);
+        CAPTURE(classes);
+        const cuda::GroupShape shape{
+            .samples = samples, .classes = classes, .rows_of_sample = 16, .rows_of_tile = 128};
+        const auto labels = random_labels(samples, classes);
+        check_grouping(labels, shape, grouped(&labels, shape));
+    }
+}
+
+TEST_CASE("grouping: labels that are no class") {
+    if (gpu::device_count() == 0) return;
+    const cuda::GroupShape shape{
+        .samples = 200, .classes = 10, .rows_of_sample = 4, .rows_of_tile = 64};
+    auto labels = random_labels(200, 10);
+    for (std::size_t n = 0; n < labels.size(); n += 3) labels[n] = n % 2 ? -1 : 10;
+    labels[40] = std::numeric_limits<std::int32_t>::max();
+    labels[41] = std::numeric_limits<std::int32_t>::min();
+    check_grouping(labels, shape, grouped(&labels, shape));
+    const std::vector<std::int32_t> none(200, -1);
+    check_grouping(none, shape, grouped(&none, shape));
+}
+
+TEST_CASE("grouping: a graph groups whatever labels it finds") {
+    if (gpu::device_count() == 0) return;
+    const cuda::GroupShape shape{
+        .samples = 500, .classes = 7, .rows_of_sample = 3, .rows_of_tile = 64};
+    const Device<std::int32_t> labels(shape.samples), order(shape.samples),
+        first(shape.classes + 1);
+    const Device<int2> tile(shape.most_tiles());
+    const auto graph = gpu::Graph::capture([&] {
+        cuda::group_by_label(labels.data(), shape, {order.data(), first.data(), tile.data()});
+    });
+    CHECK(graph.nodes() == 1);
+    for (const std::int64_t present : {7, 2}) {
+        const auto values = random_labels(shape.samples, present);
+        gpu::copy_to_device(labels.data(), values.data(), values.size() * sizeof(values[0]));
+        graph.launch();
+        gpu::synchronize();
+        check_grouping(values, shape, {order.host(), first.host(), tile.host()});
+    }
 }

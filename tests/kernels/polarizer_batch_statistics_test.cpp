@@ -70,8 +70,8 @@ struct Backward {
 template <class Function>
 void backward(const Implementation<Function>& run, const Case& c, const Forward& f, Backward& r) {
     Staging staging(run.memory);
-    const PolarizerBatch batch{staging.pass(f.u), staging.pass(f.mean), staging.pass(f.inv_std),
-                               staging.pass(c.gamma)};
+    const PolarizerBatch<float> batch{staging.pass(f.u), staging.pass(f.mean),
+                                      staging.pass(f.inv_std), staging.pass(c.gamma)};
     run.function(c.shape, staging.pass(c.dout), staging.pass(c.labels), batch, staging.pass(r.du),
                  staging.pass(r.dgamma), staging.pass(r.dbeta));
     staging.finish();
@@ -99,7 +99,7 @@ TEST_CASE("polarizer batch statistics: forward equals the reference") {
             CAPTURE(shift);
             const Case c(shape, shift);
             Forward expected(c);
-            forward(CNPD_REFERENCE(polarizer_batch_forward), c, expected);
+            forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, expected);
             for (const auto& run : CNPD_IMPLEMENTATIONS(polarizer_batch_forward)) {
                 if (run.too_slow_for(c.activations() * shape.channels)) continue;
                 INFO(run.backend);
@@ -163,11 +163,11 @@ TEST_CASE("polarizer batch statistics: backward equals the reference") {
         CAPTURE(shape.positions);
         const Case c(shape);
         Forward f(c);
-        forward(CNPD_REFERENCE(polarizer_batch_forward), c, f);
+        forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, f);
         // As if no class had a single row: its deviation is 0 and du a difference of equal numbers.
         for (std::int64_t i = 0; i < c.vectors(); ++i) f.inv_std[i] = std::min(f.inv_std[i], 10.0f);
         Backward expected(c);
-        backward(CNPD_REFERENCE(polarizer_batch_backward), c, f, expected);
+        backward(CNPD_REFERENCE(polarizer_batch_backward<float>), c, f, expected);
         for (const auto& run : CNPD_IMPLEMENTATIONS(polarizer_batch_backward)) {
             INFO(run.backend);
             Backward r(c);
@@ -196,15 +196,15 @@ TEST_CASE("polarizer batch statistics: the reference's backward is the derivativ
     c.labels = {0, 1, 1, 0, 0, 1, 0};
     const auto loss = [&] {
         Forward f(c);
-        forward(CNPD_REFERENCE(polarizer_batch_forward), c, f);
+        forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, f);
         double sum = 0;
         for (std::int64_t i = 0; i < c.activations(); ++i) sum += double{c.dout[i]} * f.out[i];
         return sum;
     };
     Forward f(c);
-    forward(CNPD_REFERENCE(polarizer_batch_forward), c, f);
+    forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, f);
     Backward r(c);
-    backward(CNPD_REFERENCE(polarizer_batch_backward), c, f, r);
+    backward(CNPD_REFERENCE(polarizer_batch_backward<float>), c, f, r);
     const auto check = [&](std::vector<float>& values, const Guarded<float>& gradient) {
         constexpr float kStep = 1.0f / 256;
         for (std::size_t i = 0; i < values.size(); ++i) {

@@ -164,16 +164,23 @@ Implementation<Function> reference_implementation(Function* function) {
     return {"reference", function, Memory::host};
 }
 
+// On the device, if there is one.
 template <typename Function>
-std::vector<Implementation<Function>> implementations(Function* cpu,
-                                                      [[maybe_unused]] Function* cuda) {
+std::vector<Implementation<Function>> device_implementations([[maybe_unused]] Function* cuda) {
     std::vector<Implementation<Function>> all;
-    if (!only_on_device()) all.push_back({"cpu", cpu, Memory::host});
 #ifdef CNPD_EMULATED
     all.push_back({"emulated", cuda, Memory::device});
 #elif defined(CNPD_REAL_CUDA)
     if (kernels::gpu::device_count() > 0) all.push_back({"cuda", cuda, Memory::device});
 #endif
+    return all;
+}
+
+template <typename Function>
+std::vector<Implementation<Function>> implementations(Function* cpu,
+                                                      [[maybe_unused]] Function* cuda) {
+    std::vector<Implementation<Function>> all = device_implementations(cuda);
+    if (!only_on_device()) all.insert(all.begin(), {"cpu", cpu, Memory::host});
     return all;
 }
 
@@ -189,12 +196,20 @@ std::vector<Implementation<Function>> with_reference(Function* reference,
 // Every backend's function of this name:
 //     for (const auto& run : CNPD_IMPLEMENTATIONS(add)) { INFO(run.backend); run(x, y, n, z); }
 #ifdef CNPD_HAS_CUDA
-#define CNPD_IMPLEMENTATIONS(kernel) \
-    ::cnpd::tests::implementations(&::cnpd::kernels::cpu::kernel, &::cnpd::kernels::cuda::kernel)
+#define CNPD_DEVICE_FUNCTION(kernel, otherwise) &::cnpd::kernels::cuda::kernel
 #else
-#define CNPD_IMPLEMENTATIONS(kernel) \
-    ::cnpd::tests::implementations(&::cnpd::kernels::cpu::kernel, &::cnpd::kernels::cpu::kernel)
+#define CNPD_DEVICE_FUNCTION(kernel, otherwise) otherwise
 #endif
+#define CNPD_IMPLEMENTATIONS(kernel)                              \
+    ::cnpd::tests::implementations(&::cnpd::kernels::cpu::kernel, \
+                                   CNPD_DEVICE_FUNCTION(kernel, &::cnpd::kernels::cpu::kernel))
+// Of a kernel of activations, which the CPU has in float32 alone: CNPD_IN_BFLOAT16(add).
+#define CNPD_IN_BFLOAT16(kernel)                                        \
+    ::cnpd::tests::with_reference(                                      \
+        &::cnpd::kernels::reference::kernel<::cnpd::kernels::bfloat16>, \
+        ::cnpd::tests::device_implementations(                          \
+            CNPD_DEVICE_FUNCTION(kernel<::cnpd::kernels::bfloat16>,     \
+                                 &::cnpd::kernels::reference::kernel<::cnpd::kernels::bfloat16>)))
 
 #define CNPD_REFERENCE(kernel) \
     ::cnpd::tests::reference_implementation(&::cnpd::kernels::reference::kernel)

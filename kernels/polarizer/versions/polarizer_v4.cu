@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(kThreads)
         const float weight = has_row ? epilogue.weight(rows.sample(row)) : 0;
 #pragma unroll
         for (int j = 0; j < kColumns; ++j) {
-            // Waits for all lanes: what they read of the fragment before has been read.
+            __syncwarp();  // what lanes read of the fragment before has been read
             wmma::store_matrix_sync(&staging[0][0], sum[i][j], kFragment + 4, wmma::mem_row_major);
             __syncwarp();
             const int c = column0 + warp_column + j * kFragment + my_column;
