@@ -5,9 +5,11 @@
 #include <fmt/format.h>
 
 #include "datasets/cifar10/cifar10.h"
+#include "datasets/gtsrb/gtsrb.h"
 #include "datasets/image.h"
 #include "datasets/image_folder.h"
 #include "datasets/synthetic/synthetic.h"
+#include "datasets/tiny_imagenet/tiny_imagenet.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::datasets {
@@ -34,9 +36,15 @@ constexpr Entry kEntries[] = {
     {{"synthetic", "10 classes of drawn traffic signs, 32x32; needs no files"},
      false,
      load_synthetic},
-    {{"cifar10", "CIFAR-10: binary batches, Python batches or an image folder"},
+    {{"cifar10", "CIFAR-10: binary batches, Python batches or an image folder, or its .tar.gz"},
      true,
      load_cifar10},
+    {{"gtsrb", "German traffic signs, 43 classes, 32x32; its unpacked folders or its .zip files"},
+     true,
+     gtsrb::load},
+    {{"tiny-imagenet", "Tiny ImageNet, 200 classes, 64x64; its unpacked folder or its .zip file"},
+     true,
+     tiny_imagenet::load},
     {{"folder", "images in train/<class>/ and test/<class>/, JPEG, PNG or PPM"},
      true,
      load_image_folder},
@@ -60,8 +68,9 @@ Dataset load(std::string_view name, const LoadOptions& options) {
     for (const Entry& entry : kEntries) {
         if (entry.info.name == name) {
             if (entry.needs_files && options.data.empty())
-                throw InputError(
-                    fmt::format("data set '{}' needs files; expected their folder's path", name));
+                throw InputError(fmt::format(
+                    "data set '{}' needs files; expected the path of their directory or archive",
+                    name));
             return entry.load(options);
         }
         known.append(known.empty() ? "" : ", ").append(entry.info.name);

@@ -28,13 +28,13 @@ struct Dataset {
 };
 
 struct LoadOptions {
-    std::string data = {};   // directory; the synthetic set needs none
+    std::string data = {};   // directory or archive; the synthetic set needs none
     std::uint64_t seed = 0;  // of the synthetic images and of the subsets below
     // Keep at most so many images, drawn at random without replacement; those kept stay in the
     // order they have in the whole set. The synthetic set just draws fewer. 0 keeps all.
     std::int64_t train_limit = 0, test_limit = 0;
-    // Image folders: resize to a square of so many pixels a side. 0 keeps the set's own size, for
-    // `folder` that of the first image.
+    // Sets of pictures: resize to a square of so many pixels a side. 0 keeps the set's own size,
+    // for `folder` that of the first image.
     std::int64_t image_size = 0;
     // Called now and then while images are decoded, from one thread at a time.
     std::function<void(std::int64_t done, std::int64_t total)> progress = {};

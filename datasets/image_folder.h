@@ -1,20 +1,23 @@
 // Data sets that are folders of pictures: train/<class>/<file> and test/<class>/<file>.
 #pragma once
 
-#include <filesystem>
-
 #include "datasets/dataset.h"
+#include "datasets/files/file_tree.h"
 
 namespace cnpd::datasets {
 
-// Reads the folder `options.data`. Classes are the sub-folders' names in byte order, the same in
-// train and test; a class's images follow each other in byte order of their names. Files and
-// folders whose name begins with a dot are skipped; everything else has to be a .jpg, .jpeg, .png
-// or .ppm. Symbolic links may not lead out of the folder. Images that are not `image_size` a side
-// (0: as large as the first) are resized.
+// Reads the directory or archive `options.data`; train and test may also be in the only folder that
+// it holds. Classes are the sub-folders' names in byte order, the same in train and test; a class's
+// images follow each other in byte order of their names. Files and folders whose name begins with a
+// dot are skipped; everything else has to be a .jpg, .jpeg, .png or .ppm. Symbolic links may not
+// lead out of the directory. Images that are not `image_size` a side (0: as large as the first) are
+// resized.
 //
 // Normalised with ImageNet's statistics; augmented by a crop with padding of an eighth of the
 // height, without mirroring. Throws FileError for anything that is not as described.
 Dataset load_image_folder(const LoadOptions& options);
+// The same for a folder of files that have been opened.
+Dataset load_image_folder(const FileTree& tree, const std::string& folder,
+                          const LoadOptions& options);
 
 }  // namespace cnpd::datasets

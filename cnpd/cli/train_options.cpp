@@ -38,13 +38,17 @@ void TrainOptions::add_to(CLI::App& app) {
 void TrainOptions::add_data_options(CLI::App& app) {
     app.add_option("--dataset", settings_.data.name, described("Data set:", datasets::registry()))
         ->capture_default_str();
-    app.add_option("--data", settings_.data.directory, "Directory that holds the data set");
+    app.add_option(
+        "--data", settings_.data.directory,
+        "Directory with the data set's files or with its official archives, or one archive "
+        "(.zip, .tar.gz) with all of it");
     app.add_option("--train-limit", settings_.data.train_limit,
                    "Use only so many training images, drawn at random (0: all)");
     app.add_option("--test-limit", settings_.data.test_limit,
                    "Use only so many test images, drawn at random (0: all)");
     app.add_option("--image-size", settings_.data.image_size,
-                   "Image folders: resize to so many pixels a side (0: the set's own size)");
+                   "Resize the images of gtsrb, tiny-imagenet and folder to so many pixels a side "
+                   "(0: the set's own size)");
 }
 
 void TrainOptions::add_attack_options(CLI::App& app) {

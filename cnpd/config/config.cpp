@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "cnpd/config/config_formats.h"
-#include "cnpd/config/utf8.h"
 #include "engine/files.h"
+#include "engine/utf8.h"
 #include "kernels/common/error.h"
 
 namespace cnpd {
@@ -84,7 +84,7 @@ Config parse_config(std::string_view text, ConfigFormat format, std::string_view
     if (static_cast<std::int64_t>(text.size()) > kMaxBytes)
         throw FileError(path, fmt::format("holds {} bytes", text.size()),
                         fmt::format("at most {}", kMaxBytes));
-    if (!is_utf8(text)) throw FileError(path, "is not UTF-8", "text");
+    if (!engine::is_utf8(text)) throw FileError(path, "is not UTF-8", "text");
     Config config{.path = std::string(path),
                   .entries = format == ConfigFormat::toml ? toml_entries(text, path)
                                                           : json_entries(text, path)};

@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 
 #include "cnpd/config/config_formats.h"
-#include "cnpd/config/utf8.h"
 #include "engine/files.h"
+#include "engine/utf8.h"
 #include "kernels/common/error.h"
 
 namespace cnpd {
@@ -218,7 +218,7 @@ class TomlReader {
         const char* end = digits.data() + digits.size();
         const auto [stop, error] = std::from_chars(digits.data(), end, code, 16);
         if (error != std::errc() || stop != end || digits.size() != (name == 'u' ? 4u : 8u) ||
-            !append_utf8(code, value))
+            !engine::append_utf8(code, value))
             fail("an escape of another kind", "the number of a character behind \\u or \\U");
         at_ += 1 + digits.size();
     }

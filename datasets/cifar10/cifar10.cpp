@@ -1,91 +1,116 @@
 #include "datasets/cifar10/cifar10.h"
 
-#include <filesystem>
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "datasets/cifar10/batches.h"
+#include "datasets/files/file_tree.h"
 #include "datasets/image_folder.h"
-#include "datasets/root_folder.h"
 #include "datasets/subset.h"
 #include "engine/files.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::datasets::cifar10 {
 
-namespace fs = std::filesystem;
-
 namespace {
 
 // Twice what the largest official file holds, so that a wrong size can still be told.
 constexpr std::int64_t kMaxFileBytes = 64 << 20;
 
+constexpr std::string_view kArchives[] = {"cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"};
+
 enum class Layout { binary, python, folder };
 
 struct Place {
-    fs::path folder;
+    std::string folder;
     Layout layout;
 };
 
 // Any one batch decides, so that a missing one can be reported by name.
-bool holds_batches(const fs::path& folder, std::string_view extension) {
-    if (is_there(folder / fmt::format("test_batch{}", extension))) return true;
+bool holds_batches(const FileTree& tree, const std::string& folder, std::string_view extension) {
+    if (tree.has_file(join(folder, fmt::format("test_batch{}", extension)))) return true;
     for (std::int64_t batch = 1; batch <= kBatches; ++batch)
-        if (is_there(folder / fmt::format("data_batch_{}{}", batch, extension))) return true;
+        if (tree.has_file(join(folder, fmt::format("data_batch_{}{}", batch, extension))))
+            return true;
     return false;
 }
 
-Place find(const fs::path& data) {
-    for (const char* name : {"", "cifar-10-batches-bin", "cifar-10-batches-py", "cifar10"}) {
-        const fs::path folder = *name ? data / name : data;
-        if (holds_batches(folder, ".bin")) return {folder, Layout::binary};
-        if (holds_batches(folder, "")) return {folder, Layout::python};
-        if (is_there(folder / "train")) return {folder, Layout::folder};
+std::optional<Place> find(const FileTree& tree) {
+    for (const char* folder : {"", "cifar-10-batches-bin", "cifar-10-batches-py", "cifar10"}) {
+        if (holds_batches(tree, folder, ".bin")) return Place{folder, Layout::binary};
+        if (holds_batches(tree, folder, "")) return Place{folder, Layout::python};
+        if (tree.has_folder(join(folder, "train"))) return Place{folder, Layout::folder};
     }
-    throw FileError(data.string(), is_there(data) ? "holds no CIFAR-10" : "is missing",
-                    "a folder with data_batch_1.bin, data_batch_1 or train/airplane");
+    return std::nullopt;
 }
 
 class Loader {
   public:
-    Loader(const LoadOptions& options, Place place, std::int64_t images_per_batch)
+    Loader(const LoadOptions& options, const FileTree& tree, Place place,
+           std::int64_t images_per_batch)
         : options_(options),
+          tree_(tree),
           place_(std::move(place)),
-          root_(options.data),
           images_per_batch_(images_per_batch) {}
 
     Dataset load() {
-        Dataset set;
-        read_names();
+        // In one go, since a pass over an archive takes a second.
+        std::vector<std::string> paths;
         for (std::int64_t batch = 1; batch <= kBatches; ++batch)
-            read(fmt::format("data_batch_{}", batch), set.train);
-        read("test_batch", set.test);
+            paths.push_back(path_of(fmt::format("data_batch_{}", batch)));
+        paths.push_back(path_of("test_batch"));
+        for (const char* name : {"batches.meta.txt", "batches.meta"})
+            if (tree_.has_file(join(place_.folder, name)))
+                paths.push_back(join(place_.folder, name));
+
+        std::vector<Images> batches(kBatches + 1);
+        tree_.read(paths, kMaxFileBytes, [&](std::span<FileTree::File> files) {
+            for (FileTree::File& file : files) {
+                const std::string name = tree_.full_name(paths[file.index]);
+                if (file.index < batches.size())
+                    read_batch(file.contents, name, batches[file.index]);
+                else
+                    check_names(file.contents, name);
+                file.contents = {};
+            }
+        });
+        Dataset set;
+        set.test = std::move(batches.back());
+        batches.pop_back();
+        for (Images& batch : batches) append(std::exchange(batch, {}), set.train);
         limit(set.train, options_.train_limit, kTrainSubset);
         limit(set.test, options_.test_limit, kTestSubset);
         return set;
     }
 
   private:
-    void read_names() {
-        if (const fs::path text = place_.folder / "batches.meta.txt"; is_there(text)) {
-            root_.check_link(text);
-            read_text_names(engine::read_text_file(text, kMaxFileBytes), text.string());
-        }
-        if (const fs::path pickle = place_.folder / "batches.meta"; is_there(pickle)) {
-            root_.check_link(pickle);
-            read_python_names(engine::read_file(pickle, kMaxFileBytes), pickle.string());
-        }
+    std::string path_of(const std::string& batch) const {
+        return join(place_.folder, place_.layout == Layout::binary ? batch + ".bin" : batch);
     }
 
-    void read(const std::string& name, Images& images) {
-        const bool binary = place_.layout == Layout::binary;
-        const fs::path path = place_.folder / (binary ? name + ".bin" : name);
-        root_.check_link(path);
-        const auto file = engine::read_file(path, kMaxFileBytes);
-        (binary ? read_binary_batch : read_python_batch)(file, path.string(), images_per_batch_,
-                                                         images);
+    void check_names(std::span<const std::byte> file, const std::string& name) const {
+        if (name.ends_with(".txt"))
+            read_text_names({reinterpret_cast<const char*>(file.data()), file.size()}, name);
+        else
+            read_python_names(file, name);
+    }
+
+    void read_batch(std::span<const std::byte> file, const std::string& name, Images& images) {
+        const auto read = place_.layout == Layout::binary ? read_binary_batch : read_python_batch;
+        read(file, name, images_per_batch_, images);
         done_ += images_per_batch_;
         if (options_.progress) options_.progress(done_, (kBatches + 1) * images_per_batch_);
+    }
+
+    static void append(const Images& more, Images& images) {
+        const std::int64_t before = images.n;
+        append_empty(images, more.n);
+        std::copy(more.pixels.begin(), more.pixels.end(),
+                  images.pixels.begin() + before * kImageBytes);
+        std::copy(more.labels.begin(), more.labels.end(), images.labels.begin() + before);
     }
 
     void limit(Images& images, std::int64_t limit, std::uint64_t stream) {
@@ -94,18 +119,17 @@ class Loader {
     }
 
     const LoadOptions& options_;
+    const FileTree& tree_;
     Place place_;
-    RootFolder root_;
     std::int64_t images_per_batch_, done_ = 0;
 };
 
-Dataset load_folder(const LoadOptions& options, const fs::path& folder) {
+Dataset load_folder(const LoadOptions& options, const FileTree& tree, const std::string& folder) {
     LoadOptions sized = options;
-    sized.data = folder.string();
     sized.image_size = kSize;
-    Dataset set = load_image_folder(sized);
+    Dataset set = load_image_folder(tree, folder, sized);
     if (set.class_names.size() != kClassNames.size())
-        throw FileError((folder / "train").string(),
+        throw FileError(tree.full_name(join(folder, "train")),
                         fmt::format("holds {} classes", set.class_names.size()),
                         "CIFAR-10's 10 (other images are data set 'folder')");
     return set;
@@ -114,9 +138,16 @@ Dataset load_folder(const LoadOptions& options, const fs::path& folder) {
 }  // namespace
 
 Dataset load(const LoadOptions& options, std::int64_t images_per_batch) {
-    const Place place = find(options.data);
-    Dataset set = place.layout == Layout::folder ? load_folder(options, place.folder)
-                                                 : Loader(options, place, images_per_batch).load();
+    const auto tree = open_with_archives(
+        options.data, kArchives, [](const FileTree& files) { return find(files).has_value(); });
+    const std::optional<Place> place = find(*tree);
+    if (!place)
+        throw FileError(tree->full_name(""),
+                        "holds no CIFAR-10: it " + describe_contents(*tree, ""),
+                        "data_batch_1.bin, data_batch_1, train/airplane or an official archive");
+    Dataset set = place->layout == Layout::folder
+                      ? load_folder(options, *tree, place->folder)
+                      : Loader(options, *tree, *place, images_per_batch).load();
     set.name = "cifar10";
     set.class_names.assign(kClassNames.begin(), kClassNames.end());
     set.mean = {0.4914f, 0.4822f, 0.4465f};

@@ -20,8 +20,9 @@ inline constexpr std::int64_t kImagesPerBatch = 10'000;  // in each of them and 
 inline constexpr std::array<std::string_view, 10> kClassNames = {
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 
-// Reads the folder `options.data`, or cifar-10-batches-bin/, cifar-10-batches-py/ or cifar10/ in
-// it, whichever comes first. It holds either
+// Reads the directory or archive `options.data`, or cifar-10-batches-bin/, cifar-10-batches-py/ or
+// cifar10/ in it, whichever comes first; a directory may also hold the official archives,
+// cifar-10-binary.tar.gz or cifar-10-python.tar.gz. What is found is either
 //   data_batch_1.bin .. data_batch_5.bin, test_batch.bin   the official binary batches,
 //   data_batch_1 .. data_batch_5, test_batch               the official Python batches, or
 //   train/<class>/*, test/<class>/*                        images (datasets/image_folder.h),

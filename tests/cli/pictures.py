@@ -1,7 +1,11 @@
 """Image files and data sets for the tests, written without libraries."""
 
+import io
 import os
+import pathlib
 import struct
+import tarfile
+import zipfile
 import zlib
 
 SIDE = 16
@@ -56,3 +60,82 @@ def write_cifar10(folder):
     for batch in range(1, 6):
         os.link(folder / "test_batch.bin", folder / f"data_batch_{batch}.bin")
     return folder
+
+
+GTSRB_CLASSES = 43
+GTSRB_HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\r\n"
+
+
+def gtsrb_row(name, label):
+    return f"{name};29;30;5;6;24;25;{label}\r\n"
+
+
+def write_gtsrb(folder, per_class=4):
+    """The official layout; each class has its own shade, the images sizes of their own."""
+    def image(label, i):
+        return ppm(bytes([6 * label, 255 - 6 * label, 4 * i]) * (20 * (15 + i)), 20, 15 + i)
+
+    test = folder / "GTSRB" / "Final_Test"
+    (test / "Images").mkdir(parents=True)
+    test_table = GTSRB_HEADER
+    for label in range(GTSRB_CLASSES):
+        images = folder / "GTSRB" / "Final_Training" / "Images" / f"{label:05}"
+        images.mkdir(parents=True)
+        table = GTSRB_HEADER
+        for i in range(per_class):
+            (images / f"00000_{i:05}.ppm").write_bytes(image(label, i))
+            table += gtsrb_row(f"00000_{i:05}.ppm", label)
+        (images / f"GT-{label:05}.csv").write_text(table)
+        (test / "Images" / f"{label:05}.ppm").write_bytes(image(label, per_class))
+        test_table += gtsrb_row(f"{label:05}.ppm", label)
+    (test / "GT-final_test.csv").write_text(test_table)
+    return folder
+
+
+def write_tiny_imagenet(folder, classes=3, per_class=4):
+    """The official layout with fewer classes; images are PNGs, whatever their names say."""
+    ids = [f"n{label:08}" for label in range(classes)]
+    (folder / "val" / "images").mkdir(parents=True)
+    annotations = ""
+    for label, wnid in enumerate(ids):
+        images = folder / "train" / wnid / "images"
+        images.mkdir(parents=True)
+        for i in range(per_class + 1):
+            contents = png(pixels_of((80 * label, 200 - 80 * label, 60), i, 64), 64, 64)
+            if i < per_class:
+                (images / f"{wnid}_{i}.JPEG").write_bytes(contents)
+            else:
+                (folder / "val" / "images" / f"val_{label}.JPEG").write_bytes(contents)
+        annotations += f"val_{label}.JPEG\t{wnid}\t0\t0\t62\t62\n"
+    (folder / "val" / "val_annotations.txt").write_text(annotations)
+    (folder / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in ids))
+    (folder / "words.txt").write_text("".join(f"{wnid}\tthing {wnid[-1]}, it\n" for wnid in ids))
+    return folder
+
+
+def files_of(folder):
+    """Names and contents of all files below a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(pathlib.Path(folder).rglob("*")) if path.is_file()}
+
+
+def pack(path, files):
+    """Makes a .zip or .tar.gz of names and contents."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, contents in files.items():
+                archive.writestr(name, contents)
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            for name, contents in files.items():
+                add_to_tar(archive, name, contents)
+    return path
+
+
+def add_to_tar(archive, name, contents=b"", **attributes):
+    """Adds an entry, of another kind than a file if the attributes say so."""
+    entry = tarfile.TarInfo(name)
+    entry.size = len(contents)
+    for key, value in attributes.items():
+        setattr(entry, key, value)
+    archive.addfile(entry, io.BytesIO(contents))

@@ -6,6 +6,7 @@
 #include "datasets/subset.h"
 #include "engine/files.h"
 #include "kernels/common/error.h"
+#include "tests/support/archives.h"
 #include "tests/support/cifar10_files.h"
 #include "tests/support/files.h"
 
@@ -37,10 +38,16 @@ TEST_CASE("all layouts of CIFAR-10 give the same pixels and labels") {
     tiny.write_binary(nested / "cifar-10-batches-bin");
     tiny.write_python(python / "cifar-10-batches-py");
     tiny.write_folder(pictures.path());
+    const TemporaryDirectory archives, official;
+    const fs::path binary_archive = archives / "cifar-10-binary.tar.gz",
+                   python_archive = official / "cifar-10-python.tar.gz";
+    tests::write_archive_of(nested.path(), binary_archive);
+    tests::write_archive_of(python.path(), python_archive);
 
-    for (const TemporaryDirectory* folder : {&binary, &nested, &python, &pictures}) {
-        CAPTURE(folder->path().string());
-        const Dataset set = load_tiny(folder->path());
+    for (const fs::path& data : {binary.path(), nested.path(), python.path(), pictures.path(),
+                                 binary_archive, official.path()}) {
+        CAPTURE(data.string());
+        const Dataset set = load_tiny(data);
         CHECK(set.name == "cifar10");
         REQUIRE(set.class_names.size() == 10);
         CHECK(set.class_names[9] == "truck");

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "kernels/common/error.h"
+#include "tests/support/archives.h"
 #include "tests/support/cifar10_files.h"
 #include "tests/support/files.h"
 
@@ -88,6 +89,28 @@ TEST_CASE("images are resized to the size asked for, or to the first one's") {
                     InputError);
 }
 
+TEST_CASE("an image folder is read from an archive, with or without a folder around it") {
+    const TemporaryDirectory folder, packed;
+    write_set(folder.path());
+    const Dataset expected = load("folder", {.data = folder.path().string()});
+    for (const std::string prefix : {"", "set/"})
+        for (const char* name : {"set.zip", "set.tar.gz"}) {
+            tests::write_archive_of(folder.path(), packed / name, prefix);
+            const Dataset set = load("folder", {.data = (packed / name).string()});
+            CHECK(set.class_names == expected.class_names);
+            CHECK(set.train.pixels == expected.train.pixels);
+            CHECK(set.test.pixels == expected.test.pixels);
+            CHECK(set.train.labels == expected.train.labels);
+        }
+    tests::write_archive(packed / "half.zip", {{.name = "train/a/", .type = AE_IFDIR}});
+    contains(message_of([&] { load("folder", {.data = (packed / "half.zip").string()}); }),
+             "half.zip/test: is missing");
+    tests::write_archive(packed / "empty.zip",
+                         {{.name = "train/a/", .type = AE_IFDIR}, {.name = "test/a/x.png"}});
+    contains(message_of([&] { load("folder", {.data = (packed / "empty.zip").string()}); }),
+             "empty.zip/train/a: is empty");
+}
+
 TEST_CASE("links inside the folder are followed") {
     const TemporaryDirectory folder, alias;
     write_set(folder.path());
@@ -118,6 +141,11 @@ TEST_CASE("links and names that are tricks are refused") {
              "cannot be followed");
     contains(refusal([](const fs::path& f) { write_file(f / "train/a/x\ny.png", "x"); }),
              "holds the name \"x\\x0ay.png\"");
+    contains(refusal([](const fs::path& f) {
+                 for (const char* split : {"train", "test"})
+                     write_file(f / split / "\xff/0.png", picture(6, 8, 1));
+             }),
+             "train: holds the name \"\\xff\"; expected names in UTF-8");
 }
 
 TEST_CASE("whatever is not an image in its class is named") {

@@ -23,6 +23,8 @@ BUGS = {
                        "if (count > file_.size() - position_ + 1)"),
     "config": ("cnpd/config/toml_entries.cpp", "if (at_end() || at_line_end()) fail_here(\"a closing quote\")",
                "if (at_line_end()) fail_here(\"a closing quote\")"),
+    "annotations": ("datasets/annotations.cpp", "label >= classes)", "label > classes)"),
+    "archive": ("datasets/files/archive_reader.cpp", "if (!is_printable(path)) refuse(kPrintable);", ""),
     "image": ("datasets/image.cpp", "if (codes > kMostCodes)", "if (codes > 8 * kMostCodes)"),
 }
 

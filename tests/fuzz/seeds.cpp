@@ -1,10 +1,14 @@
 // Writes what the fuzzers begin with: fuzz_seeds FOLDER makes FOLDER/<name>/ for <name>_fuzz.
 #define DOCTEST_CONFIG_DISABLE
+#include <unistd.h>
+
 #include <cstdio>
 #include <string>
 
 #include "engine/files.h"
+#include "tests/support/archives.h"
 #include "tests/support/cifar10_files.h"
+#include "tests/support/picture_sets.h"
 
 namespace cnpd::tests {
 namespace {
@@ -30,6 +34,33 @@ void write_cifar10_python(const fs::path& folder) {
                                     .raw("}U\x06labels](K\x01K\x02"
                                          "es.")
                                     .text);
+}
+
+void write_annotations(const fs::path& folder) {
+    write_file(folder / "gtsrb",
+               gtsrb_header() + gtsrb_row("00000_00000.ppm", 0) + gtsrb_row("00001.jpg", 42));
+    write_file(folder / "ids", "n00000001\nn00000002\r\nn00000003\n");
+    write_file(folder / "names",
+               "n00000001\tone, 1\nn00000002\tz\xc3\xa9ro\nn00000003\tthree\nn00000004\t4\n");
+    write_file(folder / "annotations", "val_0.JPEG\tn00000001\t0\t1\t62\t63\nx\tn00000003\n");
+}
+
+// Sound sets, packed: some with compression, which the fuzzer cannot look into, and some without.
+void write_archives(const fs::path& folder) {
+    const fs::path sets = fs::temp_directory_path() / fmt::format("cnpd-seeds-{}", ::getpid());
+    write_gtsrb(sets / "gtsrb");
+    write_tiny_imagenet(sets / "flat");
+    write_tiny_imagenet(sets / "sorted", TinyValidation::nested_folders);
+    fs::create_directories(folder);
+    for (const char* set : {"gtsrb", "flat", "sorted"})
+        write_archive_of(sets / set, folder / fmt::format("{}.tar.gz", set));
+    write_archive_of(sets / "flat", folder / "flat.zip");
+    fs::remove_all(sets);
+    std::vector<ArchiveEntry> entries = {{.name = "train/a/1.ppm", .contents = ppm_of(1, 2, 7)},
+                                         {.name = "train/b/2.ppm", .contents = ppm_of(2, 1, 8)},
+                                         {.name = "test/a/3.ppm", .contents = ppm_of(1, 1, 9)},
+                                         {.name = "test/b/4.ppm", .contents = ppm_of(1, 1, 6)}};
+    for (const char* name : {"folder.zip", "folder.tar"}) write_archive(folder / name, entries);
 }
 
 void write_image(const fs::path& folder) {
@@ -71,6 +102,8 @@ int main(int argc, char** argv) {
     const std::filesystem::path folder = argv[1];
     cnpd::tests::write_cifar10_binary(folder / "cifar10_binary");
     cnpd::tests::write_cifar10_python(folder / "cifar10_python");
+    cnpd::tests::write_annotations(folder / "annotations");
+    cnpd::tests::write_archives(folder / "archive");
     cnpd::tests::write_image(folder / "image");
     cnpd::tests::write_safetensors(folder / "safetensors");
     cnpd::tests::write_config(folder / "config");

@@ -1,6 +1,6 @@
-#include "cnpd/config/utf8.h"
+#include "engine/utf8.h"
 
-namespace cnpd {
+namespace cnpd::engine {
 
 namespace {
 bool is_character(std::uint32_t code) {
@@ -44,4 +44,4 @@ bool is_utf8(std::string_view text) {
     return true;
 }
 
-}  // namespace cnpd
+}  // namespace cnpd::engine

@@ -1,15 +1,15 @@
-// UTF-8; for the readers of settings alone.
+// UTF-8 in settings and in names of files.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
-namespace cnpd {
+namespace cnpd::engine {
 
 // Adds a character. False when there is none of that number.
 bool append_utf8(std::uint32_t code, std::string& text);
 // Whether the text is UTF-8, without overlong forms and surrogates.
 bool is_utf8(std::string_view text);
 
-}  // namespace cnpd
+}  // namespace cnpd::engine

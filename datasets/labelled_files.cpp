@@ -1,0 +1,100 @@
+#include "datasets/labelled_files.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "datasets/each.h"
+#include "datasets/image.h"
+#include "datasets/subset.h"
+#include "kernels/common/error.h"
+
+namespace cnpd::datasets {
+
+namespace {
+
+constexpr std::int64_t kMaxBytes = std::int64_t{64} << 30;
+
+std::vector<LabelledFile> pick(std::vector<LabelledFile> files,
+                               const std::vector<std::int64_t>& indices) {
+    for (std::size_t i = 0; i < indices.size(); ++i)
+        if (indices[i] != static_cast<std::int64_t>(i)) files[i] = std::move(files[indices[i]]);
+    files.resize(indices.size());
+    return files;
+}
+
+Images room_for(const std::vector<LabelledFile>& files, ImageSize size) {
+    Images images{.n = static_cast<std::int64_t>(files.size()), .h = size.h, .w = size.w, .c = 3};
+    images.pixels.resize(images.n * images.h * images.w * images.c);
+    for (const LabelledFile& file : files) images.labels.push_back(file.label);
+    return images;
+}
+
+}  // namespace
+
+bool has_image_name(const std::string& name) {
+    std::string extension = std::filesystem::path(name).extension().string();
+    for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    constexpr std::array kExtensions = {".jpg", ".jpeg", ".png", ".ppm"};
+    return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+}
+
+std::vector<std::string> list_images(const FileTree& tree, const std::string& folder,
+                                     std::string_view also) {
+    std::vector<std::string> names = tree.list(folder);
+    if (!also.empty()) std::erase_if(names, [&](const auto& name) { return name.ends_with(also); });
+    if (names.empty()) throw FileError(tree.full_name(folder), "is empty", "images of this class");
+    for (const std::string& name : names)
+        if (!has_image_name(name))
+            throw FileError(tree.full_name(join(folder, name)), "is no image",
+                            "a .jpg, .jpeg, .png or .ppm file");
+    return names;
+}
+
+void load_images(const FileTree& tree, LabelledFiles files, ImageSize size,
+                 const LoadOptions& options, Dataset& set) {
+    const auto pick_some = [&](std::vector<LabelledFile> all, std::int64_t limit,
+                               std::uint64_t stream) {
+        const auto count = static_cast<std::int64_t>(all.size());
+        return pick(std::move(all), draw_subset(count, limit, options.seed, stream));
+    };
+    files.train = pick_some(std::move(files.train), options.train_limit, kTrainSubset);
+    files.test = pick_some(std::move(files.test), options.test_limit, kTestSubset);
+
+    const auto total = static_cast<std::int64_t>(files.train.size() + files.test.size());
+    const std::int64_t bytes = size.h * size.w * 3;
+    if (total > kMaxBytes / bytes)
+        throw FileError(
+            tree.full_name(""),
+            fmt::format("holds {} images, read as {} x {}", total, size.w, size.h),
+            fmt::format("at most {} GiB of pixels (a smaller --image-size)", kMaxBytes >> 30));
+    set.train = room_for(files.train, size);
+    set.test = room_for(files.test, size);
+
+    std::vector<std::string> paths;
+    for (const auto* split : {&files.train, &files.test})
+        for (const LabelledFile& file : *split) paths.push_back(file.path);
+    const auto place = [&](std::size_t index) {
+        Images& images = index < files.train.size() ? set.train : set.test;
+        if (index >= files.train.size()) index -= files.train.size();
+        return images.pixels.data() + static_cast<std::int64_t>(index) * bytes;
+    };
+    std::int64_t done = 0;
+    tree.read(paths, kMaxImageFileBytes, [&](std::span<FileTree::File> batch) {
+        for_each_index(static_cast<std::int64_t>(batch.size()), [&](std::int64_t i) {
+            const auto& [index, contents] = batch[i];
+            const Image image =
+                resize(decode_image(contents, tree.full_name(paths[index])), size.h, size.w);
+            std::memcpy(place(index), image.pixels.data(), bytes);
+        });
+        done += static_cast<std::int64_t>(batch.size());
+        if (options.progress) options.progress(done, total);
+    });
+}
+
+}  // namespace cnpd::datasets
