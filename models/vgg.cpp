@@ -34,8 +34,8 @@ VggClassifier::VggClassifier(std::int64_t width, std::int64_t classes, engine::G
 }
 
 Tensor VggClassifier::operator()(const Tensor& features) const {
-    const Tensor exact = ops::cast(features, engine::DType::float32);
-    Tensor x = ops::adaptive_average_pool(exact, kClassifierSide, kClassifierSide);
+    Tensor x = ops::cast(features, engine::DType::float32);
+    x = ops::adaptive_average_pool(x, kClassifierSide, kClassifierSide);
     x = first_dropout_(ops::relu(first_(x)));
     x = second_dropout_(ops::relu(second_(x)));
     return third_(x);

@@ -31,7 +31,6 @@ class Info : public Command {
 
     void run() override {
         common.set_up();
-        if (!common.device.empty()) engine::device_from_name(common.device);  // whether it is there
         const nlohmann::ordered_json info = model_.name.empty() ? of_machine() : of_model();
         if (common.json) {
             fmt::print("{}\n", info.dump(2));
@@ -64,7 +63,8 @@ class Info : public Command {
         return info;
     }
 
-    static nlohmann::ordered_json of_machine() {
+    nlohmann::ordered_json of_machine() const {
+        if (!common.device.empty()) engine::device_from_name(common.device);  // whether it is there
         nlohmann::ordered_json info;
         info["version"] = kVersion;
         for (const engine::Backend backend : engine::built_backends())

@@ -126,20 +126,15 @@ TEST_CASE("every model in evaluation mode: logits, loss, gradients of input and 
         const Fixture given = passes(c), f = given.in("eval");
         const Tensor input = given.leaf("input");
         const Tensor logits = model->forward(input);
-        const double of_logits = check_l2(logits, f.tensor("logits"), kLogits, "logits");
+        check_l2(logits, f.tensor("logits"), kLogits, "logits");
         const Tensor loss = ops::cross_entropy(logits, given.integers("labels"));
-        const double of_loss = check_l2(loss, f.tensor("loss"), kLogits, "loss");
+        check_l2(loss, f.tensor("loss"), kLogits, "loss");
         backward(loss);
-        const double of_input = check_l2(input.grad(), f.tensor("dinput"), kGradient, "dinput");
-        double worst = 0;
+        check_l2(input.grad(), f.tensor("dinput"), kGradient, "dinput");
         for (const auto& named : model->state())
             if (f.in("grad").has(named.name))
-                worst =
-                    std::max(worst, check_l2(named.tensor.grad(), f.in("grad").tensor(named.name),
-                                             kGradient, named.name));
-        CHECK(worst > 0);
-        MESSAGE(c.fixture, " evaluation: logits ", of_logits, ", loss ", of_loss,
-                ", input gradient ", of_input, ", worst vector gradient ", worst);
+                check_l2(named.tensor.grad(), f.in("grad").tensor(named.name), kGradient,
+                         named.name);
     }
 }
 
@@ -150,9 +145,9 @@ TEST_CASE("every model in training mode: logits, loss, every gradient, running s
         const Fixture given = passes(c), f = given.in("train");
         const Tensor input = given.leaf("input");
         const Tensor logits = model->forward(input);
-        const double of_logits = check_l2(logits, f.tensor("logits"), kLogits, "logits");
+        check_l2(logits, f.tensor("logits"), kLogits, "logits");
         const Tensor loss = ops::cross_entropy(logits, given.integers("labels"));
-        const double of_loss = check_l2(loss, f.tensor("loss"), kLogits, "loss");
+        check_l2(loss, f.tensor("loss"), kLogits, "loss");
         const auto tensors = by_name(*model);
         for (const auto& [name, tensor] : tensors) {
             if (!f.in("after").has(name)) continue;
@@ -163,8 +158,7 @@ TEST_CASE("every model in training mode: logits, loss, every gradient, running s
                 check_l2(tensor, f.in("after").tensor(name), kLogits, name);
         }
         backward(loss);
-        const double of_input = check_l2(input.grad(), f.tensor("dinput"), kGradient, "dinput");
-        double worst = 0;
+        check_l2(input.grad(), f.tensor("dinput"), kGradient, "dinput");
         for (const auto& named : model->state()) {
             if (!named.trainable) continue;
             Tensor expected = f.in("grad").tensor(named.name);
@@ -178,10 +172,8 @@ TEST_CASE("every model in training mode: logits, loss, every gradient, running s
                 CHECK(norm(named.tensor.grad()) <= kGradient * norm(input.grad()));
                 continue;
             }
-            worst = std::max(worst, check_l2(named.tensor.grad(), expected, kGradient, named.name));
+            check_l2(named.tensor.grad(), expected, kGradient, named.name);
         }
-        MESSAGE(c.fixture, " training: logits ", of_logits, ", loss ", of_loss, ", input gradient ",
-                of_input, ", worst parameter gradient ", worst);
     }
 }
 
