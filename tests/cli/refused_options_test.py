@@ -51,7 +51,7 @@ TRAIN = [
 ]
 
 DEFEND = [
-    (["--method", "unlearning"], "unknown method 'unlearning'; known: r-cnpd, ensemble, ft"),
+    (["--method", "unlearning"], "unknown method 'unlearning'; known: npd, r-cnpd, e-cnpd, a-cnpd, ensemble, ft"),
     (["--insertion-point", "layer9.0.conv1"], "unknown insertion point 'layer9.0.conv1'; known:"),
     (["--clean-ratio", "0"], "clean-ratio"),
     (["--clean-ratio", "1.1"], "clean-ratio"),
