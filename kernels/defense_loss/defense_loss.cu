@@ -121,8 +121,8 @@ __device__ void adversarial_terms(const Problem& p, std::int64_t n, double unmas
 // always in the order of the samples. `finished` counts warps and is 0 before.
 __global__ void __launch_bounds__(kThreads)
     loss_of_batch(Problem p, double* of_row, unsigned* finished, float* loss, float* terms) {
-    __shared__ bool last;  // this block is
-    if (threadIdx.x == 0) last = false;
+    __shared__ int last;  // this block is
+    if (threadIdx.x == 0) last = 0;
     double count = 0;
     for (std::int64_t n = threadIdx.x; n < p.n; n += kThreads) count += p.labels.target[n] >= 0;
     const double unmasked = block_sum<kThreads>(count);
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(kThreads)
             for (int term = 0; term < kTerms; ++term) of_row[n * kTerms + term] = row_terms[term];
     }
     __threadfence();
-    if (threadIdx.x % 32 == 0 && atomicAdd(finished, 1u) == gridDim.x * kWarps - 1) last = true;
+    if (threadIdx.x % 32 == 0 && atomicAdd(finished, 1u) == gridDim.x * kWarps - 1) last = 1;
     __syncthreads();
     if (!last) return;
     __threadfence();
