@@ -71,10 +71,11 @@ void backward_reduce_relu(benchmark::State& state, BatchNorm& t) {
 }
 
 void backward_input_relu(benchmark::State& state, BatchNorm& t) {
+    const float* const no_shortcut = nullptr;
     measure(state, 3 * t.bytes, [&] {
         CNPD_RUN(options().device, batch_norm_backward_input, data(t.dy), data(t.x), t.rows,
-                 t.channels, data(t.a), data(t.b), true, data(t.a), data(t.b), data(t.c), nullptr,
-                 data(t.y));
+                 t.channels, data(t.a), data(t.b), true, data(t.a), data(t.b), data(t.c),
+                 no_shortcut, data(t.y));
     });
 }
 
