@@ -23,7 +23,7 @@ BUGS = {
                        "if (count > file_.size() - position_ + 1)"),
     "config": ("cnpd/config/toml_entries.cpp", "if (at_end() || at_line_end()) fail_here(\"a closing quote\")",
                "if (at_line_end()) fail_here(\"a closing quote\")"),
-    "annotations": ("datasets/annotations.cpp", "label >= classes)", "label > classes)"),
+    "annotations": ("datasets/annotations.cpp", " || label >= classes)", ")"),
     "archive": ("datasets/files/archive_reader.cpp", "if (!is_printable(path)) refuse(kPrintable);", ""),
     "image": ("datasets/image.cpp", "if (codes > kMostCodes)", "if (codes > 8 * kMostCodes)"),
 }
@@ -36,8 +36,13 @@ def run(*command, **options):
 def copy_sources():
     """Brings the copy up to date; touches only what differs, so that builds stay short."""
     COPY.mkdir(parents=True, exist_ok=True)
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    for name in files.decode().split("\0"):
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    names = set(listed.decode().split("\0")) - {""}
+    for old in COPY.rglob("*"):
+        name = old.relative_to(COPY)
+        if old.is_file() and name.parts[0] != "build" and str(name) not in names:
+            old.unlink()
+    for name in sorted(names):
         source, target = ROOT / name, COPY / name
         if not source.is_file() or (target.is_file() and target.read_bytes() == source.read_bytes()):
             continue
