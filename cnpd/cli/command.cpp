@@ -140,4 +140,23 @@ void print_results(const std::vector<ResultLine>& lines, bool json) {
                    untriggered);
 }
 
+void print_result(const ResultLine& line, bool json) {
+    const ordered_json& result = line.result;
+    if (json || !result.contains("acc_before")) {
+        print_results({line}, json);
+        return;
+    }
+    ordered_json before = {{"n_clean", result["n_clean"]}, {"n_poisoned", result["n_poisoned"]}};
+    for (const std::string key : {"acc", "asr", "r_acc"}) before[key] = result[key + "_before"];
+    print_results({{"victim", before}, line}, false);
+    if (!result.contains("detection_tpr")) return;
+    fmt::print(
+        "Detection, where victim and purified model disagree: {} % of the images with the trigger "
+        "({} % of those\nthat it took to its class) and {} % of the clean ones are flagged; AUROC "
+        "of the score {} % ({} %).\n",
+        percent_cell(result, "detection_tpr"), percent_cell(result, "detection_tpr_successful"),
+        percent_cell(result, "detection_fpr"), percent_cell(result, "detection_auroc"),
+        percent_cell(result, "detection_auroc_successful"));
+}
+
 }  // namespace cnpd::cli

@@ -72,4 +72,8 @@ struct ResultLine {
 };
 void print_results(const std::vector<ResultLine>& lines, bool json);
 
+// The same for one model: as a table with the victim above it where the result knows it, and what
+// its two predictions detect where they were compared.
+void print_result(const ResultLine& line, bool json);
+
 }  // namespace cnpd::cli

@@ -1,12 +1,14 @@
 // cnpd defend: takes a backdoor out.
 #include <filesystem>
-#include <optional>
+#include <functional>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cnpd/cli/command.h"
 #include "cnpd/training/names.h"
+#include "cnpd/training/recipes.h"
 
 namespace cnpd::cli {
 namespace {
@@ -24,17 +26,38 @@ class Defend : public Command {
     void run() override;
 
   private:
-    void add_polarizer_options(CLI::App& app);
-    training::DefenseSettings settings() const;
+    using Settings = training::DefenseSettings;
 
-    std::string run_, data_;
-    training::DefenseSettings settings_;
-    std::optional<std::int64_t> epochs_, batch_size_;
-    std::optional<double> learning_rate_;
-    std::string pgd_gradient_ = "normalised", pgd_norm_ = "l2", pgd_through_ = "both",
-                batch_norm_ = "frozen", strategy_ = "random", structure_ = "conv-bn",
-                embedding_ = "concat";
-    std::optional<float> pgd_step_size_;
+    void add_training_options(CLI::App& app);
+    void add_polarizer_options(CLI::App& app);
+    void add_inner_loop_options(CLI::App& app);
+    void add_loss_options(CLI::App& app);
+    Settings settings() const;
+
+    // An option that changes a value of the recipe, whichever that turns out to be.
+    template <class T, class Change>
+    CLI::Option* add_change(CLI::App& app, const std::string& name, const std::string& text,
+                            Change change) {
+        return app.add_option_function<T>(
+            name,
+            [this, change](const T& value) {
+                changes_.emplace_back([change, value](Settings& s) { change(s, value); });
+            },
+            text);
+    }
+    // One whose value is a name of an enumeration.
+    template <class Enum, class Member>
+    CLI::Option* add_choice(CLI::App& app, const std::string& name, const std::string& text,
+                            Member member) {
+        return add_change<std::string>(app, "--" + name, text,
+                                       [name, member](Settings& s, const std::string& value) {
+                                           member(s) = training::value_named<Enum>(name, value);
+                                       });
+    }
+
+    std::string run_, data_, method_ = "r-cnpd", recipe_ = "tuned";
+    std::vector<std::function<void(Settings&)>> changes_;
+    std::uint64_t seed_ = 0;
     bool no_augment_ = false, constant_rate_ = false;
     OutputOptions output_;
 };
@@ -42,128 +65,157 @@ class Defend : public Command {
 void Defend::add_to(CLI::App& app) {
     app.add_option("--run", run_, "The victim's run directory")->required();
     app.add_option("--data", data_, "Directory of the data set, if it is not where it was");
-    app.add_option("--method", settings_.method, described_methods())->capture_default_str();
-    app.add_option("--clean-ratio", settings_.clean_ratio,
-                   "Share of the training set that the defender has clean")
+    app.add_option("--method", method_, described_methods())->capture_default_str();
+    app.add_option("--recipe", recipe_,
+                   "Hyper-parameters for the method and the data set, which options change:\n"
+                   "  tuned: chosen on clean images that nothing was trained on\n"
+                   "  published: NPD's; 5 + 50 epochs, constant rate, two sign steps against the "
+                   "victim, fresh batch norm, no clipping, no augmentation")
         ->capture_default_str();
-    app.add_option("--hold-out", settings_.hold_out,
-                   "Polarizers: share of the clean images to measure instead of train on, for "
-                   "choosing settings without test data");
-    app.add_option("--epochs", epochs_, "Epochs (default: 20, ft 100)");
-    app.add_option("--batch-size", batch_size_, "Images in a batch (default: 128, ft 256)");
-    app.add_option("--lr", learning_rate_, "Learning rate (default: 0.01)");
-    app.add_flag("--no-augment", no_augment_, "No random crops and flips");
-    app.add_option("--eval-every", settings_.bilevel.evaluate_every,
-                   "Measure on the test set every so many epochs (0: only at the end)")
-        ->capture_default_str();
-    add_seed(app, settings_.seed);
+    add_training_options(app);
     add_polarizer_options(app);
+    add_inner_loop_options(app);
+    add_loss_options(app);
     output_.add_to(app, "");
     common.add_to(app);
-    app.footer("Example:\n  cnpd defend --run runs/badnets --method r-cnpd");
+    app.footer(
+        "config.json of the run holds every value that was used.\n"
+        "Example:\n  cnpd defend --run runs/badnets --method r-cnpd");
+}
+
+void Defend::add_training_options(CLI::App& app) {
+    add_change<double>(app, "--clean-ratio",
+                       "Share of the training set that the defender has clean (default: 0.05)",
+                       [](Settings& s, double ratio) { s.clean_ratio = ratio; });
+    add_change<double>(app, "--hold-out",
+                       "Polarizers: share of the clean images to measure instead of train on, for "
+                       "choosing settings without test data",
+                       [](Settings& s, double share) { s.hold_out = share; });
+    add_change<std::int64_t>(
+        app, "--epochs", "Epochs (default: 20, ft 100 or 50)",
+        [](Settings& s, std::int64_t epochs) { s.fine_tuning.epochs = s.bilevel.epochs = epochs; });
+    add_change<std::int64_t>(app, "--batch-size", "Images in a batch (default: 128, ft 256)",
+                             [](Settings& s, std::int64_t images) {
+                                 s.fine_tuning.batch_size = s.bilevel.batch_size = images;
+                             });
+    add_change<double>(app, "--lr", "Learning rate (default: 0.01)", [](Settings& s, double rate) {
+        s.fine_tuning.learning_rate = s.bilevel.learning_rate = rate;
+    });
+    app.add_flag("--no-augment", no_augment_, "No random crops and flips");
+    add_change<std::int64_t>(
+        app, "--eval-every",
+        "Measure on the test set every so many epochs (default: 1; 0: only at the end)",
+        [](Settings& s, std::int64_t epochs) { s.bilevel.evaluate_every = epochs; });
+    add_seed(app, seed_);
 }
 
 void Defend::add_polarizer_options(CLI::App& app) {
-    training::BilevelSettings& b = settings_.bilevel;
-    const std::string group = "Polarizer";
-    app.add_option("--insertion-point", b.insertion_point,
-                   "Layer whose input is polarized (default: the model's, layer4.1.conv1)")
-        ->group(group);
-    app.add_option("--warmup-epochs", b.warmup_epochs, "Epochs of clean cross-entropy first")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--polarizer-bn", batch_norm_,
-                   "Statistics of batch norm while it learns: frozen or eval (of the clean images, "
-                   "measured once) or train (of each batch)")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--clip-norm", b.clip_norm, "Norm that each class's gradient is clipped to")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--pgd-steps", b.pgd_steps, "Steps of the inner maximisation")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--pgd-step-size", pgd_step_size_,
-                   "Its step, in pixels of [0,1] (default: radius / steps; with sign 0.1)")
-        ->group(group);
-    app.add_option("--pgd-radius", b.pgd.radius, "Radius of the ball around an image")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--pgd-norm", pgd_norm_, "l2, linf or l1")->capture_default_str()->group(group);
-    app.add_option(
-           "--pgd-gradient", pgd_gradient_,
-           "What a step follows: the gradient itself (raw), its sign, or normalised to length 1")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--pgd-through", pgd_through_,
-                   "Whose gradient it follows: plain (the victim's), composite (the purified "
-                   "model's) or both")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--lambda-clean", b.weights.clean, "Weight of the clean cross-entropy")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--lambda-undo", b.weights.undo, "Weight of undoing the push")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--lambda-strongest", b.weights.strongest,
-                   "Weight against the strongest wrong class")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--lambda-target", b.weights.target, "Weight against the target class")
-        ->capture_default_str()
-        ->group(group);
-    app.add_flag("--constant-lr", constant_rate_, "A constant learning rate instead of a cosine")
-        ->group(group);
-    app.add_option("--strategy", strategy_,
-                   "The class that an adversarial example is pushed to: random, second (the most "
-                   "likely other one), target (the attack's, an oracle), wrong (another fixed "
-                   "one), or untarget (none: away from its own)")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--structure", structure_,
-                   "npd, r-cnpd: conv-bn, conv, bn or conv-bn-conv-bn; what is left out stays the "
-                   "identity")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--experts", settings_.polarizer.experts,
-                   "a-cnpd: shared experts (0: 8 for up to 10 classes, else 16)")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--embedding-width", settings_.polarizer.embedding_width,
-                   "a-cnpd, e-cnpd: numbers in a query, in a class's vector")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--embedding", embedding_,
-                   "e-cnpd: concat (the vector as more channels) or film (it scales and shifts)")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--top-k", settings_.top_k, "Ensemble: the most likely classes that are mixed")
-        ->capture_default_str()
-        ->group(group);
+    const auto grouped = [](CLI::Option* option) { option->group("Polarizer"); };
+    grouped(add_change<std::string>(
+        app, "--insertion-point",
+        "Layer whose input is polarized (default: the model's; cnpd info --model M lists them)",
+        [](Settings& s, const std::string& point) { s.bilevel.insertion_point = point; }));
+    grouped(add_change<std::int64_t>(
+        app, "--warmup-epochs", "Epochs of clean cross-entropy first (default: 2)",
+        [](Settings& s, std::int64_t epochs) { s.bilevel.warmup_epochs = epochs; }));
+    grouped(add_choice<polarizers::BatchNormMode>(
+        app, "polarizer-bn",
+        "Statistics of batch norm while it learns: frozen or eval (of the clean images, measured "
+        "once; the default) or train (of each batch)",
+        [](Settings & s) -> auto& { return s.bilevel.batch_norm; }));
+    grouped(add_choice<training::BatchNormStart>(
+        app, "bn-start",
+        "Batch norm before the first step: calibrated (the identity on the clean images' "
+        "features; the default) or published (fresh, its statistics gathered in the warm-up)",
+        [](Settings & s) -> auto& { return s.bilevel.batch_norm_start; }));
+    grouped(add_change<double>(
+        app, "--clip-norm",
+        "Norm that each class's gradient is clipped to (default: 1; 0: no clipping)",
+        [](Settings& s, double norm) { s.bilevel.clip_norm = norm; }));
+    grouped(app.add_flag("--constant-lr", constant_rate_,
+                         "A constant learning rate instead of a cosine"));
+    grouped(add_choice<polarizers::Structure>(
+        app, "structure",
+        "npd, r-cnpd: conv-bn (the default), conv, bn or conv-bn-conv-bn; what is left out stays "
+        "the identity",
+        [](Settings & s) -> auto& { return s.polarizer.structure; }));
+    grouped(add_change<std::int64_t>(
+        app, "--experts", "a-cnpd: shared experts (default: 8 for up to 10 classes, else 16)",
+        [](Settings& s, std::int64_t experts) { s.polarizer.experts = experts; }));
+    grouped(add_change<std::int64_t>(
+        app, "--embedding-width",
+        "a-cnpd, e-cnpd: numbers in a query, in a class's vector (default: 16)",
+        [](Settings& s, std::int64_t width) { s.polarizer.embedding_width = width; }));
+    grouped(add_choice<polarizers::Embedding>(
+        app, "embedding",
+        "e-cnpd: concat (the vector as more channels; the default) or film (it scales and shifts)",
+        [](Settings & s) -> auto& { return s.polarizer.embedding; }));
+    grouped(add_change<std::int64_t>(
+        app, "--top-k", "Ensemble: the most likely classes that are mixed (default: 3)",
+        [](Settings& s, std::int64_t classes) { s.top_k = classes; }));
+}
+
+void Defend::add_inner_loop_options(CLI::App& app) {
+    const auto grouped = [](CLI::Option* option) { option->group("Adversarial examples"); };
+    grouped(add_choice<training::Strategy>(
+        app, "strategy",
+        "The class that an example is pushed to: random (the default), second (the most likely "
+        "other one; npd's default), target (the attack's, an oracle), wrong (another fixed one), "
+        "or untarget (none: away from its own)",
+        [](Settings & s) -> auto& { return s.bilevel.strategy; }));
+    grouped(add_choice<training::PgdThrough>(
+        app, "pgd-through",
+        "Whose gradient is followed: plain (the victim's), composite (the purified model's) or "
+        "both (the default)",
+        [](Settings & s) -> auto& { return s.bilevel.pgd_through; }));
+    grouped(add_choice<ops::PgdGradient>(
+        app, "pgd-gradient",
+        "What a step follows: the gradient itself (raw), its sign, or normalised to length 1 (the "
+        "default)",
+        [](Settings & s) -> auto& { return s.bilevel.pgd.gradient; }));
+    grouped(add_choice<ops::PgdNorm>(
+        app, "pgd-norm", "l2 (the default), linf or l1",
+        [](Settings & s) -> auto& { return s.bilevel.pgd.norm; }));
+    grouped(add_change<float>(
+        app, "--pgd-radius",
+        "Radius of the ball around an image (default: 3 at 32x32, in proportion elsewhere; gtsrb "
+        "5)",
+        [](Settings& s, float radius) { s.bilevel.pgd.radius = radius; }));
+    grouped(add_change<std::int64_t>(
+        app, "--pgd-steps", "Steps (default: 3)",
+        [](Settings& s, std::int64_t steps) { s.bilevel.pgd_steps = steps; }));
+    grouped(add_change<float>(
+        app, "--pgd-step-size",
+        "A step, in pixels of [0,1] (default: normalised radius / steps, otherwise 0.1)",
+        [](Settings& s, float size) { s.bilevel.pgd.step = size; }));
+}
+
+void Defend::add_loss_options(CLI::App& app) {
+    const auto add_weight = [&](const char* name, const std::string& text,
+                                float ops::DefenseLossWeights::*term) {
+        add_change<float>(app, name, text, [term](Settings& s, float weight) {
+            s.bilevel.weights.*term = weight;
+        })->group("Weights of the loss");
+    };
+    using Weights = ops::DefenseLossWeights;
+    add_weight("--lambda-clean", "Cross-entropy of clean images (default: 1)", &Weights::clean);
+    add_weight("--lambda-undo", "Undoing the push (default: 0.05)", &Weights::undo);
+    add_weight("--lambda-strongest", "Against the strongest wrong class (default: 0.05)",
+               &Weights::strongest);
+    add_weight("--lambda-target", "Against the target class (default: 0.3)", &Weights::target);
 }
 
 training::DefenseSettings Defend::settings() const {
-    training::DefenseSettings settings = settings_;
-    settings.recipe = training::recipe_from_name("fine-tuning");
-    training::BilevelSettings& b = settings.bilevel;
-    if (epochs_) settings.recipe.epochs = b.epochs = *epochs_;
-    if (batch_size_) settings.recipe.batch_size = b.batch_size = *batch_size_;
-    if (learning_rate_) settings.recipe.learning_rate = b.learning_rate = *learning_rate_;
-    using training::value_named;
-    b.pgd.gradient = value_named<ops::PgdGradient>("pgd-gradient", pgd_gradient_);
-    b.pgd.norm = value_named<ops::PgdNorm>("pgd-norm", pgd_norm_);
-    b.batch_norm = value_named<polarizers::BatchNormMode>("polarizer-bn", batch_norm_);
-    b.pgd_through = value_named<training::PgdThrough>("pgd-through", pgd_through_);
-    b.strategy = value_named<training::Strategy>("strategy", strategy_);
-    settings.polarizer.structure = value_named<polarizers::Structure>("structure", structure_);
-    settings.polarizer.embedding = value_named<polarizers::Embedding>("embedding", embedding_);
-    const float steps_to_the_radius = b.pgd.radius / static_cast<float>(b.pgd_steps);
-    b.pgd.step = pgd_step_size_.value_or(
-        b.pgd.gradient == ops::PgdGradient::sign ? 0.1f : steps_to_the_radius);
-    b.cosine = !constant_rate_;
-    settings.augment = !no_augment_;
+    Settings settings = training::recommended_settings(
+        training::value_named<training::DefenseRecipe>("recipe", recipe_), method_,
+        training::defended_data(run_));
+    settings.seed = seed_;
+    if (constant_rate_) settings.bilevel.cosine = false;
+    if (no_augment_) settings.augment = false;
+    for (const auto& change : changes_) change(settings);
+    // Before the step size follows from them.
     training::validate(settings);
+    training::complete(settings.bilevel);
     return settings;
 }
 
@@ -172,14 +224,7 @@ void Defend::run() {
     const training::DefenseSettings checked = settings();
     if (output_.out.empty()) output_.out = (std::filesystem::path(run_) / checked.method).string();
     const auto result = training::run_defend(run_, data_, checked, output_.run_options(compute));
-    if (common.json) {
-        print_results({{checked.method, result}}, true);
-        return;
-    }
-    nlohmann::ordered_json before = {{"n_clean", result["n_clean"]},
-                                     {"n_poisoned", result["n_poisoned"]}};
-    for (const std::string key : {"acc", "asr", "r_acc"}) before[key] = result[key + "_before"];
-    print_results({{"victim", before}, {checked.method, result}}, false);
+    print_result({checked.method, result}, common.json);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "cnpd/report/collect.h"
 #include "cnpd/report/html.h"
 #include "cnpd/training/log.h"
+#include "cnpd/training/recipes.h"
 #include "cnpd/training/run_directory.h"
 #include "engine/files.h"
 
@@ -16,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
+
+const training::DefendedData kDrawnSigns{.dataset = "synthetic", .h = 32, .w = 32};
 
 class Demo : public Command {
   public:
@@ -54,8 +57,8 @@ training::VictimSettings Demo::victim() const {
 }
 
 training::DefenseSettings Demo::defense(const std::string& method) const {
-    training::DefenseSettings settings;
-    settings.method = method;
+    training::DefenseSettings settings =
+        training::recommended_settings(training::DefenseRecipe::tuned, method, kDrawnSigns);
     settings.seed = seed_;
     // 500 clean images are few: small batches, so that there are enough steps.
     settings.bilevel.epochs = 40;
@@ -64,9 +67,9 @@ training::DefenseSettings Demo::defense(const std::string& method) const {
     // This trigger needs no better examples, and nobody wants to wait for them.
     training::use_published_inner_loop(settings.bilevel);
     settings.bilevel.weights = {.clean = 1, .undo = 0.2f, .strongest = 0.2f, .target = 0.2f};
-    settings.recipe = training::recipe_from_name("fine-tuning");
-    settings.recipe.epochs = 20;
-    settings.recipe.batch_size = 128;
+    settings.fine_tuning.epochs = 20;
+    settings.fine_tuning.batch_size = 128;
+    training::complete(settings.bilevel);
     training::validate(settings);
     return settings;
 }

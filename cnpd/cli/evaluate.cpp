@@ -15,7 +15,8 @@ class Evaluate : public Command {
     }
     void run() override {
         const training::Compute compute = common.apply();
-        print_results({{run_, training::run_evaluate(run_, data_, compute)}}, common.json);
+        const nlohmann::ordered_json result = training::run_evaluate(run_, data_, compute);
+        print_result({run_, result}, common.json);
     }
 
   private:

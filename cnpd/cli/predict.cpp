@@ -37,6 +37,10 @@ class Predict : public Command {
             ->capture_default_str()
             ->check(CLI::Range(1, 1000));
         common.add_to(app);
+        app.footer(
+            "An image is flagged where victim and purified model predict different classes. Its "
+            "score is by how much the\npurified model believes less in the victim's class, from "
+            "-1 to 1: flag above a threshold of your own instead.");
     }
 
     void run() override {
@@ -76,9 +80,9 @@ class Predict : public Command {
     static void print(const std::string& path, const training::Explanation& said) {
         fmt::print("{}\n  victim    {}\n", path, in_words(said.victim));
         if (said.purified.empty()) return;
-        fmt::print(
-            "  purified  {}\n  {}\n", in_words(said.purified),
-            said.disagree ? "They disagree: this image may carry a trigger." : "They agree.");
+        fmt::print("  purified  {}\n  {} (score {:.2f})\n", in_words(said.purified),
+                   said.flagged ? "They disagree: this image may carry a trigger" : "They agree",
+                   said.score);
     }
 
     static nlohmann::ordered_json to_json(const std::string& path,
@@ -86,7 +90,8 @@ class Predict : public Command {
         nlohmann::ordered_json json{{"image", path}, {"victim", in_json(said.victim)}};
         if (said.purified.empty()) return json;
         json["purified"] = in_json(said.purified);
-        json["disagree"] = said.disagree;
+        json["flagged"] = said.flagged;
+        json["score"] = said.score;
         return json;
     }
 

@@ -125,7 +125,7 @@ std::vector<std::string> commands_of(const LoadedRun& run) {
     const training::DefenseSettings& d = *run.defense_settings;
     const auto [epochs, batch_size] = run.polarizer
                                           ? std::pair{d.bilevel.epochs, d.bilevel.batch_size}
-                                          : std::pair{d.recipe.epochs, d.recipe.batch_size};
+                                          : std::pair{d.fine_tuning.epochs, d.fine_tuning.batch_size};
     commands.push_back(
         fmt::format("cnpd defend --run runs/victim --method {} --seed {}", d.method, d.seed) +
         fmt::format(" \\\n    --clean-ratio {:g} --epochs {} --batch-size {}", d.clean_ratio,
@@ -212,7 +212,7 @@ std::vector<Example> examples_of(const LoadedRun& run, const TestSets& tests,
              .before = guesses_of(said[i].victim),
              .after = guesses_of(said[i].purified),
              .purified_right = said[i].purified_class == tests.original_labels[index],
-             .flagged = said[i].disagree});
+             .flagged = said[i].flagged});
     }
     return examples;
 }

@@ -79,8 +79,8 @@ Tensor BilevelTask::purified(const Cut& cut, const Tensor& labels) const {
 }
 
 // The purified model on the way to an update.
-Tensor BilevelTask::learning(const Cut& cut, const Tensor& labels) {
-    const polarizers::BatchNormScope scope(polarizer_, settings_.batch_norm);
+Tensor BilevelTask::learning(const Cut& cut, const Tensor& labels, polarizers::BatchNormMode mode) {
+    const polarizers::BatchNormScope scope(polarizer_, mode);
     return purified(cut, labels);
 }
 
@@ -236,7 +236,10 @@ Tensor BilevelTask::warmup_step(const Tensor& pixels, const Tensor& labels) {
         cut = victim_.prefix(normalise(pixels), settings_.insertion_point);
         predictions = engine::ops::argmax(victim_.suffix(cut, settings_.insertion_point));
     }
-    const Tensor loss = engine::ops::cross_entropy(learning(cut, predictions), labels);
+    const auto mode = settings_.batch_norm_start == BatchNormStart::published
+                          ? polarizers::BatchNormMode::train
+                          : settings_.batch_norm;
+    const Tensor loss = engine::ops::cross_entropy(learning(cut, predictions, mode), labels);
     update(loss);
     Tensor sum = sums_.rows(0, 1).view({});
     engine::ops::accumulate(loss.detach(), sum);
@@ -248,8 +251,8 @@ Tensor BilevelTask::bilevel_step(const Tensor& pixels, const Tensor& labels, con
     const AdversarialBatch batch = attack(pixels, aim);
     // The adversarial example goes through its target's polarizer, whatever the victim says of it.
     const ops::DefenseLoss loss = ops::defense_loss(
-        learning(batch.clean, batch.attack.predicted),
-        learning(batch.adversarial, batch.attack.route),
+        learning(batch.clean, batch.attack.predicted, settings_.batch_norm),
+        learning(batch.adversarial, batch.attack.route, settings_.batch_norm),
         {.label = labels, .restored = batch.attack.predicted, .target = batch.attack.target},
         settings_.weights);
     update(loss.loss);

@@ -43,6 +43,13 @@ enum class Strategy {
     untarget,  // none: away from its own class; the class that it reaches is then unlearned
 };
 
+// What a polarizer's batch norm is before the first step.
+enum class BatchNormStart {
+    calibrated,  // the identity on the clean images' features
+    published,   // fresh: scale 1, shift 0, mean 0, variance 1; the warm-up trains it on its
+                 // batches' statistics, and the running ones gathered so are what it keeps
+};
+
 struct BilevelSettings {
     std::string insertion_point;
     std::int64_t warmup_epochs = 2;  // of clean cross-entropy alone, at warmup_rate
@@ -53,6 +60,7 @@ struct BilevelSettings {
     // Of the polarizer while it learns. The inner loop sees the running statistics in any case: it
     // attacks the polarizer that would be deployed.
     polarizers::BatchNormMode batch_norm = polarizers::BatchNormMode::frozen;
+    BatchNormStart batch_norm_start = BatchNormStart::calibrated;
     double clip_norm = 1;  // of the gradient, for each class's polarizer; 0: none
     std::int64_t pgd_steps = 3;
     ops::PgdOptions pgd{};
@@ -71,7 +79,7 @@ struct BilevelSettings {
 inline void use_published_inner_loop(BilevelSettings& settings) {
     settings.pgd_steps = 2;
     settings.pgd.gradient = ops::PgdGradient::sign;
-    settings.pgd.step = 0.1f;
+    settings.pgd.step = 0.1f;  // in pixels of [0,1]
     settings.pgd_through = PgdThrough::plain;
 }
 
@@ -121,7 +129,8 @@ class BilevelTask : public TrainingTask {
     void begin_epoch(std::uint64_t number);
     engine::Tensor normalise(const engine::Tensor& pixels) const;
     engine::Tensor purified(const models::Cut& cut, const engine::Tensor& labels) const;
-    engine::Tensor learning(const models::Cut& cut, const engine::Tensor& labels);
+    engine::Tensor learning(const models::Cut& cut, const engine::Tensor& labels,
+                            polarizers::BatchNormMode mode);
     void update(const engine::Tensor& loss);
     double learning_rate(std::int64_t epoch) const;
 

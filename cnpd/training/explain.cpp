@@ -45,7 +45,9 @@ std::vector<Explanation> explain(const LoadedRun& run, const engine::Tensor& inp
     for (std::size_t i = 0; i < all.size(); ++i) {
         all[i].purified = best(&purified[i * names.size()], names, top);
         all[i].purified_class = purified_classes[i];
-        all[i].disagree = purified_classes[i] != victim_classes[i];
+        all[i].flagged = purified_classes[i] != victim_classes[i];
+        const std::size_t at = i * names.size() + static_cast<std::size_t>(victim_classes[i]);
+        all[i].score = static_cast<double>(victim[at]) - purified[at];
     }
     return all;
 }

@@ -19,7 +19,9 @@ struct Explanation {
     std::vector<Guess> victim;
     std::vector<Guess> purified;  // empty where the run has no polarizer
     std::int32_t victim_class = 0, purified_class = 0;
-    bool disagree = false;  // victim and purified model predict different classes
+    bool flagged = false;  // victim and purified model predict different classes
+    // Of the victim's class: its probability by the victim less that by the purified model.
+    double score = 0;
 };
 
 // One for each image of the normalised input [N,H,W,C].

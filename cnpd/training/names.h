@@ -11,6 +11,7 @@
 #include "cnpd/polarizers/registry.h"
 #include "cnpd/training/bilevel.h"
 #include "cnpd/training/precision.h"
+#include "cnpd/training/settings.h"
 #include "cnpd/training/victim.h"
 #include "kernels/common/error.h"
 
@@ -42,6 +43,16 @@ struct Names<polarizers::BatchNormMode> {
         {polarizers::BatchNormMode::frozen, "frozen"},
         {polarizers::BatchNormMode::frozen, "eval"},
         {polarizers::BatchNormMode::train, "train"}};
+};
+template <>
+struct Names<BatchNormStart> {
+    static constexpr std::pair<BatchNormStart, const char*> all[] = {
+        {BatchNormStart::calibrated, "calibrated"}, {BatchNormStart::published, "published"}};
+};
+template <>
+struct Names<DefenseRecipe> {
+    static constexpr std::pair<DefenseRecipe, const char*> all[] = {
+        {DefenseRecipe::tuned, "tuned"}, {DefenseRecipe::published, "published"}};
 };
 template <>
 struct Names<ops::PgdGradient> {

@@ -278,7 +278,7 @@ ordered_json fine_tune(const Defense& d) {
     const metrics::Scores before = evaluate_model(d.tests, d.victim);
     SupervisedTask task(d.victim, d.clean, &d.tests,
                         {.label = "fine-tuning",
-                         .recipe = d.settings.recipe,
+                         .recipe = d.settings.fine_tuning,
                          .draws = d.draws,
                          .evaluate_every = d.settings.bilevel.evaluate_every});
     const double seconds = run_training(task, d.directory, d.loop);
@@ -301,7 +301,8 @@ ordered_json polarize(const Defense& d) {
         channels_at(d.victim, settings.insertion_point, d.input, d.options.compute.device);
     const auto made = make_polarizer(d.settings, d.victim, channels, d.options.compute.device);
     polarizers::Polarizer& polarizer = *made;
-    calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
+    if (settings.batch_norm_start == BatchNormStart::calibrated)
+        calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
     if (settings.strategy == Strategy::target || settings.strategy == Strategy::wrong)
         settings.target_of_class = targets_of(d.attack, settings.strategy, d.victim.classes());
     BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
@@ -315,6 +316,11 @@ ordered_json polarize(const Defense& d) {
 }
 
 }  // namespace
+
+DefendedData defended_data(const fs::path& victim_run) {
+    const auto [victim, input] = read_run(victim_run, read_config(victim_run, "victim"));
+    return {.dataset = victim.data.name, .h = input.h, .w = input.w};
+}
 
 ordered_json run_defend(const fs::path& victim_run, const std::string& data_override,
                         const DefenseSettings& requested, const RunOptions& options) {

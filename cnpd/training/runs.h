@@ -12,6 +12,7 @@
 #include "cnpd/polarizers/polarizer.h"
 #include "cnpd/polarizers/purified_model.h"
 #include "cnpd/training/experiment.h"
+#include "cnpd/training/recipes.h"
 #include "cnpd/training/settings.h"
 
 namespace cnpd::training {
@@ -25,6 +26,9 @@ struct RunOptions {
 
 // Trains a victim and writes its run directory. Returns what result.json holds.
 nlohmann::ordered_json run_train(const VictimSettings& settings, const RunOptions& options);
+
+// What a victim was trained on, as its run directory tells.
+DefendedData defended_data(const std::filesystem::path& victim_run);
 
 // Defends the victim of a run directory and writes the defense's own, which holds the victim's
 // weights too. `data_override` replaces the data directory that the victim's configuration names.

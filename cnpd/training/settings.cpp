@@ -160,6 +160,7 @@ void bilevel_fields(const Archive& field, T& b) {
     field("weight_decay", b.weight_decay);
     field("cosine", b.cosine);
     field("batch_norm", b.batch_norm);
+    field.optional("batch_norm_start", b.batch_norm_start);
     field("clip_norm", b.clip_norm);
     field("pgd_steps", b.pgd_steps);
     field("pgd_gradient", b.pgd.gradient);
@@ -180,6 +181,7 @@ template <class Archive, class T>
 void defense_fields(const Archive& archive, T& s) {
     archive.group("defense", [&](const auto& field) {
         field("method", s.method);
+        field.optional("recipe", s.recipe);
         field("clean_ratio", s.clean_ratio);
         field("hold_out", s.hold_out);
         field("augment", s.augment);
@@ -193,7 +195,7 @@ void defense_fields(const Archive& archive, T& s) {
         field("embedding", s.polarizer.embedding);
         bilevel_fields(field, s.bilevel);
     });
-    archive.group("fine_tuning", [&](const auto& field) { recipe_fields(field, s.recipe); });
+    archive.group("fine_tuning", [&](const auto& field) { recipe_fields(field, s.fine_tuning); });
 }
 
 template <class Archive, class T>
@@ -294,7 +296,7 @@ void validate(const DefenseSettings& s) {
     require_range("lambda-target", b.weights.target, 0.0f, kMaxWeight);
     require_range<std::int64_t>("eval-every", b.evaluate_every, 0, kMaxCount);
     require_range<std::int64_t>("top-k", s.top_k, 1, 100'000);
-    validate(s.recipe);
+    validate(s.fine_tuning);
 }
 
 const std::vector<polarizers::PolarizerInfo>& methods() {

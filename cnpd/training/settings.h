@@ -36,14 +36,18 @@ struct VictimSettings {
     std::uint64_t seed = 0;
 };
 
+// Where the values come from that no option changed; see recipes.h.
+enum class DefenseRecipe { tuned, published };
+
 // `cnpd defend`
 struct DefenseSettings {
     std::string method = "r-cnpd";
+    DefenseRecipe recipe = DefenseRecipe::tuned;
     double clean_ratio = 0.05;  // of the training set, stratified by class
     double hold_out = 0;        // share of the clean subset that is measured instead of trained on
     polarizers::PolarizerSettings polarizer;  // its name follows from the method
     BilevelSettings bilevel;                  // polarizers
-    Recipe recipe;                            // fine-tuning
+    Recipe fine_tuning;                       // of all weights
     bool augment = true;
     std::int64_t top_k = 3;  // of the ensemble
     std::uint64_t seed = 0;

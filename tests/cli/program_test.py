@@ -58,6 +58,28 @@ class Printing(support.RunsTest):
                 for key in SCORES:
                     self.assertEqual(again[key], result[key], key)
 
+    def test_the_recipe_is_the_start_and_options_change_it(self):
+        self.succeed(*support.defend(self.victim, self.folder / "published", "--recipe",
+                                     "published", "--method", "npd", "--clip-norm", "1",
+                                     "--lambda-undo", "0.3"))
+        config = json.loads((self.folder / "published" / "config.json").read_text())
+        self.assertEqual(config["defense"]["recipe"], "published")
+        self.assertFalse(config["defense"]["augment"])
+        polarizer = config["polarizer"]
+        self.assertEqual({key: polarizer[key] for key in (
+            "batch_norm_start", "pgd_gradient", "pgd_through", "strategy", "clip_norm",
+            "weight_undo", "weight_target", "epochs")}, {
+                "batch_norm_start": "published", "pgd_gradient": "sign",
+                "pgd_through": "composite", "strategy": "second", "clip_norm": 1,
+                "weight_undo": 0.3, "weight_target": 0.4, "epochs": 3})
+
+    def test_detection(self):
+        said = self.succeed("evaluate", "--run", self.defense).stdout
+        result = support.result(self.defense)
+        self.assertIn(f"{result['detection_tpr']:.2f} % of the images with the trigger", said)
+        self.assertIn(f"{result['detection_fpr']:.2f} % of the clean ones", said)
+        self.assertIn(f"AUROC of the score {result['detection_auroc']:.2f} %", said)
+
     def test_evaluate_a_victim(self):
         again = self.json_of("evaluate", "--run", self.victim)
         self.assertEqual(again, {key: support.result(self.victim)[key] for key in again})

@@ -110,6 +110,41 @@ TEST_CASE("running statistics follow the batches' only where batch norm is to tr
     }
 }
 
+TEST_CASE("a fresh batch norm gathers its statistics in the warm-up and keeps them") {
+    Defense calibrated;
+    polarizers::RCnpd fresh(10, 64, {});
+    auto settings = settings_with(PgdThrough::plain);
+    settings.batch_norm_start = training::BatchNormStart::published;
+    settings.warmup_epochs = 40;
+    settings.epochs = 1;
+    BilevelTask task(*calibrated.victim, fresh, calibrated.images, nullptr, nullptr, settings);
+    const auto statistics = [](polarizers::RCnpd& polarizer) {
+        std::vector<std::vector<float>> values;
+        for (const auto& each : polarizer.state())
+            if (!each.trainable) values.push_back(each.tensor.to_host<float>());
+        return values;
+    };
+    const auto start = statistics(fresh);
+    const auto train = [&](std::int64_t epoch) {
+        for (std::int64_t batch = 0; batch < task.batches(); ++batch) task.step(epoch, batch);
+    };
+    for (std::int64_t epoch = 0; epoch < settings.warmup_epochs; ++epoch) train(epoch);
+    const auto gathered = statistics(fresh);
+    CHECK(gathered != start);
+    // The map is still near the identity, so they have come near the features' own, but for
+    // classes that the victim does not predict.
+    const auto measured = statistics(calibrated.polarizer);
+    double distance = 0, size = 0;
+    for (std::size_t i = 0; i < gathered.size(); ++i)
+        for (std::size_t c = 0; gathered[i] != start[i] && c < gathered[i].size(); ++c) {
+            distance += std::abs(gathered[i][c] - measured[i][c]);
+            size += std::abs(measured[i][c]);
+        }
+    CHECK(distance < 0.2 * size);
+    train(settings.warmup_epochs);
+    CHECK(statistics(fresh) == gathered);
+}
+
 TEST_CASE("examples made against the polarizer stay harder for it than the victim's") {
     const auto last_target_loss = [](PgdThrough through) {
         return Defense().train(settings_with(through)).back()["loss_target"].get<double>();

@@ -1,0 +1,68 @@
+#include "cnpd/training/recipes.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace cnpd::training {
+namespace {
+
+// Of the ball around an image of 32x32 pixels. In a ball of the same radius an image of more pixels
+// would have less room in each.
+float radius_for(const DefendedData& data) {
+    if (data.dataset == "gtsrb") return 5;
+    const double side = std::sqrt(static_cast<double>(data.h * data.w));
+    return static_cast<float>(3 * std::max(side / 32, 1.0));
+}
+
+void tune(BilevelSettings& b, std::string_view method) {
+    if (method == "npd") b.strategy = Strategy::second;
+}
+
+void use_published(DefenseSettings& s, const DefendedData& data) {
+    const bool tiny = data.dataset == "tiny-imagenet", gtsrb = data.dataset == "gtsrb";
+    BilevelSettings& b = s.bilevel;
+    b.warmup_epochs = 5;
+    b.epochs = 50;
+    b.cosine = false;
+    b.clip_norm = 0;
+    b.batch_norm_start = BatchNormStart::published;
+    if (tiny) b.batch_norm = polarizers::BatchNormMode::train;
+    use_published_inner_loop(b);
+    if (tiny) b.pgd.gradient = ops::PgdGradient::raw;
+    if (s.method == "npd") {
+        b.strategy = Strategy::second;
+        b.pgd_through = PgdThrough::composite;
+    }
+    const float each = gtsrb ? 0.5f : 0.4f;
+    b.weights =
+        tiny ? ops::DefenseLossWeights{.clean = 1, .undo = 1, .strongest = .1f, .target = .1f}
+             : ops::DefenseLossWeights{.clean = 1, .undo = each, .strongest = each, .target = each};
+    s.augment = s.method == "ft";
+}
+
+}  // namespace
+
+DefenseSettings recommended_settings(DefenseRecipe recipe, std::string_view method,
+                                     const DefendedData& data) {
+    DefenseSettings s;
+    s.method = method;
+    s.recipe = recipe;
+    s.bilevel.pgd.radius = radius_for(data);
+    s.bilevel.pgd.step = 0;
+    s.fine_tuning = recipe_from_name("fine-tuning");
+    if (data.dataset == "gtsrb") s.fine_tuning.epochs = 50;
+    if (recipe == DefenseRecipe::published)
+        use_published(s, data);
+    else
+        tune(s.bilevel, method);
+    return s;
+}
+
+void complete(BilevelSettings& b) {
+    if (b.pgd.step > 0) return;
+    b.pgd.step = b.pgd.gradient == ops::PgdGradient::normalised
+                     ? b.pgd.radius / static_cast<float>(b.pgd_steps)
+                     : 0.1f;
+}
+
+}  // namespace cnpd::training
