@@ -55,7 +55,7 @@ engine::Device CommonOptions::chosen_device() const {
     return engine::default_device();
 }
 
-void add_seed(CLI::App& app, std::uint64_t& seed) {
+CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed) {
     const auto complaint = [](const std::string& text) -> std::string {
         std::uint64_t value = 0;
         const char* const last = text.data() + text.size();
@@ -63,7 +63,7 @@ void add_seed(CLI::App& app, std::uint64_t& seed) {
         if (error == std::errc() && end == last) return "";
         return fmt::format("'{}' is no integer from 0 to {}", text, UINT64_MAX);
     };
-    app.add_option("--seed", seed, "Seed of everything random")
+    return app.add_option("--seed", seed, "Seed of everything random")
         ->capture_default_str()
         ->check(complaint);
 }

@@ -33,7 +33,7 @@ struct CommonOptions {
 
 // --seed, with a check: CLI11 takes a negative number for a huge one and a huge one for the
 // largest.
-void add_seed(CLI::App& app, std::uint64_t& seed);
+CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed);
 
 // Options of what writes a run directory.
 struct OutputOptions {

@@ -33,6 +33,7 @@ class Defend : public Command {
     void add_inner_loop_options(CLI::App& app);
     void add_loss_options(CLI::App& app);
     Settings settings() const;
+    Settings taken_over() const;
 
     // An option that changes a value of the recipe, whichever that turns out to be.
     template <class T, class Change>
@@ -55,9 +56,10 @@ class Defend : public Command {
                                        });
     }
 
-    std::string run_, data_, method_ = "r-cnpd", recipe_ = "tuned";
+    std::string run_, data_, method_ = "r-cnpd", recipe_ = "tuned", polarizers_;
     std::vector<std::function<void(Settings&)>> changes_;
     std::uint64_t seed_ = 0;
+    CLI::Option* given_seed_ = nullptr;
     bool no_augment_ = false, constant_rate_ = false;
     OutputOptions output_;
 };
@@ -106,7 +108,7 @@ void Defend::add_training_options(CLI::App& app) {
         app, "--eval-every",
         "Measure on the test set every so many epochs (default: 1; 0: only at the end)",
         [](Settings& s, std::int64_t epochs) { s.bilevel.evaluate_every = epochs; });
-    add_seed(app, seed_);
+    given_seed_ = add_seed(app, seed_);
 }
 
 void Defend::add_polarizer_options(CLI::App& app) {
@@ -153,6 +155,9 @@ void Defend::add_polarizer_options(CLI::App& app) {
     grouped(add_change<std::int64_t>(
         app, "--top-k", "Ensemble: the most likely classes that are mixed (default: 3)",
         [](Settings& s, std::int64_t classes) { s.top_k = classes; }));
+    grouped(app.add_option("--polarizers", polarizers_,
+                           "Ensemble: an r-cnpd run of the same victim whose polarizers to take, "
+                           "instead of training them again"));
 }
 
 void Defend::add_inner_loop_options(CLI::App& app) {
@@ -205,10 +210,31 @@ void Defend::add_loss_options(CLI::App& app) {
     add_weight("--lambda-target", "Against the target class (default: 0.3)", &Weights::target);
 }
 
+// What has been trained cannot be changed any more.
+training::DefenseSettings Defend::taken_over() const {
+    Settings settings = training::taking_over(polarizers_);
+    const Settings trained = settings;
+    if (given_seed_->count() > 0) settings.seed = seed_;
+    if (constant_rate_) settings.bilevel.cosine = false;
+    if (no_augment_) settings.augment = false;
+    for (const auto& change : changes_) change(settings);
+    settings.method = method_;
+    training::validate(settings);
+    Settings compared = settings;
+    compared.top_k = trained.top_k;
+    compared.bilevel.evaluate_every = trained.bilevel.evaluate_every;
+    if (training::to_json(compared) != training::to_json(trained))
+        throw InputError(
+            "the polarizers that are taken over keep the settings that they were trained with: "
+            "with --polarizers only --top-k can be given");
+    return settings;
+}
+
 training::DefenseSettings Defend::settings() const {
-    Settings settings = training::recommended_settings(
-        training::value_named<training::DefenseRecipe>("recipe", recipe_), method_,
-        training::defended_data(run_));
+    const auto recipe = training::value_named<training::DefenseRecipe>("recipe", recipe_);
+    if (!polarizers_.empty()) return taken_over();
+    Settings settings =
+        training::recommended_settings(recipe, method_, training::defended_data(run_));
     settings.seed = seed_;
     if (constant_rate_) settings.bilevel.cosine = false;
     if (no_augment_) settings.augment = false;

@@ -57,14 +57,7 @@ ECnpd::ECnpd(const Settings& s, engine::Device device) : kind_(s.embedding) {
 }
 
 void ECnpd::calibrate(const FeatureStatistics& statistics) {
-    const Calibration start = calibration(statistics, of_class_.eps);
-    const auto set = [](Tensor& tensor, const std::vector<float>& values) {
-        tensor.copy_from(Tensor::from(values, tensor.shape(), tensor.device()));
-    };
-    set(mean_, start.mean);
-    set(variance_, start.variance);
-    set(gamma_, start.gamma);
-    set(beta_, start.mean);
+    set(calibration(statistics, of_class_.eps), {gamma_, beta_, mean_, variance_});
     refresh();
 }
 

@@ -130,6 +130,12 @@ struct Calibration {
 Calibration calibration(const FeatureStatistics& statistics, float eps);           // [channels]
 Calibration calibration_by_class(const FeatureStatistics& statistics, float eps);  // [classes,...]
 
+// Copies the values to a batch norm's tensors, of any shape with as many elements.
+struct BatchNormTensors {
+    Tensor gamma, beta, mean, variance;
+};
+void set(const Calibration& start, BatchNormTensors norm);
+
 // [maps,channels,channels]
 Tensor identity_maps(std::int64_t maps, std::int64_t channels, engine::Device device);
 

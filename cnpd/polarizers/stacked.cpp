@@ -78,12 +78,8 @@ void StackedPolarizer::calibrate(const FeatureStatistics& statistics) {
     for (Layer& layer : layers_) {
         const Calibration start = count_ == 1 ? calibration(statistics, layer.stacked.eps)
                                               : calibration_by_class(statistics, layer.stacked.eps);
-        const engine::Shape shape = layer.stacked.mean.shape();
-        const engine::Device device = layer.stacked.mean.device();
-        layer.stacked.mean.copy_from(Tensor::from(start.mean, shape, device));
-        layer.stacked.variance.copy_from(Tensor::from(start.variance, shape, device));
-        layer.stacked.gamma.copy_from(Tensor::from(start.gamma, shape, device));
-        layer.stacked.beta.copy_from(Tensor::from(start.mean, shape, device));
+        const ops::PolarizerParameters& norm = layer.stacked;
+        set(start, {norm.gamma, norm.beta, norm.mean, norm.variance});
     }
     refresh();
 }

@@ -90,6 +90,16 @@ Calibration calibration_by_class(const FeatureStatistics& statistics, float eps)
     return identity_on(statistics.mean, statistics.variance, eps);
 }
 
+void set(const Calibration& start, BatchNormTensors norm) {
+    const auto copy = [](const std::vector<float>& values, Tensor& tensor) {
+        tensor.copy_from(Tensor::from(values, tensor.shape(), tensor.device()));
+    };
+    copy(start.gamma, norm.gamma);
+    copy(start.mean, norm.beta);
+    copy(start.mean, norm.mean);
+    copy(start.variance, norm.variance);
+}
+
 Tensor identity_maps(std::int64_t maps, std::int64_t channels, engine::Device device) {
     std::vector<float> values(maps * channels * channels);
     for (std::int64_t i = 0; i < maps * channels; ++i) values[i * channels + i % channels] = 1;

@@ -259,6 +259,29 @@ ordered_json run_train(const VictimSettings& settings, const RunOptions& options
 
 namespace {
 
+struct TrainedPolarizer {
+    std::unique_ptr<polarizers::Polarizer> polarizer;
+    double seconds = 0;
+    std::string metrics{};  // the text of metrics.jsonl, of one that was trained elsewhere
+};
+
+// The polarizer of a finished run.
+TrainedPolarizer read_trained(const DefenseSettings& settings, const models::Classifier& victim,
+                              std::int64_t channels, Device device) {
+    const fs::path run = settings.polarizers;
+    TrainedPolarizer trained{.polarizer = make_polarizer(settings, victim, channels, device)};
+    load_model(run_file(run, run_files::polarizer), *trained.polarizer);
+    if (const fs::path history = run_file(run, run_files::metrics); fs::exists(history))
+        trained.metrics = engine::read_text_file(history, kMaxMetricsBytes);
+    const fs::path result = run_file(run, run_files::result);
+    const ordered_json json = read_json(result);
+    const auto seconds = json.find("seconds");
+    if (seconds == json.end() || !seconds->is_number())
+        throw FileError(result.string(), "has no \"seconds\"", "the result of a finished run");
+    trained.seconds = seconds->get<double>();
+    return trained;
+}
+
 // A defense about to run.
 struct Defense {
     const DefenseSettings& settings;
@@ -272,6 +295,8 @@ struct Defense {
     const attacks::Attack& attack;
     TrainingDraws draws;
     LoopOptions loop;
+    std::int64_t channels;                  // at the insertion point
+    std::optional<TrainedPolarizer> taken;  // from another run, instead of training one
 };
 
 ordered_json fine_tune(const Defense& d) {
@@ -290,28 +315,35 @@ ordered_json fine_tune(const Defense& d) {
     return result;
 }
 
-ordered_json polarize(const Defense& d) {
+TrainedPolarizer train_polarizer(const Defense& d) {
+    BilevelSettings settings = d.settings.bilevel;
+    settings.draws = d.draws;
+    TrainedPolarizer trained{
+        .polarizer = make_polarizer(d.settings, d.victim, d.channels, d.options.compute.device)};
+    polarizers::Polarizer& polarizer = *trained.polarizer;
+    if (settings.batch_norm_start == BatchNormStart::calibrated)
+        calibrate(polarizer, d.victim, settings.insertion_point, d.clean, d.channels);
+    if (settings.strategy == Strategy::target || settings.strategy == Strategy::wrong)
+        settings.target_of_class = targets_of(d.attack, settings.strategy, d.victim.classes());
+    BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
+    trained.seconds = run_training(task, d.directory, d.loop);
+    return trained;
+}
+
+ordered_json polarize(Defense& d) {
     // The directory is complete without the victim's: its weights are copied before they are
     // folded.
     save_model(d.directory, run_files::model, d.victim);
     d.victim.freeze();
-    BilevelSettings settings = d.settings.bilevel;
-    settings.draws = d.draws;
-    const std::int64_t channels =
-        channels_at(d.victim, settings.insertion_point, d.input, d.options.compute.device);
-    const auto made = make_polarizer(d.settings, d.victim, channels, d.options.compute.device);
-    polarizers::Polarizer& polarizer = *made;
-    if (settings.batch_norm_start == BatchNormStart::calibrated)
-        calibrate(polarizer, d.victim, settings.insertion_point, d.clean, channels);
-    if (settings.strategy == Strategy::target || settings.strategy == Strategy::wrong)
-        settings.target_of_class = targets_of(d.attack, settings.strategy, d.victim.classes());
-    BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
-    const double seconds = run_training(task, d.directory, d.loop);
-    polarizer.refresh();
-    save_model(d.directory, run_files::polarizer, polarizer);
+    if (d.taken && !d.taken->metrics.empty())
+        d.directory.write(run_files::metrics, d.taken->metrics);
+    const TrainedPolarizer trained = d.taken ? std::move(*d.taken) : train_polarizer(d);
+    trained.polarizer->refresh();
+    save_model(d.directory, run_files::polarizer, *trained.polarizer);
     ordered_json result = purified_json(measure_purified(
-        d.tests, polarizers::PurifiedModel(d.victim, polarizer, purified_options(d.settings))));
-    add_costs(result, seconds, polarizer.parameter_count());
+        d.tests,
+        polarizers::PurifiedModel(d.victim, *trained.polarizer, purified_options(d.settings))));
+    add_costs(result, trained.seconds, trained.polarizer->parameter_count());
     return result;
 }
 
@@ -320,6 +352,16 @@ ordered_json polarize(const Defense& d) {
 DefendedData defended_data(const fs::path& victim_run) {
     const auto [victim, input] = read_run(victim_run, read_config(victim_run, "victim"));
     return {.dataset = victim.data.name, .h = input.h, .w = input.w};
+}
+
+DefenseSettings taking_over(const fs::path& r_cnpd_run) {
+    const std::string path = run_file(r_cnpd_run, run_files::config).string();
+    DefenseSettings settings = defense_settings(read_config(r_cnpd_run, "defense"), path);
+    if (settings.method != "r-cnpd")
+        throw FileError(path, fmt::format("is a run of {}", settings.method), "r-cnpd's");
+    settings.method = "ensemble";
+    settings.polarizers = r_cnpd_run.string();
+    return settings;
 }
 
 ordered_json run_defend(const fs::path& victim_run, const std::string& data_override,
@@ -333,12 +375,19 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     auto victim = make_victim(victim_settings, input, options.compute);
     load_model(run_file(victim_run, run_files::model), *victim);
     DefenseSettings settings = requested;
+    if (!settings.polarizers.empty() && fingerprint(settings.polarizers) != fingerprint(victim_run))
+        throw InputError(fmt::format("polarizers: {} is a defense of another victim than {}",
+                                     settings.polarizers, victim_run.string()));
     if (settings.bilevel.insertion_point.empty())
         settings.bilevel.insertion_point = victim->insertion_point();
     // Refuses an unknown one while nothing is written yet. In training mode it would change the
     // victim's running statistics.
     victim->eval();
-    channels_at(*victim, settings.bilevel.insertion_point, input, options.compute.device);
+    const Device device = options.compute.device;
+    const std::int64_t channels =
+        channels_at(*victim, settings.bilevel.insertion_point, input, device);
+    std::optional<TrainedPolarizer> taken;
+    if (!settings.polarizers.empty()) taken = read_trained(settings, *victim, channels, device);
 
     ordered_json all = to_json(with_stored_pattern(victim_settings, experiment));
     all.update(to_json(settings));
@@ -347,9 +396,9 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
                                           settings.clean_ratio, settings.seed);
     const SplitSubset split =
         hold_out(subset, experiment.data.train, experiment.classes(), settings.hold_out);
-    const auto clean = clean_subset(experiment, split.training, options.compute.device);
-    const auto held_out = clean_subset(experiment, split.held_out, options.compute.device);
-    const TestSets tests = make_test_sets(experiment, options.compute.device);
+    const auto clean = clean_subset(experiment, split.training, device);
+    const auto held_out = clean_subset(experiment, split.held_out, device);
+    const TestSets tests = make_test_sets(experiment, device);
     const LoopOptions loop{
         .resume = options.resume,
         .identity = identity_of(config, experiment) + " of victim " + fingerprint(victim_run)};
@@ -365,17 +414,19 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     if (fs::exists(history))
         directory.write(run_files::victim_metrics,
                         engine::read_text_file(history, kMaxMetricsBytes));
-    const Defense defense{.settings = settings,
-                          .options = options,
-                          .directory = directory,
-                          .victim = *victim,
-                          .clean = clean,
-                          .held_out = held_out.size() > 0 ? &held_out : nullptr,
-                          .tests = tests,
-                          .input = input,
-                          .attack = *experiment.attack,
-                          .draws = draws_of(experiment.data, settings.augment, settings.seed),
-                          .loop = loop};
+    Defense defense{.settings = settings,
+                    .options = options,
+                    .directory = directory,
+                    .victim = *victim,
+                    .clean = clean,
+                    .held_out = held_out.size() > 0 ? &held_out : nullptr,
+                    .tests = tests,
+                    .input = input,
+                    .attack = *experiment.attack,
+                    .draws = draws_of(experiment.data, settings.augment, settings.seed),
+                    .loop = loop,
+                    .channels = channels,
+                    .taken = std::move(taken)};
     ordered_json result = is_polarizer(settings.method) ? polarize(defense) : fine_tune(defense);
     result["n_clean_subset"] = clean.size();
     directory.write_json(run_files::result, result);

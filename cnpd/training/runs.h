@@ -30,6 +30,10 @@ nlohmann::ordered_json run_train(const VictimSettings& settings, const RunOption
 // What a victim was trained on, as its run directory tells.
 DefendedData defended_data(const std::filesystem::path& victim_run);
 
+// Settings of an ensemble that takes over the polarizers of an r-CNPD run. Throws FileError where
+// the run is another's.
+DefenseSettings taking_over(const std::filesystem::path& r_cnpd_run);
+
 // Defends the victim of a run directory and writes the defense's own, which holds the victim's
 // weights too. `data_override` replaces the data directory that the victim's configuration names.
 nlohmann::ordered_json run_defend(const std::filesystem::path& victim_run,

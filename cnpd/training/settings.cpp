@@ -186,6 +186,7 @@ void defense_fields(const Archive& archive, T& s) {
         field("hold_out", s.hold_out);
         field("augment", s.augment);
         field("top_k", s.top_k);
+        field.optional("polarizers", s.polarizers);
         field("seed", s.seed);
     });
     archive.group("polarizer", [&](const auto& field) {
@@ -271,6 +272,8 @@ void validate(const DefenseSettings& s) {
     if (std::find(known.begin(), known.end(), s.method) == known.end())
         throw InputError(
             fmt::format("unknown method '{}'; known: {}", s.method, fmt::join(known, ", ")));
+    if (!s.polarizers.empty() && s.method != "ensemble")
+        throw InputError("polarizers: only the ensemble takes over those of another run");
     require_range<std::int64_t>("experts", s.polarizer.experts, 0, 4096);
     require_range<std::int64_t>("embedding-width", s.polarizer.embedding_width, 1, 4096);
     using polarizers::Structure;

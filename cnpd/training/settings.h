@@ -50,6 +50,9 @@ struct DefenseSettings {
     Recipe fine_tuning;                       // of all weights
     bool augment = true;
     std::int64_t top_k = 3;  // of the ensemble
+    // The ensemble can take over the polarizers of an r-CNPD run instead of training its own: the
+    // run's directory. All other settings are then that run's.
+    std::string polarizers{};
     std::uint64_t seed = 0;
 };
 

@@ -58,6 +58,24 @@ class Printing(support.RunsTest):
                 for key in SCORES:
                     self.assertEqual(again[key], result[key], key)
 
+    def test_an_ensemble_takes_over_polarizers(self):
+        trained = self.folder / "r-cnpd"
+        self.succeed(*support.defend(self.victim, trained))
+        taken = ["defend", "--run", self.victim, "--method", "ensemble", "--polarizers", trained,
+                 "--quiet", "--json", "--threads", "1", "--out"]
+        result = json.loads(self.succeed(*taken, self.folder / "taken").stdout)
+        ours = json.loads(self.succeed(*support.defend(self.victim, self.folder / "own", "--method",
+                                                       "ensemble", "--json")).stdout)
+        for key in SCORES | COMPARISON:
+            self.assertEqual(result[key], ours[key], key)
+        training = json.loads((trained / "result.json").read_text())
+        self.assertEqual(result["seconds"], training["seconds"])
+        again = self.json_of("evaluate", "--run", self.folder / "taken")
+        self.assertEqual(again["asr"], result["asr"])
+        # One class is the prediction's.
+        one = json.loads(self.succeed(*taken, self.folder / "one", "--top-k", "1").stdout)
+        self.assertEqual(one["asr"], support.result(trained)["asr"])
+
     def test_the_recipe_is_the_start_and_options_change_it(self):
         self.succeed(*support.defend(self.victim, self.folder / "published", "--recipe",
                                      "published", "--method", "npd", "--clip-norm", "1",

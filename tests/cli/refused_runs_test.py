@@ -122,6 +122,32 @@ class RefusedRuns(support.RunsTest):
         self.refuse(support.train(self.defense, "--resume"), "other settings")
         self.refuse(support.defend(self.victim, self.victim, "--resume"), "other settings")
 
+    def test_polarizers_that_cannot_be_taken_over(self):
+        def taking(run, *more, victim=self.victim, method="ensemble"):
+            return ["defend", "--run", victim, "--method", method, "--polarizers", run, "--out",
+                    "out", "--quiet", *more]
+        # The defense is r-cnpd's, of this victim.
+        self.refuse(taking(self.victim), "victim", "defense", cwd=self.folder)
+        self.refuse(taking(self.folder / "nowhere"), "config.json", cwd=self.folder)
+        self.refuse(taking(self.defense, method="npd"), "ensemble", cwd=self.folder)
+        for option in (["--epochs", "7"], ["--constant-lr"], ["--seed", "99"],
+                       ["--pgd-radius", "1"]):
+            self.refuse(taking(self.defense, *option), "--top-k", cwd=self.folder)
+        other = self.folder / "other"
+        shutil.copytree(self.defense, other)
+        config = json.loads((other / "config.json").read_text())
+        config["defense"]["method"] = "npd"
+        (other / "config.json").write_text(json.dumps(config))
+        self.refuse(taking(other), "npd", "r-cnpd", cwd=self.folder)
+        config["defense"]["method"] = "r-cnpd"
+        (other / "config.json").write_text(json.dumps(config))
+        (other / "result.json").write_text("{}")
+        self.refuse(taking(other), "seconds", cwd=self.folder)
+        weights = bytearray((other / "model.safetensors").read_bytes())
+        weights[-1] ^= 1
+        (other / "model.safetensors").write_bytes(weights)
+        self.refuse(taking(other), "another victim", cwd=self.folder)
+
     def test_config(self):
         for keys, value, message in CONFIG:
             with self.subTest(f"{'.'.join(keys)} = {value}"):

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/ops/adversarial.h"
-#include "cnpd/polarizers/stacked.h"
+#include "cnpd/polarizers/registry.h"
 #include "cnpd/training/bilevel.h"
 #include "datasets/batches.h"
 #include "datasets/synthetic/synthetic.h"
@@ -41,9 +41,28 @@ datasets::BatchSource source_on(Device device) {
     return {images(), {0.5f, 0.5f, 0.5f}, {0.25f, 0.25f, 0.25f}, device};
 }
 
-std::unique_ptr<models::Classifier> model_on(Device device, DType activations = DType::float32) {
+std::unique_ptr<models::Classifier> model_on(Device device, DType activations = DType::float32,
+                                             const char* name = "preact-resnet18") {
     Generator generator(5);
-    return models::make_model({.width = 2, .activations = activations}, generator, device);
+    const bool vgg = std::string_view(name).starts_with("vgg");
+    return models::make_model(
+        {.name = name, .width = 2, .head = vgg ? "cifar" : "", .activations = activations},
+        generator, device);
+}
+
+std::vector<polarizers::PolarizerSettings> all_polarizers() {
+    std::vector<polarizers::PolarizerSettings> all;
+    for (const auto& info : polarizers::registry())
+        all.push_back({.name = std::string(info.name), .experts = 3, .embedding_width = 4});
+    all.push_back(
+        {.name = "e-cnpd", .embedding_width = 4, .embedding = polarizers::Embedding::film});
+    return all;
+}
+
+std::unique_ptr<polarizers::Polarizer> polarizer_on(Device device,
+                                                    const polarizers::PolarizerSettings& settings) {
+    return polarizers::make_polarizer(settings, {.classes = 10, .channels = 16, .device = device},
+                                      3);
 }
 
 const std::vector<std::int32_t>& batch(int step) {
@@ -53,14 +72,15 @@ const std::vector<std::int32_t>& batch(int step) {
 }
 
 // Augmented batches, Nesterov SGD.
-std::vector<double> training_losses(Device device, DType activations = DType::float32) {
-    const auto model = model_on(device, activations);
+std::vector<double> training_losses(Device device, DType activations = DType::float32,
+                                    const char* name = "preact-resnet18", int steps = 10) {
+    const auto model = model_on(device, activations, name);
     const auto source = source_on(device);
     Sgd optimizer({{.parameters = model->parameters(), .weight_decay = 5e-4}},
                   {.momentum = 0.9, .nesterov = true});
     optimizer.set_learning_rate(0.002);
     std::vector<double> losses;
-    for (int step = 0; step < 10; ++step) {
+    for (int step = 0; step < steps; ++step) {
         const Tensor input = source.input(
             batch(step), datasets::Augmentation{.crop_padding = 4,
                                                 .flip = true,
@@ -77,7 +97,9 @@ std::vector<double> training_losses(Device device, DType activations = DType::fl
 }
 
 // Outer steps of the defense on clean images and, as a fixed perturbation, other images.
-std::vector<double> defense_losses(Device device, DType activations = DType::float32,
+std::vector<double> defense_losses(Device device,
+                                   const polarizers::PolarizerSettings& settings = {},
+                                   DType activations = DType::float32,
                                    BatchNormMode statistics = BatchNormMode::frozen) {
     const auto victim = model_on(device, activations);
     victim->freeze();
@@ -96,7 +118,8 @@ std::vector<double> defense_losses(Device device, DType activations = DType::flo
     const Tensor routes =
         Tensor::from(std::vector<std::int32_t>{3, 0, 1, 5, 5, 0, 0, 9}, {count}, device);
 
-    polarizers::RCnpd polarizer(10, 16, device);
+    const auto made = polarizer_on(device, settings);
+    polarizers::Polarizer& polarizer = *made;
     Sgd optimizer(polarizer.parameter_groups(5e-4), {.momentum = 0.9});
     optimizer.set_learning_rate(0.05);
     std::vector<double> losses;
@@ -128,12 +151,19 @@ TEST_CASE("ten training steps on every device give the CPU's losses") {
     }
 }
 
-TEST_CASE("steps of the defense on every device give the CPU's losses") {
-    const auto expected = defense_losses({});
-    for (const Device& device : other_devices()) {
-        CAPTURE(device.str());
-        check_close(defense_losses(device), expected, 1e-4, 0, "losses");
-    }
+TEST_CASE("steps of every polarizer on every device give the CPU's losses") {
+    for (const auto& settings : all_polarizers())
+        for (const BatchNormMode statistics : {BatchNormMode::frozen, BatchNormMode::train}) {
+            CAPTURE(settings.name);
+            CAPTURE(static_cast<int>(statistics));
+            const auto expected = defense_losses({}, settings, DType::float32, statistics);
+            CHECK(expected.back() < expected.front());
+            for (const Device& device : other_devices()) {
+                CAPTURE(device.str());
+                check_close(defense_losses(device, settings, DType::float32, statistics), expected,
+                            1e-4, 0, "losses");
+            }
+        }
 }
 
 namespace {
@@ -227,11 +257,13 @@ struct Defended {
 };
 
 Defended defend_on(Device device, bool as_written, double stop_share,
+                   const polarizers::PolarizerSettings& settings = {},
                    DType activations = DType::float32) {
     const auto victim = model_on(device, activations);
     victim->freeze();
     const auto source = tiny_source_on(device);
-    polarizers::RCnpd polarizer(10, 16, device);
+    const auto made = polarizer_on(device, settings);
+    polarizers::Polarizer& polarizer = *made;
     training::BilevelTask task(*victim, polarizer, source, nullptr, nullptr,
                                {.insertion_point = victim->insertion_point(),
                                 .warmup_epochs = 1,
@@ -252,6 +284,19 @@ Defended defend_on(Device device, bool as_written, double stop_share,
 }
 
 }  // namespace
+
+TEST_CASE("every polarizer's defense on every device is replayed to the same bits") {
+    for (const auto& settings : all_polarizers())
+        for (const Device& device : other_devices()) {
+            CAPTURE(settings.name);
+            CAPTURE(device.str());
+            const Defended written = defend_on(device, true, 0.6, settings);
+            const Defended replayed = defend_on(device, false, 0.6, settings);
+            CHECK(replayed.replays == 3);
+            CHECK(replayed.polarizer == written.polarizer);
+            CHECK(replayed.records == written.records);
+        }
+}
 
 TEST_CASE("the defense on every device, replayed and as written, is the CPU's") {
     // An attack that never stops, and one that stops before its first step: what the CPU leaves out
@@ -289,12 +334,24 @@ TEST_CASE("ten training steps in bfloat16 follow float32's losses") {
     }
 }
 
-TEST_CASE("steps of the defense in bfloat16 follow float32's losses") {
-    for (const BatchNormMode statistics : {BatchNormMode::frozen, BatchNormMode::train}) {
-        const auto expected = defense_losses({}, DType::float32, statistics);
+TEST_CASE("a step of the other models in bfloat16 follows float32's losses") {
+    for (const char* name : {"resnet18", "vgg16-bn"}) {
+        CAPTURE(name);
+        const auto expected = training_losses({}, DType::float32, name, 2);
         for (const Device& device : other_devices()) {
             CAPTURE(device.str());
-            check_close(defense_losses(device, DType::bfloat16, statistics), expected,
+            check_close(training_losses(device, DType::bfloat16, name, 2), expected, kBfloat16Loss,
+                        0, "losses");
+        }
+    }
+}
+
+TEST_CASE("steps of the defense in bfloat16 follow float32's losses") {
+    for (const BatchNormMode statistics : {BatchNormMode::frozen, BatchNormMode::train}) {
+        const auto expected = defense_losses({}, {}, DType::float32, statistics);
+        for (const Device& device : other_devices()) {
+            CAPTURE(device.str());
+            check_close(defense_losses(device, {}, DType::bfloat16, statistics), expected,
                         kBfloat16Loss, 0, "losses");
         }
     }
@@ -303,8 +360,8 @@ TEST_CASE("steps of the defense in bfloat16 follow float32's losses") {
 TEST_CASE("a defense in bfloat16 is replayed to the same bits") {
     for (const Device& device : other_devices()) {
         CAPTURE(device.str());
-        const Defended written = defend_on(device, true, 0.6, DType::bfloat16);
-        const Defended replayed = defend_on(device, false, 0.6, DType::bfloat16);
+        const Defended written = defend_on(device, true, 0.6, {}, DType::bfloat16);
+        const Defended replayed = defend_on(device, false, 0.6, {}, DType::bfloat16);
         CHECK(replayed.replays == 3);
         CHECK(replayed.polarizer == written.polarizer);
         CHECK(replayed.records == written.records);
