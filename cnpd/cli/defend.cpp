@@ -127,8 +127,9 @@ void Defend::add_polarizer_options(CLI::App& app) {
         [](Settings & s) -> auto& { return s.bilevel.batch_norm; }));
     grouped(add_choice<training::BatchNormStart>(
         app, "bn-start",
-        "Batch norm before the first step: calibrated (the identity on the clean images' "
-        "features; the default) or published (fresh, its statistics gathered in the warm-up)",
+        "Batch norm before the first step: calibrated (the identity, on the features of the clean "
+        "images predicted as its class; the default), shared (on those of all of them) or "
+        "published (fresh, its statistics gathered in the warm-up)",
         [](Settings & s) -> auto& { return s.bilevel.batch_norm_start; }));
     grouped(add_change<double>(
         app, "--clip-norm",

@@ -31,6 +31,9 @@ struct FeatureStatistics {
     std::vector<float> mean, variance;  // [classes,channels]: of the images predicted as each class
     std::vector<float> global_mean, global_variance;  // [channels]
     std::vector<std::int64_t> count;                  // [classes] images
+
+    // The same with the global moments for every class.
+    FeatureStatistics shared() const;
 };
 
 // A family of affine maps of the features at the insertion point, one for each class (or one for

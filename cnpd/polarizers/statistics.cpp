@@ -68,6 +68,16 @@ FeatureStatistics FeatureStatisticsCollector::finish() const {
     return s;
 }
 
+FeatureStatistics FeatureStatistics::shared() const {
+    FeatureStatistics same = *this;
+    for (std::int64_t y = 0; y < classes; ++y) {
+        std::copy(global_mean.begin(), global_mean.end(), same.mean.begin() + y * channels);
+        std::copy(global_variance.begin(), global_variance.end(),
+                  same.variance.begin() + y * channels);
+    }
+    return same;
+}
+
 namespace {
 
 Calibration identity_on(const std::vector<float>& mean, std::vector<float> variance, float eps) {

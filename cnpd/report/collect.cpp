@@ -123,9 +123,9 @@ std::vector<std::string> commands_of(const LoadedRun& run) {
     std::vector<std::string> commands{train};
     if (!run.defense_settings) return commands;
     const training::DefenseSettings& d = *run.defense_settings;
-    const auto [epochs, batch_size] = run.polarizer
-                                          ? std::pair{d.bilevel.epochs, d.bilevel.batch_size}
-                                          : std::pair{d.fine_tuning.epochs, d.fine_tuning.batch_size};
+    const auto [epochs, batch_size] =
+        run.polarizer ? std::pair{d.bilevel.epochs, d.bilevel.batch_size}
+                      : std::pair{d.fine_tuning.epochs, d.fine_tuning.batch_size};
     commands.push_back(
         fmt::format("cnpd defend --run runs/victim --method {} --seed {}", d.method, d.seed) +
         fmt::format(" \\\n    --clean-ratio {:g} --epochs {} --batch-size {}", d.clean_ratio,

@@ -45,7 +45,9 @@ enum class Strategy {
 
 // What a polarizer's batch norm is before the first step.
 enum class BatchNormStart {
-    calibrated,  // the identity on the clean images' features
+    calibrated,  // the identity, on the features of the clean images that are predicted as its
+                 // class
+    shared,      // the identity, on the features of all clean images
     published,   // fresh: scale 1, shift 0, mean 0, variance 1; the warm-up trains it on its
                  // batches' statistics, and the running ones gathered so are what it keeps
 };

@@ -47,7 +47,9 @@ struct Names<polarizers::BatchNormMode> {
 template <>
 struct Names<BatchNormStart> {
     static constexpr std::pair<BatchNormStart, const char*> all[] = {
-        {BatchNormStart::calibrated, "calibrated"}, {BatchNormStart::published, "published"}};
+        {BatchNormStart::calibrated, "calibrated"},
+        {BatchNormStart::shared, "shared"},
+        {BatchNormStart::published, "published"}};
 };
 template <>
 struct Names<DefenseRecipe> {

@@ -156,14 +156,15 @@ std::vector<std::int32_t> targets_of(const attacks::Attack& attack, Strategy str
     return targets;
 }
 
-void calibrate(polarizers::Polarizer& polarizer, const models::Classifier& victim,
-               const std::string& point, const datasets::BatchSource& images,
-               std::int64_t channels) {
+polarizers::FeatureStatistics statistics_of(const models::Classifier& victim,
+                                            const std::string& point,
+                                            const datasets::BatchSource& images,
+                                            std::int64_t channels) {
     const CachedFeatures features = cache_features(victim, point, images);
     polarizers::FeatureStatisticsCollector collector(victim.classes(), channels);
     for (std::size_t i = 0; i < features.cuts.size(); ++i)
         collector.add(features.cuts[i].z, engine::ops::argmax(features.victim_logits[i]));
-    polarizer.calibrate(collector.finish());
+    return collector.finish();
 }
 
 // By how much the purified model believes less in what the victim says.
@@ -321,8 +322,12 @@ TrainedPolarizer train_polarizer(const Defense& d) {
     TrainedPolarizer trained{
         .polarizer = make_polarizer(d.settings, d.victim, d.channels, d.options.compute.device)};
     polarizers::Polarizer& polarizer = *trained.polarizer;
-    if (settings.batch_norm_start == BatchNormStart::calibrated)
-        calibrate(polarizer, d.victim, settings.insertion_point, d.clean, d.channels);
+    if (settings.batch_norm_start != BatchNormStart::published) {
+        const auto statistics =
+            statistics_of(d.victim, settings.insertion_point, d.clean, d.channels);
+        polarizer.calibrate(
+            settings.batch_norm_start == BatchNormStart::shared ? statistics.shared() : statistics);
+    }
     if (settings.strategy == Strategy::target || settings.strategy == Strategy::wrong)
         settings.target_of_class = targets_of(d.attack, settings.strategy, d.victim.classes());
     BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);

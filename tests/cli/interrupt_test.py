@@ -55,9 +55,20 @@ class Interrupt(support.RunsTest):
     def test_train(self):
         self.check(lambda out: support.train(out, *EPOCHS), ["model.safetensors"])
 
+    def test_train_with_dropout(self):
+        # The draws go on where they were.
+        self.check(lambda out: support.train(out, "--model", "vgg16-bn", "--head", "torchvision",
+                                             "--train-limit", "160", *EPOCHS),
+                   ["model.safetensors"])
+
     def test_defend(self):
-        self.check(lambda out: support.defend(self.victim, out, *EPOCHS),
-                   ["model.safetensors", "polarizer.safetensors"])
+        for method in ("r-cnpd", "e-cnpd", "a-cnpd"):
+            with self.subTest(method):
+                self.check(lambda out, method=method: support.defend(
+                    self.victim, out, "--method", method, *EPOCHS),
+                    ["model.safetensors", "polarizer.safetensors"])
+                for out in ("whole", "SIGINT", "SIGTERM"):
+                    shutil.rmtree(self.folder / out)
 
     def test_fine_tuning(self):
         self.check(lambda out: support.defend(self.victim, out, "--method", "ft", *EPOCHS),

@@ -107,6 +107,20 @@ TEST_CASE("feature statistics are the moments of each predicted class") {
     CHECK_THROWS_AS(collector.add(Tensor::zeros({1, 1, 1, 3}), labels_of({0})), ShapeError);
 }
 
+TEST_CASE("shared statistics are the global ones for every class") {
+    const FeatureStatistics each{.classes = 2,
+                                 .channels = 2,
+                                 .mean = {1, 2, 3, 4},
+                                 .variance = {5, 6, 7, 8},
+                                 .global_mean = {9, 10},
+                                 .global_variance = {11, 12},
+                                 .count = {13, 14}};
+    const FeatureStatistics shared = each.shared();
+    CHECK(shared.mean == std::vector<float>{9, 10, 9, 10});
+    CHECK(shared.variance == std::vector<float>{11, 12, 11, 12});
+    CHECK(shared.count == each.count);
+}
+
 TEST_CASE("a calibrated polarizer is the identity, a fresh one but for batch norm's eps") {
     RCnpd polarizer(kClasses, kChannels, {});
     const Tensor z = random_tensor({6, 2, 3, kChannels});
