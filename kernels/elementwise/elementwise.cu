@@ -11,7 +11,7 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// Bytes an element: fill 4, scale and relu_forward 8, add and relu_backward 12, of
+// Bytes an element: fill 4, scale and relu_forward 8, add, multiply and relu_backward 12, of
 // bfloat16 half as many; cast 6. What a thread reads it has read before it writes, so outputs may
 // be inputs.
 struct Fill {
@@ -48,29 +48,22 @@ struct ScaleBy {
     }
 };
 
-template <typename T>
-struct Add {
+// z = combine(x, y)
+template <typename T, typename Combine>
+struct Combined {
     const T *x, *y;
     T* z;
     template <int Width>
     __device__ void at(std::int64_t i) const {
-        auto sums = load<Width>(x + i);
+        auto results = load<Width>(x + i);
         const auto others = load<Width>(y + i);
-        for (int k = 0; k < Width; ++k) sums.of[k] = T(float{sums.of[k]} + float{others.of[k]});
-        store(z + i, sums);
+        for (int k = 0; k < Width; ++k)
+            results.of[k] = T(Combine{}(float{results.of[k]}, float{others.of[k]}));
+        store(z + i, results);
     }
 };
-
-struct Multiply {
-    const float *x, *y;
-    float* z;
-    template <int Width>
-    __device__ void at(std::int64_t i) const {
-        auto products = load<Width>(x + i);
-        const auto others = load<Width>(y + i);
-        for (int k = 0; k < Width; ++k) products.of[k] *= others.of[k];
-        store(z + i, products);
-    }
+struct Product {
+    __device__ float operator()(float a, float b) const { return a * b; }
 };
 
 template <typename T>
@@ -206,7 +199,7 @@ void scale_by(const float* x, std::int64_t count, const float* alpha, float* y) 
 
 template <typename T>
 void add(const T* x, const T* y, std::int64_t count, T* z) {
-    launch_packs("add", count, Add<T>{x, y, z}, x, y, z);
+    launch_packs("add", count, Combined<T, Sum>{x, y, z}, x, y, z);
 }
 CNPD_INSTANTIATE(add);
 
@@ -261,7 +254,7 @@ void accumulate(const float* x, std::int64_t count, double* sums) {
 }
 
 void multiply(const float* x, const float* y, std::int64_t count, float* z) {
-    launch_packs("multiply", count, Multiply{x, y, z}, x, y, z);
+    launch_packs("multiply", count, Combined<float, Product>{x, y, z}, x, y, z);
 }
 
 }  // namespace cnpd::kernels::cuda
