@@ -35,10 +35,12 @@ void add_grouping(std::int64_t count, std::int64_t classes) {
                        return Tensor::empty({size}, engine::DType::int32, options().device);
                    };
                    Tensor of = bench::labels(count, classes), order = room_for(count),
-                          first = room_for(classes + 1), tile = room_for(2 * shape.most_tiles());
+                          first = room_for(classes + 1), tile = room_for(2 * shape.most_tiles()),
+                          first_tile = room_for(classes);
                    const cuda::Groups groups{integers(order), integers(first),
-                                             reinterpret_cast<int2*>(integers(tile))};
-                   const std::int64_t bytes = 12 * count + 8 * shape.most_tiles() + 4 * classes;
+                                             reinterpret_cast<int2*>(integers(tile)),
+                                             integers(first_tile)};
+                   const std::int64_t bytes = 12 * count + 8 * shape.most_tiles() + 8 * classes;
                    measure(state, bytes,
                            [&] { cuda::group_by_label(integers(of), shape, groups); });
                });
