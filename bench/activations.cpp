@@ -127,6 +127,9 @@ void add_coefficients() {
         CNPD_RUN(options().device, batch_norm_coefficients, kChannels, data(t.a), variance,
                  data(t.b), data(t.c), 1e-5f, data(t.sums), data(t.sums2), data(t.y));
     });
+    add("inverse_std", 2, [](BatchNorm& t, float* variance) {
+        CNPD_RUN(options().device, batch_norm_inverse_std, kChannels, variance, 1e-5f, data(t.a));
+    });
     add("running_statistics", 6, [](BatchNorm& t, float* variance) {
         CNPD_RUN(options().device, batch_norm_update_running, kChannels, kRows, data(t.a), variance,
                  0.1f, data(t.sums), data(t.sums2), nullptr);
