@@ -1,7 +1,7 @@
 // The convolutions of a PreAct-ResNet-18 training step, pass by pass: GFLOP/s of the direct sum's
-// operations (so Winograd can exceed the machine's peak). On the CPU also the same as a share of
-// the peak measured in this run, and the speed relative to oneDNN's direct convolution, which takes
-// turns with ours so that both see the same machine.
+// operations (so Winograd can exceed the machine's peak), also as a share of a large matrix
+// product's. On the CPU also as a share of the peak measured in this run, and the speed relative to
+// oneDNN's direct convolution, which takes turns with ours so that both see the same machine.
 //     OMP_WAIT_POLICY=passive build/cpu/bin/bench_convolution --benchmark_filter=width64
 // On a machine that is not idle, OMP_NUM_THREADS=1 gives numbers to trust.
 #include <ctime>
@@ -92,6 +92,7 @@ void run(benchmark::State& state, const ConvolutionShape& shape, Pass pass) {
     }
     const double time = bench::median(our_times), rate = problem.flops() / time;
     state.counters["GFLOP/s"] = rate / 1e9;
+    state.counters["share"] = rate / bench::product_flops();
     if (!host) return;
     const double direct_time = bench::median(direct_times);
     state.counters["of_peak"] = rate / fma_peak();

@@ -1,93 +1,33 @@
-// What the benchmarks of kernels have in common: the device they run on, how time is taken there,
-// and the speed of its memory, measured in the same run.
-//
-// A program of this kind takes, besides Google Benchmark's flags,
-//     --device cpu|cuda|emulated   (default: cuda where there is a GPU)
-//     --batch N                    images; other sizes follow (default: 128, on cuda 512, emulated
-//                                  2)
-// and bench/gpu.sh runs every one that it finds.
+// How the benchmarks of kernels take time on the device, and what they set it against: the speed of
+// its memory and of its matrix products, measured in the same run.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
-#include <iostream>
 #include <limits>
+#include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include "bench/operands.h"
+#include "bench/options.h"
 #include "engine/dispatch.h"
 #include "engine/tensor.h"
 #include "kernels/common/parallel.h"
+#include "kernels/gemm/gemm.h"
 #ifdef CNPD_HAS_CUDA
 #include "kernels/common/gpu.h"
 #endif
+#ifdef CNPD_REAL_CUDA
+#include "kernels/vendor/cublas.h"
+#endif
 
 namespace cnpd::bench {
-
-struct Options {
-    engine::Device device = engine::default_device();
-    std::int64_t batch = 0;
-    bool on_host() const { return device.backend == engine::Backend::cpu; }
-};
-inline Options& options() {
-    static Options options;
-    return options;
-}
-
-inline std::int64_t default_batch(engine::Backend backend) {
-    if (backend == engine::Backend::emulated) return 2;
-    return backend == engine::Backend::cuda ? 512 : 128;
-}
-
-// Takes our options out of the command line and gives the rest to Google Benchmark.
-inline void initialize(int& argc, char** argv) {
-    std::vector<char*> rest{argv[0]};
-    const auto value_of = [&](int& i, std::string_view name) -> const char* {
-        const std::string_view argument = argv[i];
-        if (argument == name && i + 1 < argc) return argv[++i];
-        if (argument.starts_with(name) && argument.substr(name.size()).starts_with('='))
-            return argv[i] + name.size() + 1;
-        return nullptr;
-    };
-    try {
-        for (int i = 1; i < argc; ++i) {
-            if (const char* device = value_of(i, "--device"))
-                options().device = engine::device_from_name(device);
-            else if (const char* batch = value_of(i, "--batch"))
-                options().batch = std::strtoll(batch, nullptr, 10);
-            else
-                rest.push_back(argv[i]);
-        }
-    } catch (const Error& error) {
-        std::cerr << argv[0] << ": " << error.what() << '\n';
-        std::exit(2);
-    }
-    if (options().batch < 1) options().batch = default_batch(options().device.backend);
-    argc = static_cast<int>(rest.size());
-    std::copy(rest.begin(), rest.end(), argv);
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) std::exit(2);
-    benchmark::AddCustomContext("device", options().device.str());
-    benchmark::AddCustomContext("batch", std::to_string(options().batch));
-#ifdef CNPD_REAL_CUDA
-    if (!options().on_host()) benchmark::AddCustomContext("gpu", kernels::gpu::properties().name);
-#endif
-}
-
-// Numbers in [-1, 1) that are not all alike.
-inline engine::Tensor values(std::int64_t count) {
-    std::vector<float> host(count);
-    for (std::int64_t i = 0; i < count; ++i)
-        host[i] = static_cast<float>((i * 2654435761u) % 2048) / 1024 - 1;
-    return engine::Tensor::from(host, {count}, options().device);
-}
 
 inline double seconds_on_host(const std::function<void()>& work) {
     const auto start = std::chrono::steady_clock::now();
@@ -101,8 +41,7 @@ inline double seconds_on_host(const std::function<void()>& work) {
 inline double seconds_on_gpu(const std::function<void()>& work) {
     constexpr std::int64_t kLargerThanCaches = 256 << 20;
     static engine::Tensor other = engine::Tensor::empty(
-        {options().device.backend == engine::Backend::emulated ? 1 : kLargerThanCaches},
-        engine::DType::uint8, options().device);
+        {options().emulated() ? 1 : kLargerThanCaches}, engine::DType::uint8, options().device);
     kernels::gpu::set_zero(other.data<std::uint8_t>(), other.bytes());
     kernels::gpu::Event start, end;
     start.record();
@@ -126,6 +65,11 @@ inline double median(std::vector<double> times) {
     return *middle;
 }
 
+// On the host the shortest, because the machine may be shared.
+inline double typical(const std::vector<double>& times) {
+    return options().on_host() ? *std::min_element(times.begin(), times.end()) : median(times);
+}
+
 // The shortest of 100 triads z = x + 3 y that move `bytes` on the host.
 inline double triad_seconds(std::int64_t bytes) {
     const std::int64_t count = bytes / 12;
@@ -147,8 +91,7 @@ inline double triad_seconds(std::int64_t bytes) {
 // Bytes read and written in a second by a large copy on the device.
 inline double copy_bandwidth() {
     static const double bandwidth = [] {
-        const bool emulated = options().device.backend == engine::Backend::emulated;
-        const std::int64_t bytes = emulated ? 1 << 20 : 512 << 20;
+        const std::int64_t bytes = options().emulated() ? 1 << 20 : 512 << 20;
         engine::Tensor from =
             engine::Tensor::zeros({bytes}, engine::DType::uint8, options().device);
         engine::Tensor to = from.clone();
@@ -160,10 +103,58 @@ inline double copy_bandwidth() {
     return bandwidth;
 }
 
-// Times a kernel that moves `bytes` and sets this beside what the memory gives: on the host a triad
-// of as many bytes, the shortest times of both because the machine may be shared; on a GPU a copy,
-// medians. Returns the kernel's seconds.
-inline double measure(benchmark::State& state, std::int64_t bytes,
+// Runs a large matrix product of the vendor's (emulated: ours) and its operations.
+struct Product {
+    explicit Product(engine::DType dtype)
+        : side(options().emulated()               ? 64
+               : options().on_host()              ? 1024
+               : dtype == engine::DType::bfloat16 ? 8192
+                                                  : 4096),
+          a(values(side * side, dtype)),
+          b(a.clone()),
+          c(a.clone()) {}
+    double flops() const { return 2.0 * static_cast<double>(side * side * side); }
+    void run() {
+        const kernels::GemmShape shape{.m = side, .n = side, .k = side, .transpose_b = true};
+#ifdef CNPD_REAL_CUDA
+        if (a.dtype() == engine::DType::bfloat16)
+            return kernels::cublas::gemm_bf16(shape, a.data<kernels::bfloat16>(),
+                                              b.data<kernels::bfloat16>(),
+                                              c.data<kernels::bfloat16>());
+#endif
+        CNPD_RUN(options().device, gemm, shape, data(a), data(b), data(c));
+    }
+    std::int64_t side;
+    engine::Tensor a, b, c;
+};
+
+// Operations in a second that the product reaches with factors of this type.
+inline double product_flops(engine::DType dtype = engine::DType::float32) {
+    static std::map<engine::DType, double> measured;
+#ifndef CNPD_REAL_CUDA
+    dtype = engine::DType::float32;  // nothing else computes in bfloat16
+#endif
+    if (!measured.contains(dtype)) {
+        Product product(dtype);
+        std::vector<double> times;
+        const int repeats = options().emulated() ? 1 : 23;
+        for (int i = 0; i < repeats; ++i) times.push_back(seconds([&] { product.run(); }));
+        measured[dtype] = product.flops() / typical(times);
+    }
+    return measured[dtype];
+}
+
+// What a call has to do at the least.
+struct Work {
+    std::int64_t bytes = 0;  // to and from memory
+    double flops = 0;        // 0: too few to count
+    engine::DType factors = engine::DType::float32;
+};
+
+// Times a kernel and sets it beside the least that its work can take here: on the host with the
+// memory's speed in a triad of as many bytes, on a GPU in a copy; with many operations beside the
+// speed of a matrix product, whichever takes longer. Returns the kernel's seconds.
+inline double measure(benchmark::State& state, const Work& work,
                       const std::function<void()>& kernel) {
     for (int i = 0; i < 2; ++i) kernel();
     std::vector<double> times;
@@ -171,14 +162,25 @@ inline double measure(benchmark::State& state, std::int64_t bytes,
         times.push_back(seconds(kernel));
         state.SetIterationTime(times.back());
     }
-    const auto moved = static_cast<double>(bytes);
-    const double time =
-        options().on_host() ? *std::min_element(times.begin(), times.end()) : median(times);
-    const double memory = options().on_host() ? moved / triad_seconds(bytes) : copy_bandwidth();
+    const auto moved = static_cast<double>(work.bytes);
+    const double time = typical(times);
+    const double memory =
+        options().on_host() ? moved / triad_seconds(work.bytes) : copy_bandwidth();
+    double least = moved / memory;
     state.counters["GB/s"] = moved / time * 1e-9;
     state.counters["memory_GB/s"] = memory * 1e-9;
-    state.counters["share"] = moved / time / memory;
+    if (work.flops > 0) {
+        const double product = product_flops(work.factors);
+        least = std::max(least, work.flops / product);
+        state.counters["GFLOP/s"] = work.flops / time * 1e-9;
+        state.counters["product_GFLOP/s"] = product * 1e-9;
+    }
+    state.counters["share"] = least / time;
     return time;
+}
+inline double measure(benchmark::State& state, std::int64_t bytes,
+                      const std::function<void()>& kernel) {
+    return measure(state, Work{.bytes = bytes}, kernel);
 }
 
 // Registers a benchmark that sets its own times.
@@ -186,7 +188,7 @@ template <class Function>
 void add(const std::string& name, Function function) {
     auto* benchmark = benchmark::RegisterBenchmark(name.c_str(), function);
     benchmark->UseManualTime()->Unit(benchmark::kMicrosecond);
-    if (options().device.backend == engine::Backend::emulated) benchmark->Iterations(1);
+    if (options().emulated()) benchmark->Iterations(1);
 }
 
 }  // namespace cnpd::bench

@@ -16,7 +16,6 @@
 //     build/emulated/bin/bench_polarizer --device emulated
 // Without a CUDA backend it times the CPU's kernels.
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -46,63 +45,6 @@ constexpr bool kOnDevice = true;
 constexpr bool kOnDevice = false;
 #endif
 
-// --- Memory and time -----------------------------------------------------------------------------
-
-// A buffer where the kernels look for it.
-template <typename T>
-class Buffer {
-  public:
-    Buffer(std::int64_t count, const std::function<float(std::int64_t)>& value) : host_(count) {
-        // All of them would take longer to draw than the kernels take.
-        constexpr std::int64_t kPeriod = 1'000'003;
-        for (std::int64_t i = 0; i < count; ++i)
-            host_[i] = i < kPeriod ? static_cast<T>(value(i)) : host_[i - kPeriod];
-#ifdef CNPD_HAS_CUDA
-        const std::size_t bytes = host_.size() * sizeof(T);
-        device_ = static_cast<T*>(gpu::allocate(bytes));
-        gpu::copy_to_device(device_, host_.data(), bytes);
-        host_ = {};
-#endif
-    }
-    ~Buffer() {
-#ifdef CNPD_HAS_CUDA
-        gpu::release(device_);
-#endif
-    }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-    T* data() {
-        return kOnDevice ? device_ : host_.data();
-    }
-
-  private:
-    std::vector<T> host_;
-    T* device_ = nullptr;
-};
-
-// Random numbers, because a GPU computes faster on ones that need less power.
-float noise(std::int64_t i) {
-    auto bits = static_cast<std::uint64_t>(i) * 0x9E3779B97F4A7C15u;
-    bits ^= bits >> 32;
-    bits *= 0xD6E8FEB86659FD93u;
-    return static_cast<float>(bits >> 40) * 0x1p-23f - 1;
-}
-
-double seconds(const std::function<void()>& work) {
-#ifdef CNPD_HAS_CUDA
-    gpu::Event before, after;
-    before.record();
-    work();
-    after.record();
-    after.synchronize();
-    return after.seconds_since(before);
-#else
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-#endif
-}
-
 // Of one of `count` calls of work(i). On a device they are replayed as one graph, so that nothing
 // waits for the host.
 class Repeated {
@@ -118,7 +60,7 @@ class Repeated {
 #endif
     }
     double seconds() const {
-        return ::seconds(run_) / count_;
+        return bench::seconds(run_) / count_;
     }
 
   private:
@@ -145,70 +87,27 @@ double median_seconds(int calls, const std::function<void(std::size_t)>& work) {
 }
 #endif
 
-// --- Limits --------------------------------------------------------------------------------------
-
 template <typename T>
-constexpr bool kIsBfloat16 = sizeof(T) == 2;
-
-struct Limits {
-    double flops = 0, bytes = 0;  // a second; 0: not known here
-};
-
-template <typename T>
-Limits measure_limits() {
-    Limits limits;
-#ifdef CNPD_REAL_CUDA
-    constexpr std::int64_t kSide = kIsBfloat16<T> ? 8192 : 4096, kBytes = std::int64_t{1} << 30;
-    Buffer<T> a(kSide * kSide, noise), b(kSide * kSide, noise), c(kSide * kSide, noise);
-    const GemmShape shape{.m = kSide, .n = kSide, .k = kSide, .transpose_b = true};
-    limits.flops = 2.0 * kSide * kSide * kSide / median_seconds(1, [&](std::size_t) {
-                       if constexpr (kIsBfloat16<T>)
-                           cublas::gemm_bf16(shape, a.data(), b.data(), c.data());
-                       else
-                           cublas::gemm(shape, a.data(), b.data(), c.data());
-                   });
-    void *const from = gpu::allocate(kBytes), *const to = gpu::allocate(kBytes);
-    limits.bytes = 2.0 * kBytes /
-                   median_seconds(1, [&](std::size_t) { gpu::copy_on_device(to, from, kBytes); });
-    gpu::release(from);
-    gpu::release(to);
-    fmt::print("{}: {:.1f} TFLOP/s in the vendor's product of {}^3, {:.2f} TB/s in a copy\n",
-               kIsBfloat16<T> ? "bfloat16" : "float32", limits.flops * 1e-12, kSide,
-               limits.bytes * 1e-12);
-#endif
-    return limits;
-}
-template <typename T>
-const Limits& limits() {
-    static const Limits measured = measure_limits<T>();
-    return measured;
-}
-
-// --- Cases ---------------------------------------------------------------------------------------
+constexpr engine::DType kType = engine::dtype_of<T>;
 
 template <typename T>
 struct Case {
     PolarizerShape shape;
-    Buffer<T> maps;
-    Buffer<float> bias;
-    Buffer<std::int32_t> labels;
+    engine::Tensor maps, bias, labels;
     struct Turn {
-        Buffer<T> z, out;
+        engine::Tensor z, out;
     };
-    std::vector<std::unique_ptr<Turn>> turns;
+    std::vector<Turn> turns;
 
     explicit Case(const PolarizerShape& s)
         : shape(s),
-          maps(s.classes * s.channels * s.channels, noise),
-          bias(s.classes * s.channels, noise),
-          labels(s.n, [&](std::int64_t i) {
-              return (noise(i + 1) + 1) / 2 * 0.999f * static_cast<float>(s.classes);
-          }) {
+          maps(bench::values<T>(s.classes * s.channels * s.channels)),
+          bias(bench::values(s.classes * s.channels)),
+          labels(bench::labels(s.n, s.classes)) {
         constexpr std::int64_t kBeyondTheCache = 256 << 20;
         const std::int64_t pairs = kOnDevice ? kBeyondTheCache / (2 * activation_bytes()) + 2 : 1;
         for (std::int64_t i = 0; i < std::min<std::int64_t>(pairs, 10); ++i)
-            turns.push_back(std::unique_ptr<Turn>(
-                new Turn{{elements(), noise}, {elements(), [](std::int64_t) { return 0.0f; }}}));
+            turns.push_back({bench::values<T>(elements()), bench::values<T>(elements())});
     }
     std::int64_t elements() const { return shape.n * shape.positions * shape.channels; }
     std::int64_t activation_bytes() const {
@@ -222,9 +121,10 @@ struct Case {
                static_cast<double>(shape.classes * shape.channels * shape.channels) * sizeof(T);
     }
     void run(PolarizerInference<T>* version, std::size_t turn) {
-        Turn& t = *turns[turn % turns.size()];
-        version(shape, t.z.data(), shape.classes > 1 ? labels.data() : nullptr, nullptr, false,
-                maps.data(), bias.data(), t.out.data());
+        Turn& t = turns[turn % turns.size()];
+        version(shape, t.z.template data<T>(),
+                shape.classes > 1 ? bench::integers(labels) : nullptr, nullptr, false,
+                maps.template data<T>(), bench::data(bias), t.out.template data<T>());
     }
 #ifdef CNPD_REAL_CUDA
     double vendor_seconds() {
@@ -233,15 +133,15 @@ struct Case {
                              .k = shape.channels,
                              .transpose_b = true};
         return median_seconds(kCalls, [&](std::size_t turn) {
-            Turn& t = *turns[turn % turns.size()];
-            if constexpr (kIsBfloat16<T>) {
-                cublas::gemm_bf16(gemm, t.z.data(), maps.data(), t.out.data());
-                gpu::copy_on_device(turns[(turn + 1) % turns.size()]->out.data(), t.out.data(),
-                                    static_cast<std::size_t>(activation_bytes()));
+            Turn& t = turns[turn % turns.size()];
+            T *const z = t.z.template data<T>(), *const out = t.out.template data<T>();
+            if constexpr (kType<T> == engine::DType::bfloat16) {
+                cublas::gemm_bf16(gemm, z, maps.template data<T>(), out);
+                turns[(turn + 1) % turns.size()].out.copy_from(t.out);
             } else {
-                cublas::gemm(gemm, t.z.data(), maps.data(), t.out.data());
-                cuda::batch_norm_apply(t.out.data(), gemm.m, gemm.n, bias.data(), bias.data(),
-                                       false, t.out.data());
+                const float* const b = bench::data(bias);
+                cublas::gemm(gemm, z, maps.template data<T>(), out);
+                cuda::batch_norm_apply(out, gemm.m, gemm.n, b, b, false, out);
             }
         });
     }
@@ -260,10 +160,11 @@ void measure(benchmark::State& state, PolarizerInference<T>* version, const Pola
     const double time = bench::median(times);
     state.counters["GFLOP/s"] = c.flops() / time * 1e-9;
     state.counters["GB/s"] = c.bytes() / time * 1e-9;
-    if (const Limits& most = limits<T>(); most.flops > 0)
-        state.counters["roofline"] =
-            std::max(c.flops() / most.flops, c.bytes() / most.bytes) / time;
 #ifdef CNPD_REAL_CUDA
+    const double flops = bench::product_flops(kType<T>), bytes = bench::copy_bandwidth();
+    state.counters["product_GFLOP/s"] = flops * 1e-9;
+    state.counters["memory_GB/s"] = bytes * 1e-9;
+    state.counters["roofline"] = std::max(c.flops() / flops, c.bytes() / bytes) / time;
     state.counters["vs_vendor"] = c.vendor_seconds() / time;
 #endif
 }

@@ -103,12 +103,9 @@ Tensor batch_norm(const Tensor& x, const BatchNorm& p) {
 }
 
 Tensor inverse_std(const Tensor& variance, float eps) {
-    const std::int64_t channels = variance.elements();
-    Tensor result = empty_like(variance), unused = empty_like(variance);
-    // Of the coefficients only the first is of interest; the variance stands in for the rest.
-    const float* const v = variance.data<float>();
-    CNPD_RUN(variance.device(), batch_norm_coefficients, channels, v, v, v, v, eps,
-             result.data<float>(), unused.data<float>(), unused.data<float>());
+    Tensor result = empty_like(variance);
+    CNPD_RUN(variance.device(), batch_norm_inverse_std, variance.elements(), variance.data<float>(),
+             eps, result.data<float>());
     return result;
 }
 

@@ -39,8 +39,7 @@ void attack_loss(const AttackedModels& models, std::int64_t n, std::int64_t clas
 }
 
 void attack_account(const AttackState* state, double* sums) {
-    sums[0] += static_cast<double>(state->fooled) / std::max(state->unmasked, 1);
-    sums[1] += state->gradients;
+    reference::attack_account(state, sums);
 }
 
 void attack_reached(const float* logits, std::int64_t n, std::int64_t classes,
@@ -52,15 +51,10 @@ void attack_reached(const float* logits, std::int64_t n, std::int64_t classes,
     }
 }
 
+// Comparisons alone: the reference has nothing to compute in double, and is fast enough.
 void strongest_other(const float* logits, std::int64_t n, std::int64_t classes,
                      const std::int32_t* labels, std::int32_t* others) {
-    for (std::int64_t i = 0; i < n; ++i) {
-        const float* row = logits + i * classes;
-        std::int64_t best = labels[i] == 0 ? 1 : 0;
-        for (std::int64_t k = best + 1; k < classes; ++k)
-            if (k != labels[i] && row[k] > row[best]) best = k;
-        others[i] = static_cast<std::int32_t>(best);
-    }
+    reference::strongest_other(logits, n, classes, labels, others);
 }
 
 }  // namespace cnpd::kernels::cpu

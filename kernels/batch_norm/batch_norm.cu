@@ -3,101 +3,86 @@
 // writes 4; of bfloat16 half as many.
 #include "kernels/batch_norm/batch_norm.h"
 
-#include <algorithm>
-
-#include "kernels/common/cuda.h"
+#include "kernels/common/column_slabs.h"
 #include "kernels/common/device_workspace.h"
+#include "kernels/common/moments.h"
 #include "kernels/common/row_grid.h"
 #include "kernels/common/vector_access.h"
 
 namespace cnpd::kernels::cuda {
 namespace {
 
-// Reductions over rows: a block covers 32 channels (a warp's loads are 128 bytes in a row) and
-// walks down its share of the rows, eight at a time. The shares are put together by a second
-// kernel, in order.
-constexpr int kChannels = 32, kRowsAtOnce = 8;
-
-struct Share {
-    std::int64_t count, rows_each;
-};
-Share shares_of(std::int64_t rows, std::int64_t channels) {
-    constexpr std::int64_t kBlocks = kMultiprocessors * 4, kLeastRows = 64;
-    const std::int64_t wanted = std::max<std::int64_t>(
-        1, kBlocks / static_cast<std::int64_t>(ceil_div(channels, kChannels)));
-    const std::int64_t count =
-        std::clamp<std::int64_t>(rows / kLeastRows, 1, std::min<std::int64_t>(wanted, 65535));
-    return {count, static_cast<std::int64_t>(ceil_div(std::max<std::int64_t>(rows, 1), count))};
-}
-
-// Calls visit(row) for this thread's rows of the block's share.
-template <typename Visit>
-__device__ void for_each_row(std::int64_t rows, std::int64_t rows_each, const Visit& visit) {
-    const std::int64_t begin = static_cast<std::int64_t>(blockIdx.y) * rows_each;
-    const std::int64_t end = begin + rows_each < rows ? begin + rows_each : rows;
-    for (std::int64_t row = begin + threadIdx.y; row < end; row += kRowsAtOnce) visit(row);
-}
-
-// About where a channel's values lie: the mean of the first few. It is taken away from all of them
+// About where channels' values lie: the mean of the first few. It is taken away from all of them
 // before they are summed, since a mean of 30,000 would leave float few digits for deviations of 1.
-template <typename T>
-__device__ float pivot_of(const T* x, std::int64_t rows, std::int64_t channels, std::int64_t c) {
-    const std::int64_t few = rows < 16 ? rows : 16;
-    float sum = 0;
-    for (std::int64_t row = 0; row < few; ++row) sum += x[row * channels + c];
-    return sum / static_cast<float>(few);
-}
-
-// Count, mean and sum of squared deviations: merging two loses no digits (Chan, Golub and LeVeque,
-// 1979).
-struct Moments {
-    float count, mean, squares;
-};
-__device__ Moments merge(const Moments& a, const Moments& b) {
-    const float count = a.count + b.count;
-    if (count == 0) return a;
-    const float difference = b.mean - a.mean;
-    return {count, a.mean + difference * (b.count / count),
-            a.squares + b.squares + difference * difference * (a.count * b.count / count)};
-}
-
-template <typename T>
-__global__ void share_moments(const T* x, std::int64_t rows, std::int64_t channels,
-                              std::int64_t rows_each, Moments* of_share) {
-    __shared__ float count[kRowsAtOnce][kChannels], mean[kRowsAtOnce][kChannels],
-        squares[kRowsAtOnce][kChannels];
-    const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kChannels + threadIdx.x;
-    const float pivot = c < channels ? pivot_of(x, rows, channels, c) : 0;
-    Moments mine{0, 0, 0};
-    if (c < channels)
-        for_each_row(rows, rows_each, [&](std::int64_t row) {
-            const float value = x[row * channels + c] - pivot;
-            mine.count += 1;
-            const float difference = value - mine.mean;
-            mine.mean += difference / mine.count;
-            mine.squares += difference * (value - mine.mean);
-        });
-    count[threadIdx.y][threadIdx.x] = mine.count;
-    mean[threadIdx.y][threadIdx.x] = mine.mean;
-    squares[threadIdx.y][threadIdx.x] = mine.squares;
-    __syncthreads();
-    if (threadIdx.y != 0 || c >= channels) return;
-    for (int i = 1; i < kRowsAtOnce; ++i)
-        mine = merge(mine, {count[i][threadIdx.x], mean[i][threadIdx.x], squares[i][threadIdx.x]});
-    of_share[blockIdx.y * channels + c] = mine;
-}
-
-template <typename T>
-__global__ void merge_moments(const T* x, const Moments* of_share, std::int64_t shares,
-                              std::int64_t rows, float* mean, float* variance,
-                              std::int64_t channels) {
-    for (std::int64_t c = first_element(); c < channels; c += elements_at_once()) {
-        Moments all{0, 0, 0};
-        for (std::int64_t share = 0; share < shares; ++share)
-            all = merge(all, of_share[share * channels + c]);
-        mean[c] = pivot_of(x, rows, channels, c) + all.mean;
-        variance[c] = all.squares / static_cast<float>(rows);
+template <int Width, typename T>
+__device__ Pack<float, Width> pivot_of(const T* x, std::int64_t rows, std::int64_t channels,
+                                       std::int64_t c) {
+    const std::int64_t few = rows < 4 ? rows : 4;
+    Pack<float, Width> pivot{};
+    for (std::int64_t row = 0; row < few; ++row) {
+        const auto values = load<Width>(x + row * channels + c);
+        for (int k = 0; k < Width; ++k) pivot.of[k] += values.of[k];
     }
+    for (float& each : pivot.of) each /= static_cast<float>(few);
+    return pivot;
+}
+
+// of_slab [channels,slabs]: mean and sum of squared deviations.
+template <int Width, typename T>
+__global__ void slab_moments(const T* x, std::int64_t rows, std::int64_t channels,
+                             float2* of_slab) {
+    alignas(kBytesOfAccess) __shared__ float means[kSlabThreads * Width];
+    alignas(kBytesOfAccess) __shared__ float squares[kSlabThreads * Width];
+    const SlabRows slab = rows_of_slab(blockIdx.x, gridDim.x, rows);
+    const std::int64_t c = first_column<Width>();
+    Pack<float, Width> mean{}, square{};
+    if (c < channels) {
+        const auto pivot = pivot_of<Width>(x, rows, channels, c);
+        float count = 0;
+        for (std::int64_t row = slab.begin + threadIdx.y; row < slab.end; row += blockDim.y) {
+            const auto values = load<Width>(x + row * channels + c);
+            count += 1;
+            const float share = 1 / count;  // one division for all of the columns
+            for (int k = 0; k < Width; ++k) {
+                const float value = values.of[k] - pivot.of[k];
+                const float difference = value - mean.of[k];
+                mean.of[k] += difference * share;
+                square.of[k] += difference * (value - mean.of[k]);
+            }
+        }
+    }
+    store(means + Width * thread_of_slab(), mean);
+    store(squares + Width * thread_of_slab(), square);
+    __syncthreads();
+    for_each_column_of_tile<Width>(channels, [&](std::int64_t column, int at) {
+        Moments all{0, 0, 0};
+        for (unsigned y = 0; y < blockDim.y; ++y, at += Width * static_cast<int>(blockDim.x)) {
+            const std::int64_t left = slab.end - slab.begin - y;
+            const std::int64_t count = left > 0 ? (left + blockDim.y - 1) / blockDim.y : 0;
+            all = merge(all, {static_cast<float>(count), means[at], squares[at]});
+        }
+        of_slab[column * gridDim.x + blockIdx.x] = make_float2(all.mean, all.squares);
+    });
+}
+
+// A warp a channel.
+template <typename T>
+__global__ void merge_slabs(const T* x, const float2* of_slab, std::int64_t slabs,
+                            std::int64_t rows, std::int64_t channels, float* mean,
+                            float* variance) {
+    const int lane = static_cast<int>(threadIdx.x % 32);
+    for_each_column_of_warp(channels, [&](std::int64_t c) {
+        Moments all{0, 0, 0};
+        for (std::int64_t i = lane; i < slabs; i += 32) {
+            const SlabRows slab = rows_of_slab(i, slabs, rows);
+            const float2 moments = of_slab[c * slabs + i];
+            all = merge(all, {static_cast<float>(slab.end - slab.begin), moments.x, moments.y});
+        }
+        all = merge_warp(all);
+        if (lane != 0) return;
+        mean[c] = pivot_of<1>(x, rows, channels, c).of[0] + all.mean;
+        variance[c] = all.squares / static_cast<float>(rows);
+    });
 }
 
 // The ReLU behind the batch norm, open where x * scale + shift > 0; null where there is none.
@@ -105,45 +90,60 @@ struct Relu {
     const float *scale, *shift;
 };
 
-template <typename T>
-__global__ void share_sums(const T* dy, const T* x, std::int64_t rows, std::int64_t channels,
-                           std::int64_t rows_each, const float* mean, Relu relu, float2* of_share) {
-    __shared__ float sum_g[kRowsAtOnce][kChannels], sum_gx[kRowsAtOnce][kChannels];
-    const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kChannels + threadIdx.x;
-    float g_sum = 0, gx_sum = 0;
+// of_slab [channels,slabs]: sums of g and of g (x - mean).
+template <int Width, typename T>
+__global__ void slab_sums(const T* dy, const T* x, std::int64_t rows, std::int64_t channels,
+                          const float* mean, Relu relu, float2* of_slab) {
+    alignas(kBytesOfAccess) __shared__ float of_g[kSlabThreads * Width];
+    alignas(kBytesOfAccess) __shared__ float of_gx[kSlabThreads * Width];
+    const SlabRows slab = rows_of_slab(blockIdx.x, gridDim.x, rows);
+    const std::int64_t c = first_column<Width>();
+    Pack<float, Width> sum_g{}, sum_gx{};
     if (c < channels) {
-        const float scale = relu.scale ? relu.scale[c] : 0, shift = relu.scale ? relu.shift[c] : 0;
-        for_each_row(rows, rows_each, [&](std::int64_t row) {
-            const float value = x[row * channels + c];
-            const bool open = !relu.scale || value * scale + shift > 0;
-            const float g = open ? dy[row * channels + c] : 0.0f;
-            g_sum += g;
-            gx_sum += g * (value - mean[c]);
-        });
+        const auto center = load<Width>(mean + c);
+        const auto scale = load_if<Width>(relu.scale, c), shift = load_if<Width>(relu.shift, c);
+        for (std::int64_t row = slab.begin + threadIdx.y; row < slab.end; row += blockDim.y) {
+            const auto values = load<Width>(x + row * channels + c);
+            const auto gradients = load<Width>(dy + row * channels + c);
+            for (int k = 0; k < Width; ++k) {
+                const float value = values.of[k];
+                const bool open = !relu.scale || value * scale.of[k] + shift.of[k] > 0;
+                const float g = open ? gradients.of[k] : 0.0f;
+                sum_g.of[k] += g;
+                sum_gx.of[k] += g * (value - center.of[k]);
+            }
+        }
     }
-    sum_g[threadIdx.y][threadIdx.x] = g_sum;
-    sum_gx[threadIdx.y][threadIdx.x] = gx_sum;
+    store(of_g + Width * thread_of_slab(), sum_g);
+    store(of_gx + Width * thread_of_slab(), sum_gx);
     __syncthreads();
-    if (threadIdx.y != 0 || c >= channels) return;
-    for (int i = 1; i < kRowsAtOnce; ++i) {
-        g_sum += sum_g[i][threadIdx.x];
-        gx_sum += sum_gx[i][threadIdx.x];
-    }
-    of_share[blockIdx.y * channels + c] = make_float2(g_sum, gx_sum);
+    for_each_column_of_tile<Width>(channels, [&](std::int64_t column, int at) {
+        float g = 0, gx = 0;
+        for (unsigned y = 0; y < blockDim.y; ++y, at += Width * static_cast<int>(blockDim.x)) {
+            g += of_g[at];
+            gx += of_gx[at];
+        }
+        of_slab[column * gridDim.x + blockIdx.x] = make_float2(g, gx);
+    });
 }
 
-__global__ void add_sums(const float2* of_share, std::int64_t shares, float* sum_g, float* sum_gx,
-                         std::int64_t channels) {
-    for (std::int64_t c = first_element(); c < channels; c += elements_at_once()) {
+// A warp a channel.
+__global__ void add_slabs(const float2* of_slab, std::int64_t slabs, std::int64_t channels,
+                          float* sum_g, float* sum_gx) {
+    const int lane = static_cast<int>(threadIdx.x % 32);
+    for_each_column_of_warp(channels, [&](std::int64_t c) {
         float g = 0, gx = 0;
-        for (std::int64_t share = 0; share < shares; ++share) {
-            const float2 part = of_share[share * channels + c];
-            g += part.x;
-            gx += part.y;
+        for (std::int64_t i = lane; i < slabs; i += 32) {
+            const float2 sums = of_slab[c * slabs + i];
+            g += sums.x;
+            gx += sums.y;
         }
+        g = warp_sum(g);
+        gx = warp_sum(gx);
+        if (lane != 0) return;
         sum_g[c] = g;
         sum_gx[c] = gx;
-    }
+    });
 }
 
 // From here on a thread keeps its channels, and what belongs to them, over all of its rows.
@@ -196,8 +196,8 @@ __global__ void backward_input(const T* dy, const T* x, std::int64_t rows, std::
     }
 }
 
-dim3 grid_of(std::int64_t channels, const Share& share) {
-    return {ceil_div(channels, kChannels), static_cast<unsigned>(share.count)};
+std::size_t bytes_of(const ColumnSlabs& slabs, std::int64_t channels) {
+    return static_cast<std::size_t>(slabs.count * channels) * sizeof(float2);
 }
 
 }  // namespace
@@ -205,15 +205,15 @@ dim3 grid_of(std::int64_t channels, const Share& share) {
 template <typename T>
 void batch_norm_statistics(const T* x, std::int64_t rows, std::int64_t channels, float* mean,
                            float* variance) {
-    const Share share = shares_of(rows, channels);
-    const DeviceWorkspace workspace(static_cast<std::size_t>(share.count * channels) *
-                                    sizeof(Moments));
-    launch({.name = "batch_norm_statistics",
-            .grid = grid_of(channels, share),
-            .block = {kChannels, kRowsAtOnce}},
-           share_moments<T>, x, rows, channels, share.rows_each, workspace.as<Moments>());
-    launch_elements("batch_norm_statistics", channels, merge_moments<T>, x, workspace.as<Moments>(),
-                    share.count, rows, mean, variance);
+    if (channels == 0) return;
+    const char* const name = "batch_norm_statistics";
+    const int width = widest_access_of_rows(channels, x);
+    const ColumnSlabs slabs = column_slabs(rows, channels, width);
+    const DeviceWorkspace of_slab(bytes_of(slabs, channels));
+    launch(slabs.shape(name), width > 1 ? slab_moments<kWidest<T>, T> : slab_moments<1, T>, x, rows,
+           channels, of_slab.as<float2>());
+    launch(elements_shape(name, channels * 32), merge_slabs<T>, x, of_slab.as<float2>(),
+           slabs.count, rows, channels, mean, variance);
 }
 CNPD_INSTANTIATE(batch_norm_statistics);
 
@@ -232,16 +232,16 @@ template <typename T>
 void batch_norm_backward_reduce(const T* dy, const T* x, std::int64_t rows, std::int64_t channels,
                                 const float* mean, const float* scale, const float* shift,
                                 bool relu, float* sum_g, float* sum_gx) {
-    const Share share = shares_of(rows, channels);
-    const DeviceWorkspace workspace(static_cast<std::size_t>(share.count * channels) *
-                                    sizeof(float2));
-    launch({.name = "batch_norm_backward_reduce",
-            .grid = grid_of(channels, share),
-            .block = {kChannels, kRowsAtOnce}},
-           share_sums<T>, dy, x, rows, channels, share.rows_each, mean,
-           relu ? Relu{scale, shift} : Relu{}, workspace.as<float2>());
-    launch_elements("batch_norm_backward_reduce", channels, add_sums, workspace.as<float2>(),
-                    share.count, sum_g, sum_gx);
+    if (channels == 0) return;
+    const char* const name = "batch_norm_backward_reduce";
+    const Relu behind = relu ? Relu{scale, shift} : Relu{};
+    const int width = widest_access_of_rows(channels, dy, x, mean, behind.scale, behind.shift);
+    const ColumnSlabs slabs = column_slabs(rows, channels, width);
+    const DeviceWorkspace of_slab(bytes_of(slabs, channels));
+    launch(slabs.shape(name), width > 1 ? slab_sums<kWidest<T>, T> : slab_sums<1, T>, dy, x, rows,
+           channels, mean, behind, of_slab.as<float2>());
+    launch(elements_shape(name, channels * 32), add_slabs, of_slab.as<float2>(), slabs.count,
+           channels, sum_g, sum_gx);
 }
 CNPD_INSTANTIATE(batch_norm_backward_reduce);
 

@@ -18,6 +18,12 @@ __global__ void coefficients(const float* mean, const float* variance, const flo
     }
 }
 
+__global__ void inverse_std(const float* variance, float eps, float* inv_std,
+                            std::int64_t channels) {
+    for (std::int64_t i = first_element(); i < channels; i += elements_at_once())
+        inv_std[i] = 1.0f / sqrtf(variance[i] + eps);
+}
+
 __global__ void update_running(float unbiased, const float* mean, const float* variance,
                                float momentum, float* running_mean, float* running_variance,
                                std::int64_t* batches, std::int64_t channels) {
@@ -46,6 +52,11 @@ void batch_norm_coefficients(std::int64_t channels, const float* mean, const flo
                              float* scale, float* shift) {
     launch_elements("batch_norm_coefficients", channels, coefficients, mean, variance, gamma, beta,
                     eps, inv_std, scale, shift);
+}
+
+void batch_norm_inverse_std(std::int64_t channels, const float* variance, float eps,
+                            float* inv_std) {
+    launch_elements("batch_norm_inverse_std", channels, inverse_std, variance, eps, inv_std);
 }
 
 void batch_norm_update_running(std::int64_t channels, std::int64_t rows, const float* mean,

@@ -15,6 +15,10 @@ CNPD_KERNEL(void batch_norm_coefficients(std::int64_t channels, const float* mea
                                          const float* beta, float eps, float* inv_std, float* scale,
                                          float* shift))
 
+// inv_std alone, of a variance [C].
+CNPD_KERNEL(void batch_norm_inverse_std(std::int64_t channels, const float* variance, float eps,
+                                        float* inv_std))
+
 // running = (1 - momentum) running + momentum batch, with the unbiased variance (rows / (rows -
 // 1)), and ++*batches unless that is null, as in PyTorch.
 CNPD_KERNEL(void batch_norm_update_running(std::int64_t channels, std::int64_t rows,

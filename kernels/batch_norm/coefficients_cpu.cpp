@@ -4,11 +4,16 @@
 
 namespace cnpd::kernels::cpu {
 
+void batch_norm_inverse_std(std::int64_t channels, const float* variance, float eps,
+                            float* inv_std) {
+    for (std::int64_t c = 0; c < channels; ++c) inv_std[c] = 1.0f / std::sqrt(variance[c] + eps);
+}
+
 void batch_norm_coefficients(std::int64_t channels, const float* mean, const float* variance,
                              const float* gamma, const float* beta, float eps, float* inv_std,
                              float* scale, float* shift) {
+    batch_norm_inverse_std(channels, variance, eps, inv_std);
     for (std::int64_t c = 0; c < channels; ++c) {
-        inv_std[c] = 1.0f / std::sqrt(variance[c] + eps);
         scale[c] = gamma[c] * inv_std[c];
         shift[c] = beta[c] - mean[c] * scale[c];
     }

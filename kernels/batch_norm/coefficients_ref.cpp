@@ -15,6 +15,12 @@ void batch_norm_coefficients(std::int64_t channels, const float* mean, const flo
     }
 }
 
+void batch_norm_inverse_std(std::int64_t channels, const float* variance, float eps,
+                            float* inv_std) {
+    for (std::int64_t i = 0; i < channels; ++i)
+        inv_std[i] = static_cast<float>(1 / std::sqrt(static_cast<double>(variance[i]) + eps));
+}
+
 void batch_norm_update_running(std::int64_t channels, std::int64_t rows, const float* mean,
                                const float* variance, float momentum, float* running_mean,
                                float* running_variance, std::int64_t* batches) {

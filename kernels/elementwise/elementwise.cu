@@ -2,6 +2,7 @@
 // memory: accesses are 16 bytes wide where alignment allows.
 #include "kernels/elementwise/elementwise.h"
 
+#include "kernels/common/column_slabs.h"
 #include "kernels/common/device_workspace.h"
 #include "kernels/common/grid_sum.h"
 #include "kernels/common/row_grid.h"
@@ -10,8 +11,9 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// Bytes an element: fill 4, scale and relu_forward 8, add and relu_backward 12, of bfloat16 half as
-// many; cast 6. What a thread reads it has read before it writes, so outputs may be inputs.
+// Bytes an element: fill 4, scale and relu_forward 8, add, multiply and relu_backward 12, of
+// bfloat16 half as many; cast 6. What a thread reads it has read before it writes, so outputs may
+// be inputs.
 struct Fill {
     float* y;
     float value;
@@ -46,29 +48,22 @@ struct ScaleBy {
     }
 };
 
-template <typename T>
-struct Add {
+// z = combine(x, y)
+template <typename T, typename Combine>
+struct Combined {
     const T *x, *y;
     T* z;
     template <int Width>
     __device__ void at(std::int64_t i) const {
-        auto sums = load<Width>(x + i);
+        auto results = load<Width>(x + i);
         const auto others = load<Width>(y + i);
-        for (int k = 0; k < Width; ++k) sums.of[k] = T(float{sums.of[k]} + float{others.of[k]});
-        store(z + i, sums);
+        for (int k = 0; k < Width; ++k)
+            results.of[k] = T(Combine{}(float{results.of[k]}, float{others.of[k]}));
+        store(z + i, results);
     }
 };
-
-struct Multiply {
-    const float *x, *y;
-    float* z;
-    template <int Width>
-    __device__ void at(std::int64_t i) const {
-        auto products = load<Width>(x + i);
-        const auto others = load<Width>(y + i);
-        for (int k = 0; k < Width; ++k) products.of[k] *= others.of[k];
-        store(z + i, products);
-    }
+struct Product {
+    __device__ float operator()(float a, float b) const { return a * b; }
 };
 
 template <typename T>
@@ -133,44 +128,42 @@ __global__ void add_to_rows(const float* x, const float* row, std::int64_t rows,
 template <int Width, typename T>
 __global__ void sum_slab(const T* x, std::int64_t rows, std::int64_t columns, double* partial,
                          float* sums) {
-    constexpr int kThreads = 256, kRowsInFloat = 16;
-    __shared__ double of_thread[kThreads][Width];
-    const std::int64_t slab = blockIdx.x, slabs = gridDim.x;
-    const std::int64_t end = rows * (slab + 1) / slabs;
-    const std::int64_t column =
-        Width * (static_cast<std::int64_t>(blockIdx.y) * blockDim.x + threadIdx.x);
+    constexpr int kRowsInFloat = 16;
+    __shared__ double of_thread[kSlabThreads * Width];
+    const SlabRows slab = rows_of_slab(blockIdx.x, gridDim.x, rows);
+    const std::int64_t column = first_column<Width>();
     double total[Width] = {};
-    for (std::int64_t row = rows * slab / slabs + threadIdx.y; column < columns && row < end;) {
+    for (std::int64_t row = slab.begin + threadIdx.y; column < columns && row < slab.end;) {
         float sum[Width] = {};
-        for (int i = 0; i < kRowsInFloat && row < end; ++i, row += blockDim.y) {
+        for (int i = 0; i < kRowsInFloat && row < slab.end; ++i, row += blockDim.y) {
             const auto values = load<Width>(x + row * columns + column);
             for (int k = 0; k < Width; ++k) sum[k] += values.of[k];
         }
         for (int k = 0; k < Width; ++k) total[k] += sum[k];
     }
-    for (int k = 0; k < Width; ++k) of_thread[threadIdx.y * blockDim.x + threadIdx.x][k] = total[k];
+    for (int k = 0; k < Width; ++k) of_thread[Width * thread_of_slab() + k] = total[k];
     __syncthreads();
-    if (threadIdx.y > 0 || column >= columns) return;
-    for (int k = 0; k < Width; ++k) {
+    for_each_column_of_tile<Width>(columns, [&](std::int64_t c, int at) {
         double sum = 0;
-        for (unsigned y = 0; y < blockDim.y; ++y) sum += of_thread[y * blockDim.x + threadIdx.x][k];
+        for (unsigned y = 0; y < blockDim.y; ++y, at += Width * static_cast<int>(blockDim.x))
+            sum += of_thread[at];
         if (partial)
-            partial[(column + k) * slabs + slab] = sum;
+            partial[c * gridDim.x + blockIdx.x] = sum;
         else
-            sums[column + k] = static_cast<float>(sum);
-    }
+            sums[c] = static_cast<float>(sum);
+    });
 }
 
 // Few bytes: one warp a column.
 __global__ void sum_slabs(const double* partial, std::int64_t columns, std::int64_t slabs,
                           float* sums) {
     const int lane = threadIdx.x % 32;
-    for (std::int64_t c = first_element() / 32; c < columns; c += elements_at_once() / 32) {
+    for_each_column_of_warp(columns, [&](std::int64_t c) {
         double sum = 0;
         for (std::int64_t slab = lane; slab < slabs; slab += 32) sum += partial[c * slabs + slab];
         sum = warp_sum(sum);
         if (lane == 0) sums[c] = static_cast<float>(sum);
-    }
+    });
 }
 
 // 4 bytes an element.
@@ -206,7 +199,7 @@ void scale_by(const float* x, std::int64_t count, const float* alpha, float* y) 
 
 template <typename T>
 void add(const T* x, const T* y, std::int64_t count, T* z) {
-    launch_packs("add", count, Add<T>{x, y, z}, x, y, z);
+    launch_packs("add", count, Combined<T, Sum>{x, y, z}, x, y, z);
 }
 CNPD_INSTANTIATE(add);
 
@@ -225,22 +218,15 @@ CNPD_INSTANTIATE(relu_backward);
 template <typename T>
 void sum_rows(const T* x, std::int64_t rows, std::int64_t columns, float* sums) {
     if (columns == 0) return;
-    // A slab is worth a block where every thread has some rows to sum; 8 blocks fill a
-    // multiprocessor.
-    constexpr std::int64_t kRowsOfThread = 16, kMostBlocks = kMultiprocessors * 8;
     const int width = widest_access_of_rows(columns, x);
-    const dim3 block = row_block(columns / width);
-    const unsigned tiles = ceil_div(columns, width * block.x);
-    const std::int64_t slabs = std::clamp<std::int64_t>(
-        rows / (kRowsOfThread * block.y), 1, std::max<std::int64_t>(kMostBlocks / tiles, 1));
-    const LaunchShape shape = {
-        .name = "sum_rows", .grid = {static_cast<unsigned>(slabs), tiles}, .block = block};
+    const ColumnSlabs slabs = column_slabs(rows, columns, width);
     const auto kernel = width > 1 ? sum_slab<kWidest<T>, T> : sum_slab<1, T>;
-    if (slabs == 1) return launch(shape, kernel, x, rows, columns, nullptr, sums);
-    const DeviceWorkspace partial(columns * slabs * sizeof(double));
-    launch(shape, kernel, x, rows, columns, partial.as<double>(), nullptr);
+    if (slabs.count == 1)
+        return launch(slabs.shape("sum_rows"), kernel, x, rows, columns, nullptr, sums);
+    const DeviceWorkspace partial(columns * slabs.count * sizeof(double));
+    launch(slabs.shape("sum_rows"), kernel, x, rows, columns, partial.as<double>(), nullptr);
     launch(elements_shape("sum_rows", columns * 32), sum_slabs, partial.as<double>(), columns,
-           slabs, sums);
+           slabs.count, sums);
 }
 CNPD_INSTANTIATE(sum_rows);
 
@@ -268,7 +254,7 @@ void accumulate(const float* x, std::int64_t count, double* sums) {
 }
 
 void multiply(const float* x, const float* y, std::int64_t count, float* z) {
-    launch_packs("multiply", count, Multiply{x, y, z}, x, y, z);
+    launch_packs("multiply", count, Combined<float, Product>{x, y, z}, x, y, z);
 }
 
 }  // namespace cnpd::kernels::cuda

@@ -159,7 +159,8 @@ void check(const void* address, std::size_t bytes, Access access, const void* co
                  static_cast<std::size_t>(first - reinterpret_cast<char*>(state.dynamic_shared));
              inside < state.launch->dynamic_shared)
         cell = dynamic_cells.of(inside);
-    if (Trace* trace = Trace::current(); trace && !is_builtin_variable(address))
+    // What lies on a thread's stack here is in registers there.
+    if (Trace* trace = Trace::current(); trace && (cell || is_device_memory(address)))
         trace->access({.address = address,
                        .bytes = bytes,
                        .write = access != Access::read,

@@ -5,6 +5,7 @@
 #include "kernels/polarizer/batch_statistics.h"
 
 #include "kernels/common/gemm_tile.h"
+#include "kernels/common/moments.h"
 #include "kernels/common/vector_grid.h"
 #include "kernels/polarizer/class_rows.h"
 
@@ -43,11 +44,8 @@ __global__ void __launch_bounds__(Tile::kThreads)
     convolve(Groups groups, std::int64_t positions, std::int64_t channels, const T* z,
              const float* weight, T* u, TileMoments* moments) {
     __shared__ float mean_of[kTile];
-    const int2 tile_of_class = groups.tile[blockIdx.x];
-    const int label = tile_of_class.x;
+    const auto [label, rows, row0] = rows_of_block(groups, positions, kTile);
     if (label < 0) return;  // the whole block
-    const ClassRows rows = rows_of(groups, label, positions);
-    const std::int64_t row0 = static_cast<std::int64_t>(tile_of_class.y) * kTile;
     const std::int64_t column0 = static_cast<std::int64_t>(blockIdx.y) * kTile;
     Tile tile;
     tile.clear();
@@ -83,29 +81,25 @@ struct ClassTiles {
     std::int64_t first, count, rows;
 };
 __device__ ClassTiles tiles_of(const Groups& groups, int label, std::int64_t positions) {
-    const auto rows_of_class = [&](int y) {
-        return static_cast<std::int64_t>(groups.first[y + 1] - groups.first[y]) * positions;
-    };
-    ClassTiles tiles{0, 0, rows_of_class(label)};
-    for (int y = 0; y < label; ++y) tiles.first += (rows_of_class(y) + kTile - 1) / kTile;
-    tiles.count = (tiles.rows + kTile - 1) / kTile;
-    return tiles;
+    const std::int64_t rows = rows_of(groups, label, positions).rows;
+    return {groups.first_tile[label], (rows + kTile - 1) / kTile, rows};
 }
 
 // Blocks of 32 channels by 8 lanes, which share out a class's tiles.
 constexpr int kChannels = 32, kLanes = 8;
 
-// Count, mean and sum of squared deviations: merging two loses no digits (Chan, Golub and LeVeque,
-// 1979).
-struct Moments {
-    float count, mean, squares;
-};
-__device__ Moments merge(const Moments& a, const Moments& b) {
-    const float count = a.count + b.count;
-    if (count == 0) return a;
-    const float difference = b.mean - a.mean;
-    return {count, a.mean + difference * (b.count / count),
-            a.squares + b.squares + difference * difference * (a.count * b.count / count)};
+// What the lanes of a channel have, added up: for lane 0.
+__device__ float2 sum_of_lanes(float2 mine) {
+    __shared__ float of_x[kLanes][kChannels], of_y[kLanes][kChannels];
+    of_x[threadIdx.y][threadIdx.x] = mine.x;
+    of_y[threadIdx.y][threadIdx.x] = mine.y;
+    __syncthreads();
+    if (threadIdx.y == 0)
+        for (int i = 1; i < kLanes; ++i) {
+            mine.x += of_x[i][threadIdx.x];
+            mine.y += of_y[i][threadIdx.x];
+        }
+    return mine;
 }
 
 __global__ void finish_statistics(Groups groups, std::int64_t positions, std::int64_t channels,
@@ -175,33 +169,23 @@ struct Normalise {
 template <typename T>
 __global__ void tile_sums(Groups groups, std::int64_t positions, std::int64_t channels,
                           const T* dout, const T* u, const float* mean, float2* sums) {
-    __shared__ float of_g[kLanes][kChannels], of_gx[kLanes][kChannels];
-    const int2 tile_of_class = groups.tile[blockIdx.x];
-    const int label = tile_of_class.x;
+    const auto [label, rows, row0] = rows_of_block(groups, positions, kTile);
     if (label < 0) return;  // the whole block
-    const ClassRows rows = rows_of(groups, label, positions);
-    const std::int64_t row0 = static_cast<std::int64_t>(tile_of_class.y) * kTile;
     const std::int64_t end = row0 + kTile < rows.rows ? row0 + kTile : rows.rows;
     const std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kChannels + threadIdx.x;
-    float sum_g = 0, sum_gx = 0;
+    float2 sum = make_float2(0, 0);
     if (c < channels) {
         const float center = mean[label * channels + c];
         for (std::int64_t row = row0 + threadIdx.y; row < end; row += kLanes) {
             const std::int64_t i = rows.place(row) * channels + c;
             const float g = dout[i];
-            sum_g += g;
-            sum_gx += g * (u[i] - center);
+            sum.x += g;
+            sum.y += g * (u[i] - center);
         }
     }
-    of_g[threadIdx.y][threadIdx.x] = sum_g;
-    of_gx[threadIdx.y][threadIdx.x] = sum_gx;
-    __syncthreads();
+    const float2 total = sum_of_lanes(sum);
     if (threadIdx.y != 0 || c >= channels) return;
-    for (int i = 1; i < kLanes; ++i) {
-        sum_g += of_g[i][threadIdx.x];
-        sum_gx += of_gx[i][threadIdx.x];
-    }
-    sums[blockIdx.x * channels + c] = make_float2(sum_g, sum_gx);
+    sums[blockIdx.x * channels + c] = total;
 }
 
 // du = scale (dout - share - slope (u - mean)), [classes,C] each.
@@ -213,33 +197,26 @@ template <typename T>
 __global__ void finish_sums(Groups groups, std::int64_t positions, std::int64_t channels,
                             const float2* sums, PolarizerBatch<T> batch, InputGradient du,
                             float* dgamma, float* dbeta) {
-    __shared__ float of_g[kLanes][kChannels], of_gx[kLanes][kChannels];
     const int label = static_cast<int>(blockIdx.y);
     const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kChannels + threadIdx.x;
     const ClassTiles tiles = tiles_of(groups, label, positions);
-    float sum_g = 0, sum_gx = 0;
+    float2 sum = make_float2(0, 0);
     if (c < channels)
         for (std::int64_t tile = threadIdx.y; tile < tiles.count; tile += kLanes) {
             const float2 of_tile = sums[(tiles.first + tile) * channels + c];
-            sum_g += of_tile.x;
-            sum_gx += of_tile.y;
+            sum.x += of_tile.x;
+            sum.y += of_tile.y;
         }
-    of_g[threadIdx.y][threadIdx.x] = sum_g;
-    of_gx[threadIdx.y][threadIdx.x] = sum_gx;
-    __syncthreads();
+    const float2 total = sum_of_lanes(sum);
     if (threadIdx.y != 0 || c >= channels) return;
-    for (int i = 1; i < kLanes; ++i) {
-        sum_g += of_g[i][threadIdx.x];
-        sum_gx += of_gx[i][threadIdx.x];
-    }
     const std::int64_t at = label * channels + c;
     const float inverse = batch.inv_std[at];
     const float count = fmaxf(static_cast<float>(tiles.rows), 1);
-    dbeta[at] = sum_g;
-    dgamma[at] = sum_gx * inverse;
+    dbeta[at] = total.x;
+    dgamma[at] = total.y * inverse;
     du.scale[at] = batch.gamma[at] * inverse;
-    du.share[at] = sum_g / count;
-    du.slope[at] = sum_gx * inverse * inverse / count;
+    du.share[at] = total.x / count;
+    du.slope[at] = total.y * inverse * inverse / count;
 }
 
 template <typename T>

@@ -25,6 +25,20 @@ __device__ inline ClassRows rows_of(const Groups& groups, int label, std::int64_
     return {groups.order + first, (groups.first[label + 1] - first) * positions, positions};
 }
 
+// Which rows the blocks blockIdx.x of a grouped product take: those of a class from row0 on. The
+// label of a block without work is negative.
+struct BlockRows {
+    int label;
+    ClassRows rows;
+    std::int64_t row0;
+};
+__device__ inline BlockRows rows_of_block(const Groups& groups, std::int64_t positions,
+                                          std::int64_t rows_of_tile) {
+    const int2 tile = groups.tile[blockIdx.x];
+    if (tile.x < 0) return {tile.x, {}, 0};
+    return {tile.x, rows_of(groups, tile.x, positions), tile.y * rows_of_tile};
+}
+
 // Row i of the class's rows; the channel is k.
 template <typename T>
 struct RowLoader {
@@ -69,17 +83,19 @@ class Grouping {
                  .rows_of_tile = rows_of_tile},
           order_(sizeof(std::int32_t) * static_cast<std::size_t>(s.n)),
           first_(sizeof(std::int32_t) * static_cast<std::size_t>(s.classes + 1)),
+          first_tile_(sizeof(std::int32_t) * static_cast<std::size_t>(s.classes)),
           tile_(sizeof(int2) * static_cast<std::size_t>(shape_.most_tiles())) {
         group_by_label(labels, shape_, groups());
     }
     Groups groups() const {
-        return {order_.as<std::int32_t>(), first_.as<std::int32_t>(), tile_.as<int2>()};
+        return {order_.as<std::int32_t>(), first_.as<std::int32_t>(), tile_.as<int2>(),
+                first_tile_.as<std::int32_t>()};
     }
     unsigned tiles() const { return static_cast<unsigned>(shape_.most_tiles()); }
 
   private:
     GroupShape shape_;
-    DeviceWorkspace order_, first_, tile_;
+    DeviceWorkspace order_, first_, first_tile_, tile_;
 };
 
 }  // namespace cnpd::kernels::cuda

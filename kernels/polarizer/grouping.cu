@@ -129,6 +129,7 @@ __device__ int place_classes(const GroupShape& s, int* counter, const Groups& gr
         const Counts here = first + sums.before;
         if (label < classes) {
             groups.first[label] = here.samples;
+            if (groups.first_tile) groups.first_tile[label] = here.tiles;
             int place = here.samples;
             for (int at = label; at < threads / 32 * classes; at += classes) {
                 const int count = counter[at];

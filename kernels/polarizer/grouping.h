@@ -23,6 +23,7 @@ struct Groups {
     std::int32_t* order;  // [samples] samples sorted by class, stable; -1 behind the last
     std::int32_t* first;  // [classes + 1] where each class begins in `order`
     int2* tile;           // [most_tiles()] class of a tile and its number in the class; -1: none
+    std::int32_t* first_tile = nullptr;  // [classes] where each class begins in `tile`; or null
 };
 
 // Labels int32 [samples]; null: all 0. A sample whose label is outside of [0, classes) is in no

@@ -26,11 +26,8 @@ template <bool Transposed, typename T>
 __global__ void __launch_bounds__(256)
     apply_maps(Groups groups, std::int64_t positions, std::int64_t channels, const T* in,
                const float* maps, Epilogue epilogue, T* out) {
-    const int2 tile_of_class = groups.tile[blockIdx.x];
-    const int label = tile_of_class.x;
+    const auto [label, rows, row0] = rows_of_block(groups, positions, kTile);
     if (label < 0) return;  // the whole block
-    const ClassRows rows = rows_of(groups, label, positions);
-    const std::int64_t row0 = static_cast<std::int64_t>(tile_of_class.y) * kTile;
     const std::int64_t column0 = static_cast<std::int64_t>(blockIdx.y) * kTile;
     using Tile = GemmTile<kTile, kTile>;
     Tile tile;

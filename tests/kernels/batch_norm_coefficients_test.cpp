@@ -38,6 +38,16 @@ TEST_CASE("batch norm's scale and shift equal the reference") {
             check_close(shift, shift_expected, 2e-7, 3e-5, "shift");
             CHECK((inv_std.intact() && scale.intact() && shift.intact()));
         }
+        Guarded<float> alone_expected(channels);
+        reference::batch_norm_inverse_std(channels, variance.data(), 1e-5f, alone_expected.data());
+        CHECK(alone_expected.storage() == inv_std_expected.storage());
+        for (const auto& inverse : CNPD_IMPLEMENTATIONS(batch_norm_inverse_std)) {
+            INFO(inverse.backend);
+            Guarded<float> inv_std(channels);
+            inverse(channels, variance, 1e-5f, inv_std);
+            check_close(inv_std, inv_std_expected, 2e-7, 0, "inv_std");
+            CHECK(inv_std.intact());
+        }
     }
 }
 

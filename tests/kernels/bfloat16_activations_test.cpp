@@ -105,10 +105,16 @@ struct RowShape {
 };
 const RowShape kRowShapes[] = {{1, 1},   {2, 3},   {7, 7},   {5, 65},  {97, 5},
                                {64, 16}, {33, 24}, {70, 64}, {997, 8}, {41, 1032}};
+// Besides these, shapes that GPUs cut into several slabs of rows, and one of several tiles.
+std::vector<RowShape> reduced_shapes() {
+    std::vector<RowShape> shapes(std::begin(kRowShapes), std::end(kRowShapes));
+    shapes.insert(shapes.end(), {{1031, 64}, {8209, 8}, {2003, 24}, {131, 2072}, {4099, 3}});
+    return shapes;
+}
 }  // namespace
 
 TEST_CASE("bfloat16 activations: batch norm's statistics and its output") {
-    for (const auto& [rows, channels] : kRowShapes) {
+    for (const auto& [rows, channels] : reduced_shapes()) {
         CAPTURE(rows);
         CAPTURE(channels);
         const Values x = random(rows * channels, 2, 0.5f);
@@ -116,15 +122,18 @@ TEST_CASE("bfloat16 activations: batch norm's statistics and its output") {
         std::vector<float> mean(channels), variance(channels);
         reference::batch_norm_statistics(x.exact.data(), rows, channels, mean.data(),
                                          variance.data());
-        for (const auto& statistics : CNPD_IN_BFLOAT16(batch_norm_statistics)) {
-            INFO(statistics.backend);
-            Guarded<float> m(channels), v(channels);
-            statistics(x.stored, rows, channels, m, v);
-            check_close(m, mean, 2e-7, 8e-6, "mean");
-            check_close(v, variance, 2e-5, 4e-6, "variance");
-            CHECK(m.intact());
-            CHECK(v.intact());
-        }
+        for (const auto& statistics : CNPD_IN_BFLOAT16(batch_norm_statistics))
+            for (const std::size_t offset : {0, 1}) {
+                INFO(statistics.backend);
+                CAPTURE(offset);
+                const Guarded<bfloat16> in(x.stored, offset);
+                Guarded<float> m(channels), v(channels);
+                statistics(in, rows, channels, m, v);
+                check_close(m, mean, 2e-7, 8e-6, "mean");
+                check_close(v, variance, 2e-5, 4e-6, "variance");
+                CHECK(m.intact());
+                CHECK(v.intact());
+            }
         for (const bool relu : {false, true}) {
             std::vector<float> y(x.exact.size());
             reference::batch_norm_apply(x.exact.data(), rows, channels, scale.data(), shift.data(),
@@ -139,7 +148,37 @@ TEST_CASE("bfloat16 activations: batch norm's statistics and its output") {
     }
 }
 
-TEST_CASE("bfloat16 activations: batch norm's gradients, in every variant") {
+TEST_CASE("bfloat16 activations: the sums of batch norm's gradients") {
+    for (const auto& [rows, channels] : reduced_shapes())
+        for (const bool relu : {false, true}) {
+            CAPTURE(rows);
+            CAPTURE(channels);
+            CAPTURE(relu);
+            // Integers and a half: sums are exact, and the ReLU is nowhere at 0.
+            const Values x = random_integers(rows * channels), dy = random_integers(x.size());
+            const std::vector<float> scale(channels, 1.0f), shift(channels, 0.5f),
+                mean = random_integers(channels).exact;
+            std::vector<float> sum_g(channels), sum_gx(channels);
+            reference::batch_norm_backward_reduce(dy.exact.data(), x.exact.data(), rows, channels,
+                                                  mean.data(), scale.data(), shift.data(), relu,
+                                                  sum_g.data(), sum_gx.data());
+            for (const auto& reduce : CNPD_IN_BFLOAT16(batch_norm_backward_reduce))
+                for (const std::size_t offset : {0, 1}) {
+                    INFO(reduce.backend);
+                    CAPTURE(offset);
+                    const Guarded<bfloat16> in(x.stored, offset);
+                    Guarded<float> g(channels), gx(channels);
+                    reduce(dy.stored, in, rows, channels, mean, if_wanted(relu, scale),
+                           if_wanted(relu, shift), relu, g, gx);
+                    check_close(g, sum_g, 0, 1e-30, "sum_g");
+                    check_close(gx, sum_gx, 0, 1e-30, "sum_gx");
+                    CHECK(g.intact());
+                    CHECK(gx.intact());
+                }
+        }
+}
+
+TEST_CASE("bfloat16 activations: batch norm's input gradient, in every variant") {
     for (const auto& [rows, channels] : kRowShapes)
         for (int variant = 0; variant < 8; ++variant) {
             const bool relu = variant & 1, training = variant & 2, with_add = variant & 4;
@@ -149,26 +188,14 @@ TEST_CASE("bfloat16 activations: batch norm's gradients, in every variant") {
             // Integers and a half: sums are exact, and the ReLU is nowhere at 0.
             const Values x = random_integers(rows * channels), dy = random_integers(x.size()),
                          add = random(x.size());
-            const std::vector<float> scale(channels, 1.0f), shift(channels, 0.5f),
-                mean = random_integers(channels).exact;
+            const std::vector<float> scale(channels, 1.0f), shift(channels, 0.5f);
             const auto a = random_values(channels), b = random_values(channels),
                        c = random_values(channels);
-            std::vector<float> sum_g(channels), sum_gx(channels), dx(x.exact.size());
-            reference::batch_norm_backward_reduce(dy.exact.data(), x.exact.data(), rows, channels,
-                                                  mean.data(), scale.data(), shift.data(), relu,
-                                                  sum_g.data(), sum_gx.data());
+            std::vector<float> dx(x.exact.size());
             reference::batch_norm_backward_input(
                 dy.exact.data(), x.exact.data(), rows, channels, scale.data(), shift.data(), relu,
                 a.data(), training ? b.data() : nullptr, training ? c.data() : nullptr,
                 with_add ? add.exact.data() : nullptr, dx.data());
-            for (const auto& reduce : CNPD_IN_BFLOAT16(batch_norm_backward_reduce)) {
-                INFO(reduce.backend);
-                Guarded<float> g(channels), gx(channels);
-                reduce(dy.stored, x.stored, rows, channels, mean, if_wanted(relu, scale),
-                       if_wanted(relu, shift), relu, g, gx);
-                check_close(g, sum_g, 0, 1e-30, "sum_g");
-                check_close(gx, sum_gx, 0, 1e-30, "sum_gx");
-            }
             for (const auto& backward : CNPD_IN_BFLOAT16(batch_norm_backward_input)) {
                 INFO(backward.backend);
                 Guarded<bfloat16> in_place(dy.stored);

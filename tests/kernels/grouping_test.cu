@@ -53,16 +53,31 @@ std::vector<std::int32_t> random_labels(std::int64_t count, std::int64_t classes
 struct HostGroups {
     std::vector<std::int32_t> order, first;
     std::vector<int2> tile;
+    std::vector<std::int32_t> first_tile;
+};
+
+// Where the groups of a shape go.
+struct DeviceGroups {
+    explicit DeviceGroups(const cuda::GroupShape& shape)
+        : order(shape.samples),
+          first(shape.classes + 1),
+          tile(shape.most_tiles()),
+          first_tile(shape.classes) {}
+    operator cuda::Groups() const {
+        return {order.data(), first.data(), tile.data(), first_tile.data()};
+    }
+    HostGroups host() const { return {order.host(), first.host(), tile.host(), first_tile.host()}; }
+    Device<std::int32_t> order, first;
+    Device<int2> tile;
+    Device<std::int32_t> first_tile;
 };
 
 HostGroups grouped(const std::vector<std::int32_t>* labels, const cuda::GroupShape& shape) {
     const Device<std::int32_t> device_labels(labels ? *labels : std::vector<std::int32_t>{});
-    const Device<std::int32_t> order(shape.samples), first(shape.classes + 1);
-    const Device<int2> tile(shape.most_tiles());
-    cuda::group_by_label(labels ? device_labels.data() : nullptr, shape,
-                         {order.data(), first.data(), tile.data()});
+    const DeviceGroups groups(shape);
+    cuda::group_by_label(labels ? device_labels.data() : nullptr, shape, groups);
     gpu::synchronize();
-    return {order.host(), first.host(), tile.host()};
+    return groups.host();
 }
 
 bool has_class(std::int32_t label, const cuda::GroupShape& shape) {
@@ -80,11 +95,12 @@ void check_grouping(const std::vector<std::int32_t>& labels, const cuda::GroupSh
     sorted.resize(labels.size(), -1);
     CHECK(groups.order == sorted);
 
-    std::vector<std::int32_t> first;
+    std::vector<std::int32_t> first, first_tile;
     std::vector<std::pair<int, int>> expected, tiles;
     std::int32_t begin = 0;
     for (std::int32_t y = 0; y < shape.classes; ++y) {
         first.push_back(begin);
+        first_tile.push_back(static_cast<std::int32_t>(expected.size()));
         const auto samples = std::count(labels.begin(), labels.end(), y);
         for (std::int64_t row = 0; row < samples * shape.rows_of_sample; row += shape.rows_of_tile)
             expected.emplace_back(y, row / shape.rows_of_tile);
@@ -92,6 +108,7 @@ void check_grouping(const std::vector<std::int32_t>& labels, const cuda::GroupSh
     }
     first.push_back(placed);
     CHECK(groups.first == first);
+    CHECK(groups.first_tile == first_tile);
     REQUIRE(static_cast<std::int64_t>(expected.size()) <= shape.most_tiles());
     expected.resize(static_cast<std::size_t>(shape.most_tiles()), {-1, 0});
     for (const int2& tile : groups.tile) tiles.emplace_back(tile.x, tile.y);
@@ -158,18 +175,16 @@ TEST_CASE("grouping: a graph groups whatever labels it finds") {
     if (gpu::device_count() == 0) return;
     const cuda::GroupShape shape{
         .samples = 500, .classes = 7, .rows_of_sample = 3, .rows_of_tile = 64};
-    const Device<std::int32_t> labels(shape.samples), order(shape.samples),
-        first(shape.classes + 1);
-    const Device<int2> tile(shape.most_tiles());
-    const auto graph = gpu::Graph::capture([&] {
-        cuda::group_by_label(labels.data(), shape, {order.data(), first.data(), tile.data()});
-    });
+    const Device<std::int32_t> labels(shape.samples);
+    const DeviceGroups groups(shape);
+    const auto graph =
+        gpu::Graph::capture([&] { cuda::group_by_label(labels.data(), shape, groups); });
     CHECK(graph.nodes() == 1);
     for (const std::int64_t present : {7, 2}) {
         const auto values = random_labels(shape.samples, present);
         gpu::copy_to_device(labels.data(), values.data(), values.size() * sizeof(values[0]));
         graph.launch();
         gpu::synchronize();
-        check_grouping(values, shape, {order.host(), first.host(), tile.host()});
+        check_grouping(values, shape, groups.host());
     }
 }

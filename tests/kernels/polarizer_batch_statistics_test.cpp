@@ -205,21 +205,7 @@ TEST_CASE("polarizer batch statistics: the reference's backward is the derivativ
     forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, f);
     Backward r(c);
     backward(CNPD_REFERENCE(polarizer_batch_backward<float>), c, f, r);
-    const auto check = [&](std::vector<float>& values, const Guarded<float>& gradient) {
-        constexpr float kStep = 1.0f / 256;
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            const float value = values[i];
-            values[i] = value + kStep;
-            const double above = loss();
-            values[i] = value - kStep;
-            const double width = double{value + kStep} - values[i];
-            const double slope = (above - loss()) / width;
-            values[i] = value;
-            CHECK(gradient[static_cast<std::int64_t>(i)] ==
-                  doctest::Approx(slope).epsilon(2e-3).scale(1));
-        }
-    };
-    check(c.z, r.du);
-    check(c.gamma, r.dgamma);
-    check(c.beta, r.dbeta);
+    check_slopes(c.z, r.du, loss, 1.0f / 256, 2e-3);
+    check_slopes(c.gamma, r.dgamma, loss, 1.0f / 256, 2e-3);
+    check_slopes(c.beta, r.dbeta, loss, 1.0f / 256, 2e-3);
 }

@@ -39,23 +39,12 @@ TEST_CASE("average pooling equals the reference") {
         Guarded<float> y_expected(outputs(s)), dx_expected(inputs(s));
         reference::average_pool_forward(s, x.data(), y_expected.data());
         reference::average_pool_backward(s, dy.data(), dx_expected.data());
-        for (const auto& forward : CNPD_IMPLEMENTATIONS(average_pool_forward)) {
-            INFO(forward.backend);
-            Guarded<float> y(outputs(s));
-            forward(s, x, y);
-            // As many roundings as the window has elements, of partial sums up to its size, then
-            // divided by it.
-            check_close(y, y_expected, 2e-7, 6e-8 * static_cast<double>(s.window_h * s.window_w),
-                        "y");
-            CHECK(y.intact());
-        }
-        for (const auto& backward : CNPD_IMPLEMENTATIONS(average_pool_backward)) {
-            INFO(backward.backend);
-            Guarded<float> dx(inputs(s));
-            backward(s, dy, dx);
-            check_close(dx, dx_expected, 2e-7, 5e-7, "dx");
-            CHECK(dx.intact());
-        }
+        // As many roundings as the window has elements, of partial sums up to its size, then
+        // divided by it.
+        check_outputs(CNPD_IMPLEMENTATIONS(average_pool_forward), s, x, y_expected, 2e-7,
+                      6e-8 * static_cast<double>(s.window_h * s.window_w), "y");
+        check_outputs(CNPD_IMPLEMENTATIONS(average_pool_backward), s, dy, dx_expected, 2e-7, 5e-7,
+                      "dx");
     }
 }
 

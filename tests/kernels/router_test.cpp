@@ -153,25 +153,9 @@ TEST_CASE("router: the reference's backward functions are the derivatives of its
                                               dattention.data());
     reference::router_attention_backward(attend, queries.data(), keys.data(), attention.data(),
                                          dattention.data(), dqueries.data(), dkeys.data());
-    const auto check = [&](std::vector<float>& values, const Guarded<float>& gradient) {
-        constexpr float kStep = 1.0f / 64;
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            const float value = values[i];
-            values[i] = value + kStep;
-            const double above = loss();
-            values[i] = value - kStep;
-            const double width = double{value + kStep} - values[i];
-            const double slope = (above - loss()) / width;
-            values[i] = value;
-            // The results are stored as float: 1e-7 of each, over the width; and the third
-            // derivative's share, about width^2.
-            CHECK(gradient[static_cast<std::int64_t>(i)] ==
-                  doctest::Approx(slope).epsilon(1e-3).scale(1));
-        }
-    };
-    check(queries, dqueries);
-    check(keys, dkeys);
-    check(experts, dexperts);
+    check_slopes(queries, dqueries, loss, 1.0f / 64, 1e-3);
+    check_slopes(keys, dkeys, loss, 1.0f / 64, 1e-3);
+    check_slopes(experts, dexperts, loss, 1.0f / 64, 1e-3);
 }
 
 TEST_CASE("router: nothing to mix is no launch") {

@@ -14,6 +14,7 @@
 #include "kernels/common/error.h"
 #include "tests/support/files.h"
 #include "tests/support/fixtures.h"
+#include "tests/support/models.h"
 #include "tests/support/tape.h"
 
 using namespace cnpd;
@@ -22,8 +23,6 @@ using namespace cnpd::models;
 using namespace cnpd::tests;
 
 namespace {
-
-constexpr double kLogits = 1e-5, kGradient = 1e-4;
 
 struct Case {
     std::string fixture;
@@ -61,11 +60,6 @@ const Case kCases[] = {
      12},
     {"vgg19_bn", {.name = "vgg19-bn", .width = 1}, 20'040'522, "features.3", "features.49", 15},
 };
-
-std::unique_ptr<Classifier> fresh_model(const ModelOptions& options) {
-    Generator generator(1);
-    return make_model(options, generator, {});
-}
 
 // With the fixture's weights, in training mode; dropout draws the fixture's masks.
 std::unique_ptr<Classifier> fixture_model(const Case& c) {

@@ -16,6 +16,7 @@
 #include "models/classifier.h"
 #include "tests/support/files.h"
 #include "tests/support/fixtures.h"
+#include "tests/support/models.h"
 #include "tests/support/tape.h"
 
 using namespace cnpd;
@@ -25,16 +26,9 @@ using namespace cnpd::tests;
 
 namespace {
 
-constexpr double kLogits = 1e-5, kGradient = 1e-4;
-
-std::unique_ptr<Classifier> fresh_model(const ModelOptions& options = {.width = 8}) {
-    Generator generator(1);
-    return make_model(options, generator, {});
-}
-
 // With the fixture's weights, in training mode.
 std::unique_ptr<Classifier> fixture_model() {
-    auto model = fresh_model();
+    auto model = fresh_model({.width = 8});
     auto state = model->state();
     load_tensors(fixture_path("preact_resnet18"), state);
     return model;
@@ -98,7 +92,7 @@ std::vector<double> train(Classifier& model, const Fixture& run, int steps) {
 
 TEST_CASE("names, shapes and types of the state are those of PyTorch's state dict") {
     const TemporaryDirectory directory;
-    const auto model = fresh_model();
+    const auto model = fresh_model({.width = 8});
     const auto file = SafetensorsFile::read(fixture_path("preact_resnet18"));
     CHECK(model->state().size() == file.entries().size());
     for (const auto& named : model->state()) {
@@ -116,7 +110,7 @@ TEST_CASE("names, shapes and types of the state are those of PyTorch's state dic
 
 TEST_CASE("a state dict that is loaded and saved again is the same file") {
     const TemporaryDirectory directory;
-    const auto model = fresh_model();
+    const auto model = fresh_model({.width = 8});
     auto state = model->state();
     const Metadata metadata = load_tensors(fixture_path("preact_resnet18"), state);
     save_tensors(directory / "again", state, metadata);

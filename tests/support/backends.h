@@ -191,6 +191,20 @@ std::vector<Implementation<Function>> with_reference(Function* reference,
     return others;
 }
 
+// Of kernels that make one buffer of another: run(shape, input, output).
+template <typename Function, typename Shape>
+void check_outputs(const std::vector<Implementation<Function>>& implementations, const Shape& shape,
+                   const std::vector<float>& input, const Guarded<float>& expected, double rtol,
+                   double atol, const char* what) {
+    for (const auto& run : implementations) {
+        INFO(run.backend);
+        Guarded<float> actual(expected.size());
+        run(shape, input, actual);
+        check_close(actual, expected, rtol, atol, what);
+        CHECK(actual.intact());
+    }
+}
+
 }  // namespace cnpd::tests
 
 // Every backend's function of this name:

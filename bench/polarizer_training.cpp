@@ -1,0 +1,140 @@
+// The polarizer in training, shared and class-conditional, as a share of what a matrix product and
+// the memory give (bench/device.h): with frozen statistics the fold of batch norm into the maps,
+// the three passes through the folded maps, and the way back to the gradients of weight, gamma and
+// beta; with the statistics of the batch both passes. The versions of inference are
+// bench_polarizer's.
+#include <functional>
+#include <string>
+
+#include "bench/device.h"
+#include "kernels/polarizer/batch_statistics.h"
+#include "kernels/polarizer/polarizer.h"
+
+namespace {
+
+using namespace cnpd;
+using namespace cnpd::kernels;
+using bench::channels;
+using bench::data;
+using bench::integers;
+using bench::options;
+using engine::DType;
+using engine::Tensor;
+
+struct Polarizer {
+    Polarizer(std::int64_t classes, DType dtype)
+        : shape{.n = bench::samples(),
+                .positions = bench::kPositions,
+                .channels = channels(),
+                .classes = classes},
+          of(bench::labels(shape.n, classes)),
+          z(bench::values(shape.n * shape.positions * shape.channels, dtype)),
+          u(z.clone()),
+          out(z.clone()),
+          weight(bench::values(classes * shape.channels * shape.channels)),
+          a(weight.clone()),
+          da(weight.clone()),
+          gamma(bench::values(classes * shape.channels)),
+          beta(gamma.clone()),
+          mean(gamma.clone()),
+          variance(Tensor::full(gamma.shape(), 1, options().device)),
+          b(gamma.clone()),
+          db(gamma.clone()),
+          dgamma(gamma.clone()),
+          dbeta(gamma.clone()) {}
+
+    PolarizerParameters parameters() {
+        return {.weight = data(weight),
+                .gamma = data(gamma),
+                .beta = data(beta),
+                .mean = data(mean),
+                .variance = data(variance)};
+    }
+    std::int32_t* labels() { return shape.classes > 1 ? integers(of) : nullptr; }
+    void fold() {
+        CNPD_RUN(options().device, polarizer_fold, shape.classes, shape.channels, parameters(),
+                 data(a), data(b));
+    }
+    void fold_backward() {
+        CNPD_RUN(options().device, polarizer_fold_backward, shape.classes, shape.channels,
+                 parameters(), data(da), data(db), data(a), data(dgamma), data(dbeta));
+    }
+    void forward() {
+        CNPD_RUN_AS(z, polarizer_forward, shape, z.data<T>(), labels(), nullptr, false, data(a),
+                    data(b), out.data<T>());
+    }
+    void dgrad() {
+        CNPD_RUN_AS(z, polarizer_dgrad, shape, out.data<T>(), labels(), data(a), u.data<T>());
+    }
+    void wgrad() {
+        CNPD_RUN_AS(z, polarizer_wgrad, shape, z.data<T>(), out.data<T>(), labels(), data(da),
+                    data(db));
+    }
+    void batch_forward() {
+        const PolarizerBatchNorm norm{.weight = data(weight),
+                                      .gamma = data(gamma),
+                                      .beta = data(beta),
+                                      .running_mean = nullptr,
+                                      .running_variance = nullptr};
+        CNPD_RUN_AS(z, polarizer_batch_forward, shape, z.data<T>(), labels(), norm, u.data<T>(),
+                    data(mean), data(variance), out.data<T>());
+    }
+    void batch_backward() {
+        CNPD_RUN_AS(z, polarizer_batch_backward, shape, out.data<T>(), labels(),
+                    (PolarizerBatch<T>{u.data<T>(), data(mean), data(variance), data(gamma)}),
+                    z.data<T>(), data(dgamma), data(dbeta));
+    }
+
+    // Bytes of an activation and of all maps, and the operations of a product of the two.
+    std::int64_t activation() const { return static_cast<std::int64_t>(z.bytes()); }
+    std::int64_t maps() const { return static_cast<std::int64_t>(weight.bytes()); }
+    double product() const {
+        return 2.0 * static_cast<double>(z.elements()) * static_cast<double>(shape.channels);
+    }
+
+    PolarizerShape shape;
+    Tensor of, z, u, out, weight, a, da, gamma, beta, mean, variance, b, db, dgamma, dbeta;
+};
+
+// How often a pass moves an activation and the maps, and how many products it is.
+struct Times {
+    std::int64_t activations, maps, products;
+};
+
+void add(const std::string& name, std::int64_t classes, DType dtype, const Times& times,
+         void (Polarizer::*run)()) {
+    bench::add(
+        fmt::format("polarizer_{}/samples:{}/C:{}/{}{}", name, bench::samples(), channels(),
+                    classes == 1 ? "shared" : fmt::format("classes:{}", classes),
+                    bench::suffix_of(dtype)),
+        [=](benchmark::State& state) {
+            Polarizer polarizer(classes, dtype);
+            if (run == &Polarizer::batch_backward) polarizer.batch_forward();
+            const bench::Work work{
+                .bytes = times.activations * polarizer.activation() + times.maps * polarizer.maps(),
+                .flops = static_cast<double>(times.products) * polarizer.product(),
+                .factors = dtype};
+            bench::measure(state, work, [&] { (polarizer.*run)(); });
+        });
+}
+
+void add_all(std::int64_t classes) {
+    add("fold", classes, DType::float32, {0, 2, 0}, &Polarizer::fold);
+    add("fold_backward", classes, DType::float32, {0, 3, 0}, &Polarizer::fold_backward);
+    for (const DType dtype : bench::activation_types()) {
+        add("forward", classes, dtype, {2, 1, 1}, &Polarizer::forward);
+        add("dgrad", classes, dtype, {2, 1, 1}, &Polarizer::dgrad);
+        add("wgrad", classes, dtype, {2, 1, 1}, &Polarizer::wgrad);
+        add("batch_forward", classes, dtype, {3, 1, 1}, &Polarizer::batch_forward);
+        add("batch_backward", classes, dtype, {3, 0, 0}, &Polarizer::batch_backward);
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    bench::initialize(argc, argv);
+    add_all(1);
+    for (const std::int64_t classes : bench::numbers_of_classes()) add_all(classes);
+    benchmark::RunSpecifiedBenchmarks();
+}
