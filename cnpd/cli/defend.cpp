@@ -100,9 +100,10 @@ void Defend::add_training_options(CLI::App& app) {
                              [](Settings& s, std::int64_t images) {
                                  s.fine_tuning.batch_size = s.bilevel.batch_size = images;
                              });
-    add_change<double>(app, "--lr", "Learning rate (default: 0.01)", [](Settings& s, double rate) {
-        s.fine_tuning.learning_rate = s.bilevel.learning_rate = rate;
-    });
+    add_change<double>(app, "--lr", "Learning rate (default: 0.01; a-cnpd, e-cnpd 0.03)",
+                       [](Settings& s, double rate) {
+                           s.fine_tuning.learning_rate = s.bilevel.learning_rate = rate;
+                       });
     app.add_flag("--no-augment", no_augment_, "No random crops and flips");
     add_change<std::int64_t>(
         app, "--eval-every",
@@ -128,13 +129,13 @@ void Defend::add_polarizer_options(CLI::App& app) {
     grouped(add_choice<training::BatchNormStart>(
         app, "bn-start",
         "Batch norm before the first step: calibrated (the identity, on the features of the clean "
-        "images predicted as its class; the default), shared (on those of all of them) or "
-        "published (fresh, its statistics gathered in the warm-up)",
+        "images predicted as its class; the default), shared (on those of all; the default for "
+        "more than 20 classes) or published (fresh, its statistics gathered in the warm-up)",
         [](Settings & s) -> auto& { return s.bilevel.batch_norm_start; }));
-    grouped(add_change<double>(
-        app, "--clip-norm",
-        "Norm that each class's gradient is clipped to (default: 1; 0: no clipping)",
-        [](Settings& s, double norm) { s.bilevel.clip_norm = norm; }));
+    grouped(add_change<double>(app, "--clip-norm",
+                               "Norm that each class's gradient is clipped to (default: 1; a-cnpd, "
+                               "e-cnpd 3; 0: no clipping)",
+                               [](Settings& s, double norm) { s.bilevel.clip_norm = norm; }));
     grouped(app.add_flag("--constant-lr", constant_rate_,
                          "A constant learning rate instead of a cosine"));
     grouped(add_choice<polarizers::Structure>(
@@ -184,11 +185,10 @@ void Defend::add_inner_loop_options(CLI::App& app) {
         [](Settings & s) -> auto& { return s.bilevel.pgd.norm; }));
     grouped(add_change<float>(
         app, "--pgd-radius",
-        "Radius of the ball around an image (default: 3 at 32x32, in proportion elsewhere; gtsrb "
-        "5)",
+        "Radius of the ball around an image (default: 3 at 32x32, in proportion elsewhere)",
         [](Settings& s, float radius) { s.bilevel.pgd.radius = radius; }));
     grouped(add_change<std::int64_t>(
-        app, "--pgd-steps", "Steps (default: 3)",
+        app, "--pgd-steps", "Steps (default: 3; for more than 20 classes 5)",
         [](Settings& s, std::int64_t steps) { s.bilevel.pgd_steps = steps; }));
     grouped(add_change<float>(
         app, "--pgd-step-size",

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-const training::DefendedData kDrawnSigns{.dataset = "synthetic", .h = 32, .w = 32};
+const training::DefendedData kDrawnSigns{.dataset = "synthetic", .classes = 10, .h = 32, .w = 32};
 
 class Demo : public Command {
   public:

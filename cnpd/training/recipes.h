@@ -11,7 +11,8 @@ namespace cnpd::training {
 
 // What they depend on besides the method.
 struct DefendedData {
-    std::string dataset;        // "cifar10"
+    std::string dataset;  // "cifar10"
+    std::int64_t classes = 0;
     std::int64_t h = 0, w = 0;  // of its images, in pixels
 };
 

@@ -356,7 +356,10 @@ ordered_json polarize(Defense& d) {
 
 DefendedData defended_data(const fs::path& victim_run) {
     const auto [victim, input] = read_run(victim_run, read_config(victim_run, "victim"));
-    return {.dataset = victim.data.name, .h = input.h, .w = input.w};
+    return {.dataset = victim.data.name,
+            .classes = static_cast<std::int64_t>(input.class_names.size()),
+            .h = input.h,
+            .w = input.w};
 }
 
 DefenseSettings taking_over(const fs::path& r_cnpd_run) {

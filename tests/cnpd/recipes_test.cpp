@@ -9,9 +9,9 @@ using namespace cnpd::training;
 
 namespace {
 
-const DefendedData kCifar{.dataset = "cifar10", .h = 32, .w = 32};
-const DefendedData kGtsrb{.dataset = "gtsrb", .h = 32, .w = 32};
-const DefendedData kTiny{.dataset = "tiny-imagenet", .h = 64, .w = 64};
+const DefendedData kCifar{.dataset = "cifar10", .classes = 10, .h = 32, .w = 32};
+const DefendedData kGtsrb{.dataset = "gtsrb", .classes = 43, .h = 32, .w = 32};
+const DefendedData kTiny{.dataset = "tiny-imagenet", .classes = 200, .h = 64, .w = 64};
 
 }  // namespace
 
@@ -20,10 +20,19 @@ TEST_CASE("the ball around an image grows with it") {
         return recommended_settings(DefenseRecipe::tuned, "r-cnpd", data).bilevel.pgd.radius;
     };
     CHECK(radius(kCifar) == 3);
-    CHECK(radius(kGtsrb) == 5);
+    CHECK(radius(kGtsrb) == 3);
     CHECK(radius(kTiny) == 6);
-    CHECK(radius({.dataset = "folder", .h = 96, .w = 96}) == 9);
-    CHECK(radius({.dataset = "folder", .h = 28, .w = 28}) == 3);
+    CHECK(radius({.dataset = "folder", .classes = 2, .h = 96, .w = 96}) == 9);
+    CHECK(radius({.dataset = "folder", .classes = 2, .h = 28, .w = 28}) == 3);
+}
+
+TEST_CASE("many classes share the statistics that their polarizers start from") {
+    for (const DefendedData& data : {kCifar, kGtsrb, kTiny}) {
+        const BilevelSettings b =
+            recommended_settings(DefenseRecipe::tuned, "r-cnpd", data).bilevel;
+        CHECK((b.batch_norm_start == BatchNormStart::shared) == (data.classes > 20));
+        CHECK(b.pgd_steps == (data.classes > 20 ? 5 : 3));
+    }
 }
 
 TEST_CASE("the published recipe is NPD's, with its values for each data set") {
@@ -40,6 +49,9 @@ TEST_CASE("the published recipe is NPD's, with its values for each data set") {
             CHECK(!b.cosine);
             CHECK(b.clip_norm == 0);
             CHECK(b.pgd_steps == 2);
+            CHECK(b.pgd.radius == (data.h == 64                     ? 6.0f
+                                   : data.dataset == kGtsrb.dataset ? 5.0f
+                                                                    : 3.0f));
             CHECK(b.batch_norm_start == BatchNormStart::published);
             CHECK(!s.augment);
             const bool tiny = data.dataset == kTiny.dataset, npd = s.method == "npd";
