@@ -94,7 +94,7 @@ void Defend::add_training_options(CLI::App& app) {
                        "choosing settings without test data",
                        [](Settings& s, double share) { s.hold_out = share; });
     add_change<std::int64_t>(
-        app, "--epochs", "Epochs (default: 20, ft 100 or 50)",
+        app, "--epochs", "Epochs (default: 20; a-cnpd, e-cnpd 30, ft 100, on gtsrb 50)",
         [](Settings& s, std::int64_t epochs) { s.fine_tuning.epochs = s.bilevel.epochs = epochs; });
     add_change<std::int64_t>(app, "--batch-size", "Images in a batch (default: 128, ft 256)",
                              [](Settings& s, std::int64_t images) {

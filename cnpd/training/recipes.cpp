@@ -18,6 +18,7 @@ void tune(BilevelSettings& b, std::string_view method, const DefendedData& data)
     // Their gradients are not multiplied by the number of classes, as those of a polarizer for
     // each.
     if (method == "a-cnpd" || method == "e-cnpd") {
+        b.epochs = 30;
         b.learning_rate = 0.03;
         b.clip_norm = 3;
     }

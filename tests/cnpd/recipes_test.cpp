@@ -1,5 +1,7 @@
 #include "cnpd/training/recipes.h"
 
+#include <string_view>
+
 #include <doctest/doctest.h>
 
 #include "kernels/common/error.h"
@@ -24,6 +26,18 @@ TEST_CASE("the ball around an image grows with it") {
     CHECK(radius(kTiny) == 6);
     CHECK(radius({.dataset = "folder", .classes = 2, .h = 96, .w = 96}) == 9);
     CHECK(radius({.dataset = "folder", .classes = 2, .h = 28, .w = 28}) == 3);
+}
+
+TEST_CASE("what classes share is trained longer, and faster") {
+    for (const char* method : {"npd", "r-cnpd", "ensemble", "e-cnpd", "a-cnpd"}) {
+        const BilevelSettings b =
+            recommended_settings(DefenseRecipe::tuned, method, kCifar).bilevel;
+        const bool shares =
+            std::string_view(method) == "e-cnpd" || std::string_view(method) == "a-cnpd";
+        CHECK(b.epochs == (shares ? 30 : 20));
+        CHECK(b.learning_rate == (shares ? 0.03 : 0.01));
+        CHECK(b.clip_norm == (shares ? 3 : 1));
+    }
 }
 
 TEST_CASE("many classes share the statistics that their polarizers start from") {
