@@ -129,8 +129,8 @@ void Defend::add_polarizer_options(CLI::App& app) {
     grouped(add_choice<training::BatchNormStart>(
         app, "bn-start",
         "Batch norm before the first step: calibrated (the identity, on the features of the clean "
-        "images predicted as its class; the default), shared (on those of all; the default for "
-        "more than 20 classes) or published (fresh, its statistics gathered in the warm-up)",
+        "images predicted as its class; the default), shared (on those of all of them) or "
+        "published (fresh, its statistics gathered in the warm-up)",
         [](Settings & s) -> auto& { return s.bilevel.batch_norm_start; }));
     grouped(add_change<double>(app, "--clip-norm",
                                "Norm that each class's gradient is clipped to (default: 1; a-cnpd, "
@@ -183,10 +183,10 @@ void Defend::add_inner_loop_options(CLI::App& app) {
     grouped(add_choice<ops::PgdNorm>(
         app, "pgd-norm", "l2 (the default), linf or l1",
         [](Settings & s) -> auto& { return s.bilevel.pgd.norm; }));
-    grouped(add_change<float>(
-        app, "--pgd-radius",
-        "Radius of the ball around an image (default: 3 at 32x32, in proportion elsewhere)",
-        [](Settings& s, float radius) { s.bilevel.pgd.radius = radius; }));
+    grouped(add_change<float>(app, "--pgd-radius",
+                              "Radius of the ball around an image (default: 3 at 32x32, for more "
+                              "than 20 classes 2; in proportion elsewhere)",
+                              [](Settings& s, float radius) { s.bilevel.pgd.radius = radius; }));
     grouped(add_change<std::int64_t>(
         app, "--pgd-steps", "Steps (default: 3; for more than 20 classes 5)",
         [](Settings& s, std::int64_t steps) { s.bilevel.pgd_steps = steps; }));
