@@ -85,7 +85,7 @@ class Table:
                                  capture_output=True, text=True, errors="replace", check=False)
             if ran.returncode != 0:
                 self.failed += 1
-                print(f"{folder}: {ran.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+                print(f"{folder}: {ran.stderr.strip() or ran.returncode}", file=sys.stderr)
                 return False
         self.done += 1
         elapsed = time.time() - self.start

@@ -1,0 +1,54 @@
+"""bench/tables.py: fills a table, and does not do twice what is done."""
+
+import csv
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import support
+
+TABLES = pathlib.Path(__file__).resolve().parents[2] / "bench" / "tables.py"
+
+
+class Tables(support.RunsTest):
+    def fill(self, out, *more):
+        return subprocess.run(
+            [sys.executable, TABLES, "--program", support.PROGRAM, "--width", "2", "--attacks",
+             "badnets", "--seeds", "0", "1", "--targets", "0", "3", "--threads", "1",
+             "--train-options", "--train-limit 300 --test-limit 100 --epochs 1",
+             "--defend-options", "--epochs 1 --clean-ratio 0.2", "--defenses", "ft", "r-cnpd",
+             "random=npd --strategy random", *more, "--", out],
+            capture_output=True, text=True, timeout=600, check=False)
+
+    def test_a_table(self):
+        out = self.folder / "table"
+        done = self.fill(out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
+        self.assertEqual([(row["method"], row["seed"]) for row in rows],
+                         [(method, seed) for seed in "01"
+                          for method in ("victim", "ft", "r-cnpd", "random")])
+        for row in rows:
+            folder = out / f"badnets-{row['seed']}"
+            result = support.result(folder if row["method"] == "victim" else folder / row["method"])
+            self.assertEqual(float(row["acc"]), result["acc"])
+        text = (out / "tables.md").read_text()
+        mean = sum(float(row["acc"]) for row in rows if row["method"] == "r-cnpd") / 2
+        self.assertRegex(text, rf"\| badnets \| r-cnpd \| {mean:.2f} ± ")
+        self.assertNotRegex(text.split("\n\n")[1], r"\| ft \|")
+        # Again: nothing is done but what is missing.
+        shutil.rmtree(out / "badnets-1" / "random")
+        before = support.snapshot(out / "badnets-0")
+        self.assertEqual(self.fill(out).returncode, 0)
+        self.assertTrue((out / "badnets-1" / "random" / "result.json").exists())
+        self.assertEqual(support.snapshot(out / "badnets-0"), before)
+
+    def test_a_run_that_fails_is_told(self):
+        done = self.fill(self.folder / "failing", "wrong=no-such-method")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no-such-method", done.stderr)
+        self.assertTrue((self.folder / "failing" / "badnets-1" / "r-cnpd" / "result.json").exists())
+
+
+support.main()
