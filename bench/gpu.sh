@@ -21,7 +21,7 @@ Builds for the GPU of this machine, tests, measures, and writes CSV, JSON and su
   summary   summary.md from whatever the other stages left in OUT; each stage ends with it
 
   --device emulated   the same without a GPU, with small sizes: shows that the script runs
-  --prefix DIR        where the dependencies are; more of them in $CMAKE_PREFIX_PATH
+  --prefix DIR        where dependencies are, below include/ and lib/ (can be repeated)
   --debs DIR          a folder of .deb packages with the dependencies; unpacked below the build
   --data DIR|FILE     CIFAR-10: its folder, or cifar-10-*.tar.gz
   --python PYTHON     interpreter with PyTorch, for compare; cuDNN and cuBLASLt are taken from its
@@ -38,13 +38,13 @@ fail() {
 }
 
 device=cuda python=python3 data="" debs="" jobs=$(nproc) out=gpu-day
-stages=()
+stages=() prefixes=()
 while [ $# -gt 0 ]; do
     case "$1" in
         -h | --help) usage && exit ;;
         --stage) stages+=("${2:?}") && shift ;;
         --device) device=${2:?} && shift ;;
-        --prefix) export CMAKE_PREFIX_PATH="${2:?}${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}" && shift ;;
+        --prefix) prefixes+=("$(realpath "${2:?}")") && shift ;;
         --debs) debs=$(realpath "${2:?}") && shift ;;
         --data) data=$(realpath "${2:?}") && shift ;;
         --python) python=${2:?} && shift ;;
@@ -66,17 +66,26 @@ PATH=$PATH:/usr/local/cuda/bin
 unpacked=$root/build/gpu-packages
 emulated() { [ "$device" = emulated ]; }
 
-# What was unpacked from packages has to be found when compiling and when running.
+# What is in a prefix has to be found when configuring, compiling, linking and running.
+use_prefix() {
+    local libraries
+    export CMAKE_PREFIX_PATH="$1${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}"
+    export CPATH="$1/include${CPATH:+:$CPATH}"
+    for libraries in "$1/lib" "$1/lib64" "$1/lib/$(uname -m)-linux-gnu"; do
+        [ -d "$libraries" ] || continue
+        export LIBRARY_PATH="$libraries${LIBRARY_PATH:+:$LIBRARY_PATH}"
+        export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+    done
+}
+
 use_packages() {
+    local prefix
     if [ -n "$debs" ] && [ ! -d "$unpacked" ]; then
         for package in "$debs"/*.deb; do dpkg -x "$package" "$unpacked"; done
     fi
-    [ -d "$unpacked" ] || return 0
-    export CMAKE_PREFIX_PATH="$unpacked/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}"
-    export CPATH="$unpacked/usr/include${CPATH:+:$CPATH}"
-    local libraries=$unpacked/usr/lib/x86_64-linux-gnu
-    export LIBRARY_PATH="$libraries${LIBRARY_PATH:+:$LIBRARY_PATH}"
-    export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+    for prefix in ${prefixes[@]+"${prefixes[@]}"} "$unpacked/usr"; do
+        [ ! -d "$prefix" ] || use_prefix "$prefix"
+    done
 }
 
 # Folders of Python's packages that hold include/ and lib/ of NVIDIA's libraries, with semicolons.
