@@ -157,17 +157,44 @@ sanitize_emulated() {
 }
 
 # bench_* but for those that compare.py drives. Each gets the time that those before have left.
+# What the methods cost: at inference, and as classes become more.
+bench_methods() {
+    local status=0 header=--header common=(--device "$device")
+    local inference=(--width 64 --batch 1 256 4096 --precision bf16)
+    local scaling=(--width 64) classes=(10 50 100 200 1000)
+    if emulated; then
+        inference=(--width 2 --batch 1 --repeats 1 --warm-up 0)
+        scaling=(--width 2 --size 8 --batch 2 --repeats 1 --warm-up 1) classes=(10)
+    fi
+    echo "== bench_inference"
+    "$build/bin/bench_inference" "${common[@]}" "${inference[@]}" >"$out/inference.csv" || status=1
+    echo "== bench_class_scaling"
+    : >"$out/class_scaling.csv"
+    for count in "${classes[@]}"; do
+        for method in r-cnpd a-cnpd; do
+            "$build/bin/bench_class_scaling" "${common[@]}" "${scaling[@]}" $header \
+                --classes "$count" --method "$method" >>"$out/class_scaling.csv" || status=1
+            header=""
+        done
+    done
+    return $status
+}
+
 stage_bench() {
     local program name status=0 sizes=() end=$((SECONDS + 570))
     emulated && sizes=(--batch 1)
     for program in "$build"/bin/bench_*; do
         name=$(basename "$program")
-        case "$name" in bench_train_step | bench_defense_epoch | bench_pgd_step) continue ;; esac
+        case "$name" in
+            bench_train_step | bench_defense_epoch | bench_pgd_step) continue ;;  # see stage_compare
+            bench_inference | bench_class_scaling) continue ;;                    # below
+        esac
         echo "== $name"
         timeout "$((end > SECONDS ? end - SECONDS : 1))" "$program" --device "$device" ${sizes[@]+"${sizes[@]}"} --benchmark_min_time=0.05 \
             --benchmark_out="$out/$name.json" --benchmark_out_format=json || status=1
         "$root/bench/summary.py" --csv "$out/$name.json" || status=1
     done
+    bench_methods || status=1
     return $status
 }
 

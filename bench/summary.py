@@ -117,6 +117,9 @@ def summary(arguments):
             section(path.stem, table(list(csv.DictReader(file)), [
                 "program", "batch", "precision", "median_s", "fastest_s", "slowest_s",
                 "peak_device_bytes", "convolution_share", "times_ours"]))
+    for name in ("inference", "class_scaling"):
+        if (path := out / f"{name}.csv").exists():
+            section(name, table(list(csv.DictReader(path.read_text().splitlines()))))
     for path in sorted(out.glob("bench_*.json")):
         section(path.stem, table(benchmarks_of(path)))
     results = [{"run": name, **{k: v for k, v in json.loads((out / f"{name}.json").read_text()).items()
