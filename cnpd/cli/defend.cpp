@@ -94,7 +94,8 @@ void Defend::add_training_options(CLI::App& app) {
                        "choosing settings without test data",
                        [](Settings& s, double share) { s.hold_out = share; });
     add_change<std::int64_t>(
-        app, "--epochs", "Epochs (default: 20; a-cnpd, e-cnpd 30, ft 100, on gtsrb 50)",
+        app, "--epochs",
+        "Epochs (default: 20; a-cnpd, e-cnpd 30; for more than 20 classes 40; ft 100, on gtsrb 50)",
         [](Settings& s, std::int64_t epochs) { s.fine_tuning.epochs = s.bilevel.epochs = epochs; });
     add_change<std::int64_t>(app, "--batch-size", "Images in a batch (default: 128, ft 256)",
                              [](Settings& s, std::int64_t images) {
@@ -205,10 +206,14 @@ void Defend::add_loss_options(CLI::App& app) {
     };
     using Weights = ops::DefenseLossWeights;
     add_weight("--lambda-clean", "Cross-entropy of clean images (default: 1)", &Weights::clean);
-    add_weight("--lambda-undo", "Undoing the push (default: 0.05)", &Weights::undo);
-    add_weight("--lambda-strongest", "Against the strongest wrong class (default: 0.05)",
+    add_weight("--lambda-undo", "Undoing the push (default: 0.05; for more than 20 classes 0.03)",
+               &Weights::undo);
+    add_weight("--lambda-strongest",
+               "Against the strongest wrong class (default: 0.05; for more than 20 classes 0.03)",
                &Weights::strongest);
-    add_weight("--lambda-target", "Against the target class (default: 0.3)", &Weights::target);
+    add_weight("--lambda-target",
+               "Against the target class (default: 0.3; for more than 20 classes 0.2)",
+               &Weights::target);
 }
 
 // What has been trained cannot be changed any more.

@@ -22,11 +22,14 @@ void tune(BilevelSettings& b, std::string_view method, const DefendedData& data)
         b.learning_rate = 0.03;
         b.clip_norm = 3;
     }
-    // A victim of many classes is sure of itself: long steps overshoot.
+    // A victim of many classes is sure of itself: long steps overshoot. And each class's
+    // polarizer sees few examples in an epoch.
     constexpr std::int64_t kMany = 20;
     if (data.classes > kMany) {
         b.pgd_steps = 5;
         b.pgd.radius *= 2.0f / 3;
+        b.epochs = 40;
+        b.weights = {.clean = 1, .undo = 0.03f, .strongest = 0.03f, .target = 0.2f};
     }
 }
 
