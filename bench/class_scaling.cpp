@@ -7,7 +7,6 @@
 //     done; done
 //
 // Prints one line of CSV. The weights and images are drawn: the cost does not depend on them.
-#include <omp.h>
 
 #include "bench/interactive.h"
 #include "cnpd/polarizers/registry.h"
@@ -39,7 +38,6 @@ int main(int argc, char** argv) {
     models::ModelOptions options{.width = 16};
     polarizers::PolarizerSettings polarizer_settings;
     std::int64_t batch = 128, size = 64;
-    int threads = omp_get_max_threads();
     bool header = false;
     bench::Mode mode{.device = {}, .warm_up = 2, .repeats = 8};
     CLI::App app("Times steps of a defense of so many classes.");
@@ -49,11 +47,9 @@ int main(int argc, char** argv) {
     app.add_option("--width", options.width)->capture_default_str();
     app.add_option("--size", size, "Pixels a side")->capture_default_str();
     app.add_option("--batch", batch)->capture_default_str();
-    app.add_option("--threads", threads)->capture_default_str();
     app.add_flag("--header", header, "Print the names of the columns first");
     mode.add_to(app);
     CLI11_PARSE(app, argc, argv);
-    omp_set_num_threads(threads);
 
     options.activations = mode.prepare();
     engine::Generator generator(0);

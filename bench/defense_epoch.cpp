@@ -1,7 +1,6 @@
 // Times epochs of the r-CNPD defense: crop and flip, the inner maximisation through the frozen
 // victim, one step of the polarizers for each batch. bench/compare.py sets it against PyTorch, with
 // the same victim and images (bench/pytorch/make_victim.py writes both).
-#include <omp.h>
 #include <CLI/CLI.hpp>
 
 #include "bench/interactive.h"
@@ -44,18 +43,15 @@ int main(int argc, char** argv) {
     engine::wait_passively(argv);
     std::string weights, images_path;
     std::int64_t batch = 128;
-    int threads = omp_get_max_threads();
     bool all_steps = false;
     bench::Mode mode{.device = {}, .warm_up = 1, .repeats = 5};
     CLI::App app("Times epochs of the r-CNPD defense .");
     app.add_option("--weights", weights, "Victim, of make_victim.py")->required();
     app.add_option("--images", images_path, "Images, of make_victim.py")->required();
     app.add_option("--batch", batch)->capture_default_str();
-    app.add_option("--threads", threads)->capture_default_str();
     mode.add_to(app);
     app.add_flag("--all-steps", all_steps, "Never stop the inner loop early");
     CLI11_PARSE(app, argc, argv);
-    omp_set_num_threads(threads);
 
     const std::int64_t width = engine::SafetensorsFile::read(weights).at("conv1.weight").shape[0];
     engine::Generator generator(0);

@@ -156,7 +156,11 @@ sanitize_emulated() {
         --parallel "$jobs" -R '^(emulator|kernels)/'
 }
 
-# bench_* but for those that compare.py drives. Each gets the time that those before have left.
+# Runs a program of the bench stage in the time that those before have left.
+in_time_left() {
+    timeout "$((bench_end > SECONDS ? bench_end - SECONDS : 1))" "$@"
+}
+
 # What the methods cost: at inference, and as classes become more.
 bench_methods() {
     local status=0 header=--header common=(--device "$device")
@@ -167,12 +171,13 @@ bench_methods() {
         scaling=(--width 2 --size 8 --batch 2 --repeats 1 --warm-up 1) classes=(10)
     fi
     echo "== bench_inference"
-    "$build/bin/bench_inference" "${common[@]}" "${inference[@]}" >"$out/inference.csv" || status=1
+    in_time_left "$build/bin/bench_inference" "${common[@]}" "${inference[@]}" \
+        >"$out/inference.csv" || status=1
     echo "== bench_class_scaling"
     : >"$out/class_scaling.csv"
     for count in "${classes[@]}"; do
         for method in r-cnpd a-cnpd; do
-            "$build/bin/bench_class_scaling" "${common[@]}" "${scaling[@]}" $header \
+            in_time_left "$build/bin/bench_class_scaling" "${common[@]}" "${scaling[@]}" $header \
                 --classes "$count" --method "$method" >>"$out/class_scaling.csv" || status=1
             header=""
         done
@@ -180,8 +185,9 @@ bench_methods() {
     return $status
 }
 
+# bench_* but for those that compare.py drives.
 stage_bench() {
-    local program name status=0 sizes=() end=$((SECONDS + 570))
+    local program name status=0 sizes=() bench_end=$((SECONDS + 570))
     emulated && sizes=(--batch 1)
     for program in "$build"/bin/bench_*; do
         name=$(basename "$program")
@@ -190,8 +196,8 @@ stage_bench() {
             bench_inference | bench_class_scaling) continue ;;                    # below
         esac
         echo "== $name"
-        timeout "$((end > SECONDS ? end - SECONDS : 1))" "$program" --device "$device" ${sizes[@]+"${sizes[@]}"} --benchmark_min_time=0.05 \
-            --benchmark_out="$out/$name.json" --benchmark_out_format=json || status=1
+        in_time_left "$program" --device "$device" ${sizes[@]+"${sizes[@]}"} \
+            --benchmark_min_time=0.05 --benchmark_out="$out/$name.json" --benchmark_out_format=json || status=1
         "$root/bench/summary.py" --csv "$out/$name.json" || status=1
     done
     bench_methods || status=1

@@ -5,7 +5,6 @@
 //
 // The weights are drawn: speed does not depend on them. Victim and purified models take turns, and
 // the ratio is that of the fastest times, because the machine may be shared.
-#include <omp.h>
 #include <limits>
 
 #include "bench/interactive.h"
@@ -54,7 +53,6 @@ int main(int argc, char** argv) {
     models::ModelOptions options{.width = 16};
     std::vector<std::int64_t> batches{1, 256};
     std::int64_t size = 32;
-    int threads = omp_get_max_threads();
     bench::Mode mode{.device = {}, .warm_up = 3, .repeats = 30};
     CLI::App app("Times a purified model against the victim alone.");
     app.add_option("--model", options.name)->capture_default_str();
@@ -62,10 +60,8 @@ int main(int argc, char** argv) {
     app.add_option("--classes", options.classes)->capture_default_str();
     app.add_option("--size", size, "Pixels a side")->capture_default_str();
     app.add_option("--batch", batches)->capture_default_str();
-    app.add_option("--threads", threads)->capture_default_str();
     mode.add_to(app);
     CLI11_PARSE(app, argc, argv);
-    omp_set_num_threads(threads);
 
     options.activations = mode.prepare();
     engine::Generator generator(0);

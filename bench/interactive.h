@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <CLI/CLI.hpp>
 
@@ -55,6 +56,8 @@ struct Mode {
                },
                "fp32, tf32 or bf16")
             ->default_str("fp32");
+        app.add_option_function<int>("--threads", [](int count) { omp_set_num_threads(count); })
+            ->default_str(std::to_string(omp_get_max_threads()));
         app.add_option("--warm-up", warm_up)->capture_default_str();
         app.add_option("--repeats", repeats)->capture_default_str();
         app.add_flag("--interactive", interactive, "Obey stdin");

@@ -1,6 +1,5 @@
 // Times steps of the inner maximisation on images of 32x32: sign of the gradient, projection on the
 // L2 ball, clip, and the next forward pass's input. bench/compare.py sets it against PyTorch.
-#include <omp.h>
 
 #include "bench/interactive.h"
 #include "cnpd/ops/adversarial.h"
@@ -12,15 +11,12 @@ using namespace cnpd;
 int main(int argc, char** argv) {
     engine::wait_passively(argv);
     std::int64_t batch = 8192, steps = 20;
-    int threads = omp_get_max_threads();
     bench::Mode mode;
     CLI::App app("Times PGD steps on a batch of images.");
     app.add_option("--batch", batch)->capture_default_str();
-    app.add_option("--threads", threads)->capture_default_str();
     app.add_option("--steps", steps, "Steps of one measurement")->capture_default_str();
     mode.add_to(app);
     CLI11_PARSE(app, argc, argv);
-    omp_set_num_threads(threads);
 
     engine::Generator generator(0);
     const engine::Shape shape{batch, 32, 32, 3};

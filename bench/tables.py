@@ -20,8 +20,8 @@ import subprocess
 import sys
 import time
 
-DEFENSES = ["ft", "npd", "npd-random=npd --strategy random", "r-cnpd", "ensemble", "e-cnpd",
-            "a-cnpd"]
+DEFENSES = ["ft", "npd", "npd-random=npd --strategy random", "r-cnpd",
+            "ensemble=ensemble --polarizers {victim}/r-cnpd", "e-cnpd", "a-cnpd"]
 SCORES = ["acc", "asr", "r_acc", "der", "seconds", "parameters_trained", "asr_untriggered",
           "detection_tpr", "detection_tpr_successful", "detection_fpr", "detection_auroc",
           "detection_auroc_successful"]
@@ -46,7 +46,8 @@ def arguments():
     parser.add_argument("--targets", nargs="+", type=int, default=[0],
                         help="the class that the trigger causes, for each seed or for all")
     parser.add_argument("--defenses", nargs="+", default=DEFENSES, metavar="NAME[=METHOD OPTIONS]",
-                        help=f"default: {' '.join(map(shlex.quote, DEFENSES))}")
+                        help="{victim} in the options is the victim's directory; default: "
+                             + " ".join(map(shlex.quote, DEFENSES)))
     parser.add_argument("--train-options", default="", help="more options for every victim")
     parser.add_argument("--defend-options", default="", help="more options for every defense")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
@@ -107,6 +108,7 @@ class Table:
                 *shlex.split(chosen.train_options)]):
             return
         for name, (method, *options) in self.defenses:
+            options = [option.replace("{victim}", str(victim)) for option in options]
             self.run(victim / name, [
                 "defend", "--run", victim, *where, "--method", method, "--seed", str(seed),
                 *self.common, *shlex.split(chosen.defend_options), *options])

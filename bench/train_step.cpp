@@ -1,6 +1,5 @@
 // Times a training step of PreAct-ResNet-18: forward, cross-entropy, backward and SGD with Nesterov
 // momentum on a batch that is already normalised. bench/compare.py sets it against PyTorch.
-#include <omp.h>
 
 #include <algorithm>
 #include <string>
@@ -84,20 +83,17 @@ int print_share(const bench::Mode& mode, const Step& step, ConvolutionsAlone& co
 int main(int argc, char** argv) {
     engine::wait_passively(argv);
     std::int64_t width = 64, batch = 128;
-    int threads = omp_get_max_threads();
     bool forward_only = false, share = false, as_written = false;
     bench::Mode mode;
     CLI::App app("Times a training step of PreAct-ResNet-18.");
     app.add_option("--width", width)->capture_default_str();
     app.add_option("--batch", batch)->capture_default_str();
-    app.add_option("--threads", threads)->capture_default_str();
     mode.add_to(app);
     app.add_flag("--forward", forward_only, "The evaluation-mode forward pass alone");
     app.add_flag("--share", share,
                  "Its convolutions alone as well, in turns, and their share (CPU)");
     app.add_flag("--as-written", as_written, "On a GPU: launch by launch, not replayed as a graph");
     CLI11_PARSE(app, argc, argv);
-    omp_set_num_threads(threads);
 
     engine::Generator generator(0);
     const auto model =

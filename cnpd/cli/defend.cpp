@@ -32,6 +32,7 @@ class Defend : public Command {
     void add_polarizer_options(CLI::App& app);
     void add_inner_loop_options(CLI::App& app);
     void add_loss_options(CLI::App& app);
+    void apply_options(Settings& settings) const;
     Settings settings() const;
     Settings taken_over() const;
 
@@ -216,14 +217,18 @@ void Defend::add_loss_options(CLI::App& app) {
                &Weights::target);
 }
 
-// What has been trained cannot be changed any more.
-training::DefenseSettings Defend::taken_over() const {
-    Settings settings = training::taking_over(polarizers_);
-    const Settings trained = settings;
+void Defend::apply_options(Settings& settings) const {
     if (given_seed_->count() > 0) settings.seed = seed_;
     if (constant_rate_) settings.bilevel.cosine = false;
     if (no_augment_) settings.augment = false;
     for (const auto& change : changes_) change(settings);
+}
+
+// What has been trained cannot be changed any more.
+training::DefenseSettings Defend::taken_over() const {
+    Settings settings = training::taking_over(polarizers_);
+    const Settings trained = settings;
+    apply_options(settings);
     settings.method = method_;
     training::validate(settings);
     Settings compared = settings;
@@ -241,10 +246,7 @@ training::DefenseSettings Defend::settings() const {
     if (!polarizers_.empty()) return taken_over();
     Settings settings =
         training::recommended_settings(recipe, method_, training::defended_data(run_));
-    settings.seed = seed_;
-    if (constant_rate_) settings.bilevel.cosine = false;
-    if (no_augment_) settings.augment = false;
-    for (const auto& change : changes_) change(settings);
+    apply_options(settings);
     // Before the step size follows from them.
     training::validate(settings);
     training::complete(settings.bilevel);

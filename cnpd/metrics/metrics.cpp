@@ -58,6 +58,18 @@ double defense_effectiveness(const Scores& before, const Scores& after) {
     return (std::max(before.asr - after.asr, 0.0) - std::max(before.acc - after.acc, 0.0) + 1) / 2;
 }
 
+std::vector<float> drops_of_probability(std::span<const float> victim,
+                                        std::span<const float> purified,
+                                        std::span<const std::int32_t> predicted) {
+    const std::size_t classes = victim.size() / std::max<std::size_t>(predicted.size(), 1);
+    std::vector<float> drops;
+    for (std::size_t i = 0; i < predicted.size(); ++i) {
+        const std::size_t at = i * classes + static_cast<std::size_t>(predicted[i]);
+        drops.push_back(victim[at] - purified[at]);
+    }
+    return drops;
+}
+
 double auroc(std::span<const float> positives, std::span<const float> negatives) {
     if (positives.empty() || negatives.empty()) return std::numeric_limits<double>::quiet_NaN();
     std::vector<float> sorted(negatives.begin(), negatives.end());

@@ -56,6 +56,11 @@ struct Judged {
     std::span<const std::int32_t> victim, purified;
     std::span<const float> drops{};  // of the probability of what the victim predicts
 };
+// By how much the purified model believes less in what the victim predicts: the score of each
+// sample. Probabilities are [N,classes], N as many as there are predictions.
+std::vector<float> drops_of_probability(std::span<const float> victim,
+                                        std::span<const float> purified,
+                                        std::span<const std::int32_t> predicted);
 Detection detect(const Judged& clean, const Judged& poisoned,
                  std::span<const std::int32_t> backdoor_labels);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "cnpd/metrics/metrics.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
 
@@ -42,12 +43,12 @@ std::vector<Explanation> explain(const LoadedRun& run, const engine::Tensor& inp
     if (!run.purified) return all;
     const auto purified = engine::ops::softmax(logits.purified).to_host<float>();
     const auto purified_classes = engine::ops::argmax(logits.purified).to_host<std::int32_t>();
+    const auto drops = metrics::drops_of_probability(victim, purified, victim_classes);
     for (std::size_t i = 0; i < all.size(); ++i) {
         all[i].purified = best(&purified[i * names.size()], names, top);
         all[i].purified_class = purified_classes[i];
         all[i].flagged = purified_classes[i] != victim_classes[i];
-        const std::size_t at = i * names.size() + static_cast<std::size_t>(victim_classes[i]);
-        all[i].score = static_cast<double>(victim[at]) - purified[at];
+        all[i].score = drops[i];
     }
     return all;
 }

@@ -167,20 +167,6 @@ polarizers::FeatureStatistics statistics_of(const models::Classifier& victim,
     return collector.finish();
 }
 
-// By how much the purified model believes less in what the victim says.
-std::vector<float> drops_of_probability(const polarizers::Predictions& p,
-                                        std::span<const std::int32_t> predicted) {
-    const auto victim = engine::ops::softmax(p.victim).to_host<float>(),
-               purified = engine::ops::softmax(p.purified).to_host<float>();
-    const std::size_t classes = victim.size() / std::max<std::size_t>(predicted.size(), 1);
-    std::vector<float> drops;
-    for (std::size_t i = 0; i < predicted.size(); ++i) {
-        const std::size_t at = i * classes + static_cast<std::size_t>(predicted[i]);
-        drops.push_back(victim[at] - purified[at]);
-    }
-    return drops;
-}
-
 // Scores and detection rates of a purified model over the test sets.
 struct PurifiedScores {
     metrics::Scores before, after;
@@ -198,7 +184,9 @@ PurifiedScores measure_purified(const TestSets& tests, const polarizers::Purifie
             const polarizers::Predictions p = model.predict(input);
             const auto piece = engine::ops::argmax(p.victim).to_host<std::int32_t>();
             both.victim.insert(both.victim.end(), piece.begin(), piece.end());
-            const auto drops = drops_of_probability(p, piece);
+            const auto drops = metrics::drops_of_probability(
+                engine::ops::softmax(p.victim).to_host<float>(),
+                engine::ops::softmax(p.purified).to_host<float>(), piece);
             both.drops.insert(both.drops.end(), drops.begin(), drops.end());
             return p.purified;
         });
