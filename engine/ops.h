@@ -66,6 +66,13 @@ Tensor global_average_pool(const Tensor& x);
 // [N,H,W,C] -> [N,height,width,C], from windows of about equal size: PyTorch's AdaptiveAvgPool2d.
 Tensor adaptive_average_pool(const Tensor& x, std::int64_t height, std::int64_t width);
 
+// The mean over the image of convolution(x, filter, {.padding, .bias}) without the convolution.
+// Both are linear: the filter applied once, to the mean of all windows that it would slide over, is
+// the mean of what it says of each. x [N,H,W,C], filter [K,R,S,C], bias [K] (may be undefined)
+// -> float32 [N,K]
+Tensor convolution_mean(const Tensor& x, const Tensor& filter, std::int64_t padding,
+                        const Tensor& bias = {});
+
 // Elements become 0 with this probability, and the others grow to make up for it. `draw`, int64
 // {seed, step}, says which, and its step is counted up. There is no evaluation mode: leave it out.
 Tensor dropout(const Tensor& x, float probability, Tensor& draw);

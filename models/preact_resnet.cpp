@@ -34,6 +34,12 @@ Tensor PreActBlock::leave(const Cut& cut) const {
     return conv2_(conv1_bn2_.with_relu(cut.z), cut.residual);
 }
 
+// Behind conv2 nothing but sums follows, so that it need not be computed at every pixel.
+Tensor PreActBlock::leave_pooled(const Cut& cut) const {
+    return ops::add(conv2_.mean(conv1_bn2_.with_relu(cut.z)),
+                    ops::global_average_pool(cut.residual));
+}
+
 PreActResNet::PreActResNet(const ModelOptions& options, const std::array<int, 4>& blocks,
                            engine::Generator& generator, engine::Device device)
     : activations_(options.activations),
@@ -51,7 +57,7 @@ Cut PreActResNet::prefix(const Tensor& input, std::string_view point) const {
 }
 
 Tensor PreActResNet::suffix(const Cut& cut, std::string_view point) const {
-    return linear_(ops::global_average_pool(stages_.suffix(cut, point)));
+    return linear_(stages_.pooled_suffix(cut, point));
 }
 
 }  // namespace cnpd::models

@@ -23,6 +23,7 @@ class PreActBlock : public engine::nn::Module {
     // Up to conv1's input, and on from there.
     Cut enter(const Tensor& x) const;
     Tensor leave(const Cut& cut) const;
+    Tensor leave_pooled(const Cut& cut) const;
 
     // bn2 into conv1, whose output nobody else sees. bn1's input is the shortcut's as well.
     void fold() { conv1_bn2_.fold(); }

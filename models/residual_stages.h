@@ -22,8 +22,9 @@ struct BlockSettings {
 };
 
 // Four stages of blocks with w, 2w, 4w, 8w channels; every stage but the first halves the image.
-// A Block is a Module with enter(x), up to the input of its "conv1", leave(cut), fold() and
-// unfold(). Insertion points are the inputs of the blocks' conv1.
+// A Block is a Module with enter(x), up to the input of its "conv1", leave(cut), on from there,
+// leave_pooled(cut), the mean of that over the image, fold() and unfold(). Insertion points are the
+// inputs of the blocks' conv1.
 template <class Block>
 class ResidualStages {
   public:
@@ -48,17 +49,17 @@ class ResidualStages {
     const std::array<std::unique_ptr<Group>, 4>& modules() const { return modules_; }
     const std::vector<std::string>& points() const { return points_; }
 
-    // From the stem's output to the insertion point, and on from there to the last block's output.
+    // From the stem's output to the insertion point, and on from there to the last block's output,
+    // averaged over the image, float32 [N,8w].
     Cut prefix(Tensor x, std::string_view point) const {
         const std::size_t last = position_of(point, points_);
         for (std::size_t i = 0; i < last; ++i) x = through(i, x);
         return blocks_[last]->enter(x);
     }
-    Tensor suffix(const Cut& cut, std::string_view point) const {
-        const std::size_t first = position_of(point, points_);
-        Tensor x = blocks_[first]->leave(cut);
-        for (std::size_t i = first + 1; i < blocks_.size(); ++i) x = through(i, x);
-        return x;
+    Tensor pooled_suffix(Cut cut, std::string_view point) const {
+        for (std::size_t i = position_of(point, points_); i + 1 < blocks_.size(); ++i)
+            cut = blocks_[i + 1]->enter(blocks_[i]->leave(cut));
+        return blocks_.back()->leave_pooled(cut);
     }
 
     void fold() {

@@ -55,7 +55,7 @@ Cut ResNet::prefix(const Tensor& input, std::string_view point) const {
 }
 
 Tensor ResNet::suffix(const Cut& cut, std::string_view point) const {
-    return fc_(ops::global_average_pool(stages_.suffix(cut, point)));
+    return fc_(stages_.pooled_suffix(cut, point));
 }
 
 void ResNet::fold() {

@@ -25,6 +25,10 @@ class ResNetBlock : public engine::nn::Module {
         return conv2_.with_relu(conv1_.with_relu(cut.z), cut.residual);
     }
 
+    Tensor leave_pooled(const Cut& cut) const {
+        return engine::ops::global_average_pool(leave(cut));
+    }
+
     void fold();
     void unfold();
 

@@ -2,7 +2,10 @@
 
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "engine/autograd.h"
+#include "kernels/common/error.h"
 
 namespace cnpd::engine::nn {
 
@@ -22,6 +25,12 @@ Tensor Convolution::operator()(const Tensor& x, const Tensor& residual) const {
                              .padding = settings_.padding,
                              .bias = bias,
                              .residual = residual});
+}
+
+Tensor Convolution::mean(const Tensor& x) const {
+    CNPD_CHECK_SHAPE(settings_.stride == 1,
+                     fmt::format("Convolution::mean: stride {}", settings_.stride));
+    return ops::convolution_mean(x, weight, settings_.padding, bias);
 }
 
 BatchNorm::BatchNorm(std::int64_t channels, Device device) {

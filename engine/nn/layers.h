@@ -21,6 +21,9 @@ class Convolution : public Module {
     Convolution(const ConvolutionSettings& settings, Generator& generator, Device device);
     // [N,H,W,in] -> [N,OH,OW,out]; with `residual` added.
     Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
+    // The mean of the same over the image, for a fraction of the work; of stride 1 only.
+    // [N,H,W,in] -> float32 [N,out]
+    Tensor mean(const Tensor& x) const;
 
     Tensor weight;  // [K,R,S,C]
     Tensor bias;    // [K], or undefined

@@ -29,10 +29,7 @@ PoolingShape shape_of(const char* operation, const Tensor& x, const PoolingOptio
     return shape;
 }
 
-}  // namespace
-
-Tensor average_pool(const Tensor& x, const PoolingOptions& options) {
-    const PoolingShape shape = shape_of("average_pool", x, options);
+Tensor average(const Tensor& x, const PoolingShape& shape) {
     Tensor y =
         Tensor::empty({shape.n, shape.out_h(), shape.out_w(), shape.c}, x.dtype(), x.device());
     CNPD_RUN_AS(x, average_pool_forward, shape, x.data<T>(), y.data<T>());
@@ -43,6 +40,35 @@ Tensor average_pool(const Tensor& x, const PoolingOptions& options) {
         sink.give(0, dx);
     });
     return y;
+}
+
+}  // namespace
+
+Tensor average_pool(const Tensor& x, const PoolingOptions& options) {
+    return average(x, shape_of("average_pool", x, options));
+}
+
+// What a tap of the filter meets, over all the places where the filter is put, is a window of the
+// padded image as large as the convolution's output. One average pooling makes the means of all
+// taps.
+Tensor convolution_mean(const Tensor& x, const Tensor& filter, std::int64_t padding,
+                        const Tensor& bias) {
+    require_rank("convolution_mean", "x", x, 4);
+    require_rank("convolution_mean", "filter", filter, 4);
+    const std::int64_t k = filter.shape()[0], r = filter.shape()[1], s = filter.shape()[2];
+    const std::int64_t c = filter.shape()[3];
+    const PoolingShape shape{.n = x.shape()[0],
+                             .h = x.shape()[1],
+                             .w = x.shape()[2],
+                             .c = x.shape()[3],
+                             .window_h = x.shape()[1] + 2 * padding - r + 1,
+                             .window_w = x.shape()[2] + 2 * padding - s + 1,
+                             .pad = padding};
+    CNPD_CHECK_SHAPE(padding >= 0 && shape.c == c && shape.window_h >= 1 && shape.window_w >= 1,
+                     fmt::format("convolution_mean: x {}, filter {}, padding {}", x.shape().str(),
+                                 filter.shape().str(), padding));
+    const Tensor taps = cast(average(x, shape), DType::float32);  // [N,R,S,C]
+    return linear(reshape(taps, {shape.n, r * s * c}), reshape(filter, {k, r * s * c}), bias);
 }
 
 Tensor global_average_pool(const Tensor& x) {

@@ -7,7 +7,7 @@
 
 namespace cnpd::kernels {
 
-struct PoolingShape {  // pad is at most half the window, so that no window is all padding
+struct PoolingShape {  // of max pooling, pad is at most half the window: none is all padding
     std::int64_t n = 0, h = 0, w = 0, c = 0;
     std::int64_t window_h = 0, window_w = 0, stride = 1, pad = 0;
 

@@ -108,6 +108,17 @@ TEST_CASE("a linear layer of adaptively pooled images, dropout behind it") {
          random_tensor({3, 9}, 0.3f), random_tensor({3})});
 }
 
+TEST_CASE("the mean of a convolution, of images as small as a pixel") {
+    const Tensor labels = labels_of({1, 3});
+    for (const Shape& image : {Shape{2, 4, 3, 2}, Shape{2, 1, 2, 2}})
+        check_gradients(
+            [&](const std::vector<Tensor>& in) {
+                return head(ops::convolution_mean(in[0], in[1], 1, in[2]), in[3], in[4], labels);
+            },
+            {random_tensor(image), random_tensor({6, 3, 3, 2}), random_tensor({6}),
+             random_tensor({5, 6}), random_tensor({5})});
+}
+
 TEST_CASE("one parameter used twice") {
     check_gradients(
         [](const std::vector<Tensor>& in) {

@@ -177,6 +177,36 @@ TEST_CASE("pooling refuses what does not fit") {
     CHECK_THROWS_AS(ops::global_average_pool(some({1, 0, 5, 2})), ShapeError);
 }
 
+TEST_CASE("the mean of a convolution is that of the convolution") {
+    struct Case {
+        Shape x, filter;
+        std::int64_t padding;
+    };
+    for (const Case& c :
+         {Case{{3, 4, 4, 16}, {16, 3, 3, 16}, 1}, Case{{2, 5, 7, 3}, {4, 3, 3, 3}, 1},
+          Case{{2, 1, 1, 5}, {3, 3, 3, 5}, 1}, Case{{2, 2, 9, 4}, {3, 2, 5, 4}, 3},
+          Case{{1, 6, 3, 2}, {7, 3, 2, 2}, 0}, Case{{2, 4, 4, 3}, {2, 1, 1, 3}, 0}})
+        for (const bool with_bias : {false, true}) {
+            INFO(c.x.str(), " filter ", c.filter.str(), " padding ", c.padding);
+            const Tensor x = random_tensor(c.x), filter = random_tensor(c.filter);
+            const Tensor bias = with_bias ? random_tensor({c.filter[0]}) : Tensor();
+            const Tensor expected = ops::global_average_pool(
+                ops::convolution(x, filter, {.padding = c.padding, .bias = bias}));
+            const Tensor mean = ops::convolution_mean(x, filter, c.padding, bias);
+            REQUIRE(mean.shape() == expected.shape());
+            check_close(host(mean), host(expected), 1e-5, 1e-5, "mean");
+        }
+    const Tensor x = some({1, 4, 5, 2}), filter = some({3, 3, 3, 2});
+    CHECK_NOTHROW(ops::convolution_mean(x, filter, 1));
+    CHECK_THROWS_AS(ops::convolution_mean(x, filter, -1), ShapeError);
+    CHECK_THROWS_AS(ops::convolution_mean(x, some({3, 3, 3, 1}), 1), ShapeError);
+    CHECK_THROWS_AS(ops::convolution_mean(x, some({3, 5, 3, 2}), 0), ShapeError);
+    CHECK_THROWS_AS(ops::convolution_mean(x, some({3, 3, 3, 2}, kOther), 1), Error);
+    CHECK_THROWS_AS(ops::convolution_mean(x, filter, 1, some({2})), ShapeError);
+    CHECK_THROWS_AS(ops::convolution_mean(some({4, 5, 2}), filter, 1), ShapeError);
+    CHECK_THROWS_AS(ops::convolution_mean(x, kUndefined, 1), ShapeError);
+}
+
 TEST_CASE("adaptive pooling and dropout refuse what does not fit") {
     const Tensor x = some({2, 5, 6, 3});
     CHECK(ops::adaptive_average_pool(x, 7, 1).shape() == Shape{2, 7, 1, 3});

@@ -23,6 +23,13 @@ const PoolingShape kShapes[] = {
     {.n = 67, .h = 16, .w = 16, .c = 33, .window_h = 2, .window_w = 2, .stride = 2},
 };
 
+// Average pooling alone takes windows that are nothing but padding.
+const PoolingShape kAverageShapes[] = {
+    {.n = 2, .h = 4, .w = 4, .c = 32, .window_h = 4, .window_w = 4, .pad = 1},
+    {.n = 3, .h = 1, .w = 2, .c = 5, .window_h = 1, .window_w = 2, .pad = 1},
+    {.n = 2, .h = 3, .w = 2, .c = 9, .window_h = 1, .window_w = 2, .stride = 2, .pad = 3},
+};
+
 std::int64_t inputs(const PoolingShape& s) {
     return s.n * s.h * s.w * s.c;
 }
@@ -33,7 +40,9 @@ std::int64_t outputs(const PoolingShape& s) {
 }  // namespace
 
 TEST_CASE("average pooling equals the reference") {
-    for (const PoolingShape& s : kShapes) {
+    std::vector<PoolingShape> shapes(std::begin(kShapes), std::end(kShapes));
+    shapes.insert(shapes.end(), std::begin(kAverageShapes), std::end(kAverageShapes));
+    for (const PoolingShape& s : shapes) {
         INFO(s.n, "x", s.h, "x", s.w, "x", s.c, " window ", s.window_h, "x", s.window_w);
         const auto x = random_values(inputs(s)), dy = random_values(outputs(s));
         Guarded<float> y_expected(outputs(s)), dx_expected(inputs(s));
