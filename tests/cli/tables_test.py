@@ -1,6 +1,7 @@
 """bench/tables.py: fills a table, and does not do twice what is done."""
 
 import csv
+import json
 import pathlib
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ class Tables(support.RunsTest):
              "badnets", "--seeds", "0", "1", "--targets", "0", "3", "--threads", "1",
              "--train-options", "--train-limit 300 --test-limit 100 --epochs 1",
              "--defend-options", "--epochs 1 --clean-ratio 0.2", "--defenses", "ft", "r-cnpd",
-             "random=npd --strategy random", *more, "--", out],
+             "random=npd --strategy random", "both=ensemble --polarizers {victim}/r-cnpd", *more, "--", out],
             capture_output=True, text=True, timeout=600, check=False)
 
     def test_a_table(self):
@@ -28,11 +29,14 @@ class Tables(support.RunsTest):
         rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
         self.assertEqual([(row["method"], row["seed"]) for row in rows],
                          [(method, seed) for seed in "01"
-                          for method in ("victim", "ft", "r-cnpd", "random")])
+                          for method in ("victim", "ft", "r-cnpd", "random", "both")])
         for row in rows:
             folder = out / f"badnets-{row['seed']}"
             result = support.result(folder if row["method"] == "victim" else folder / row["method"])
             self.assertEqual(float(row["acc"]), result["acc"])
+        taken_over = json.loads((out / "badnets-1" / "both" / "config.json").read_text())
+        self.assertEqual(pathlib.Path(taken_over["defense"]["polarizers"]),
+                         out / "badnets-1" / "r-cnpd")
         text = (out / "tables.md").read_text()
         mean = sum(float(row["acc"]) for row in rows if row["method"] == "r-cnpd") / 2
         self.assertRegex(text, rf"\| badnets \| r-cnpd \| {mean:.2f} ± ")
