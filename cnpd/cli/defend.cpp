@@ -170,8 +170,14 @@ void Defend::add_inner_loop_options(CLI::App& app) {
         app, "strategy",
         "The class that an example is pushed to: random (the default), second (the most likely "
         "other one; npd's default), target (the attack's, an oracle), wrong (another fixed one), "
-        "or untarget (none: away from its own)",
+        "given (--push-to) or untarget (none: away from its own)",
         [](Settings & s) -> auto& { return s.bilevel.strategy; }));
+    grouped(add_change<std::int64_t>(app, "--push-to",
+                                     "Strategy given: the number of a class that you suspect",
+                                     [](Settings& s, std::int64_t suspect) {
+                                         s.bilevel.strategy = training::Strategy::given;
+                                         s.bilevel.push_to = suspect;
+                                     }));
     grouped(add_choice<training::PgdThrough>(
         app, "pgd-through",
         "Whose gradient is followed: plain (the victim's), composite (the purified model's) or "

@@ -102,7 +102,8 @@ Tensor BilevelTask::draw_aims(const datasets::BatchSource& images,
                 break;
             }
             case Strategy::target:
-            case Strategy::wrong: {
+            case Strategy::wrong:
+            case Strategy::given: {
                 const std::int32_t target = settings_.target_of_class.at(label);
                 aims.push_back(target == label ? -1 : target);
                 break;

@@ -40,6 +40,7 @@ enum class Strategy {
     second,    // the most likely of them, says the purified model
     target,    // what the attack makes of it: an oracle
     wrong,     // what the attack would make of it, had it another target
+    given,     // the same for all, push_to: a class that the defender suspects
     untarget,  // none: away from its own class; the class that it reaches is then unlearned
 };
 
@@ -68,7 +69,8 @@ struct BilevelSettings {
     ops::PgdOptions pgd{};
     PgdThrough pgd_through = PgdThrough::both;
     Strategy strategy = Strategy::random;
-    // target and wrong: the class for each class of an image; its own masks the image.
+    std::int64_t push_to = -1;  // given: the class
+    // target, wrong and given: the class for each class of an image; its own masks the image.
     std::vector<std::int32_t> target_of_class{};
     double stop_share = 0.6;  // the inner loop ends once more than this share is fooled
     ops::DefenseLossWeights weights{.clean = 1, .undo = 0.05f, .strongest = 0.05f, .target = 0.3f};

@@ -70,11 +70,10 @@ struct Names<ops::PgdNorm> {
 };
 template <>
 struct Names<Strategy> {
-    static constexpr std::pair<Strategy, const char*> all[] = {{Strategy::random, "random"},
-                                                               {Strategy::second, "second"},
-                                                               {Strategy::target, "target"},
-                                                               {Strategy::wrong, "wrong"},
-                                                               {Strategy::untarget, "untarget"}};
+    static constexpr std::pair<Strategy, const char*> all[] = {
+        {Strategy::random, "random"}, {Strategy::second, "second"},
+        {Strategy::target, "target"}, {Strategy::wrong, "wrong"},
+        {Strategy::given, "given"},   {Strategy::untarget, "untarget"}};
 };
 template <>
 struct Names<polarizers::Structure> {

@@ -143,15 +143,28 @@ std::unique_ptr<polarizers::Polarizer> make_polarizer(const DefenseSettings& set
         settings.seed);
 }
 
-// For the strategies that know the attack, or take another for it.
-std::vector<std::int32_t> targets_of(const attacks::Attack& attack, Strategy strategy,
+// The class that images of each class are pushed to, by the strategies that know the attack, or
+// take another for it; empty for the others.
+std::vector<std::int32_t> targets_of(const attacks::Attack& attack, const BilevelSettings& settings,
                                      std::int64_t classes) {
     std::vector<std::int32_t> targets;
     for (std::int32_t label = 0; label < classes; ++label) {
         const std::int32_t target = attack.backdoor_label(label);
-        targets.push_back(strategy == Strategy::wrong
-                              ? static_cast<std::int32_t>((target + 1) % classes)
-                              : target);
+        switch (settings.strategy) {
+            case Strategy::target:
+                targets.push_back(target);
+                break;
+            case Strategy::wrong:
+                targets.push_back(static_cast<std::int32_t>((target + 1) % classes));
+                break;
+            case Strategy::given:
+                targets.push_back(static_cast<std::int32_t>(settings.push_to));
+                break;
+            case Strategy::random:
+            case Strategy::second:
+            case Strategy::untarget:
+                break;
+        }
     }
     return targets;
 }
@@ -316,8 +329,7 @@ TrainedPolarizer train_polarizer(const Defense& d) {
         polarizer.calibrate(
             settings.batch_norm_start == BatchNormStart::shared ? statistics.shared() : statistics);
     }
-    if (settings.strategy == Strategy::target || settings.strategy == Strategy::wrong)
-        settings.target_of_class = targets_of(d.attack, settings.strategy, d.victim.classes());
+    settings.target_of_class = targets_of(d.attack, settings, d.victim.classes());
     BilevelTask task(d.victim, polarizer, d.clean, d.held_out, &d.tests, settings);
     trained.seconds = run_training(task, d.directory, d.loop);
     return trained;
@@ -374,6 +386,9 @@ ordered_json run_defend(const fs::path& victim_run, const std::string& data_over
     if (!settings.polarizers.empty() && fingerprint(settings.polarizers) != fingerprint(victim_run))
         throw InputError(fmt::format("polarizers: {} is a defense of another victim than {}",
                                      settings.polarizers, victim_run.string()));
+    if (settings.bilevel.push_to >= victim->classes())
+        throw InputError(
+            fmt::format("push-to {} of {} classes", settings.bilevel.push_to, victim->classes()));
     if (settings.bilevel.insertion_point.empty())
         settings.bilevel.insertion_point = victim->insertion_point();
     // Refuses an unknown one while nothing is written yet. In training mode it would change the

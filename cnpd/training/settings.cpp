@@ -169,6 +169,7 @@ void bilevel_fields(const Archive& field, T& b) {
     field("pgd_radius", b.pgd.radius);
     field("pgd_through", b.pgd_through);
     field("strategy", b.strategy);
+    field.optional("push_to", b.push_to);
     field("stop_share", b.stop_share);
     field("weight_clean", b.weights.clean);
     field("weight_undo", b.weights.undo);
@@ -293,6 +294,8 @@ void validate(const DefenseSettings& s) {
     require_range<std::int64_t>("pgd-steps", b.pgd_steps, 1, 1000);
     require_range("pgd-radius", b.pgd.radius, 0.0f, 1e6f);
     require_range("pgd-step-size", b.pgd.step, 0.0f, 1e6f);
+    if ((b.strategy == Strategy::given) != (b.push_to >= 0))
+        throw InputError("push-to: the class of strategy given, and of no other");
     require_range("lambda-clean", b.weights.clean, 0.0f, kMaxWeight);
     require_range("lambda-undo", b.weights.undo, 0.0f, kMaxWeight);
     require_range("lambda-strongest", b.weights.strongest, 0.0f, kMaxWeight);

@@ -91,6 +91,17 @@ class Printing(support.RunsTest):
                 "pgd_through": "composite", "strategy": "second", "clip_norm": 1,
                 "weight_undo": 0.3, "weight_target": 0.4, "epochs": 3})
 
+    def test_examples_are_pushed_to_a_given_class(self):
+        target = json.loads((self.victim / "config.json").read_text())["attack"]["target"]
+        polarizers = {}
+        for name, options in {"oracle": ["--strategy", "target"],
+                              "suspect": ["--push-to", str(target)],
+                              "innocent": ["--push-to", str(target + 1)]}.items():
+            self.succeed(*support.defend(self.victim, self.folder / name, *options))
+            polarizers[name] = (self.folder / name / "polarizer.safetensors").read_bytes()
+        self.assertEqual(polarizers["suspect"], polarizers["oracle"])
+        self.assertNotEqual(polarizers["innocent"], polarizers["oracle"])
+
     def test_detection(self):
         said = self.succeed("evaluate", "--run", self.defense).stdout
         result = support.result(self.defense)
