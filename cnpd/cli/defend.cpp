@@ -96,16 +96,21 @@ void Defend::add_training_options(CLI::App& app) {
                        [](Settings& s, double share) { s.hold_out = share; });
     add_change<std::int64_t>(
         app, "--epochs",
-        "Epochs (default: 20; a-cnpd, e-cnpd 30; for more than 20 classes 40; ft 100, on gtsrb 50)",
+        "Epochs (default: 20, a-cnpd and e-cnpd 30; for more than 20 classes npd, a-cnpd and "
+        "e-cnpd "
+        "40; ft 100, on gtsrb 50)",
         [](Settings& s, std::int64_t epochs) { s.fine_tuning.epochs = s.bilevel.epochs = epochs; });
     add_change<std::int64_t>(app, "--batch-size", "Images in a batch (default: 128, ft 256)",
                              [](Settings& s, std::int64_t images) {
                                  s.fine_tuning.batch_size = s.bilevel.batch_size = images;
                              });
-    add_change<double>(app, "--lr", "Learning rate (default: 0.01; a-cnpd, e-cnpd 0.03)",
-                       [](Settings& s, double rate) {
-                           s.fine_tuning.learning_rate = s.bilevel.learning_rate = rate;
-                       });
+    add_change<double>(
+        app, "--lr",
+        "Learning rate (default: 0.01, a-cnpd and e-cnpd 0.03; for more than 20 classes "
+        "r-cnpd 0.03, npd and e-cnpd 0.1, a-cnpd 0.5)",
+        [](Settings& s, double rate) {
+            s.fine_tuning.learning_rate = s.bilevel.learning_rate = rate;
+        });
     app.add_flag("--no-augment", no_augment_, "No random crops and flips");
     add_change<std::int64_t>(
         app, "--eval-every",
@@ -136,7 +141,7 @@ void Defend::add_polarizer_options(CLI::App& app) {
         [](Settings & s) -> auto& { return s.bilevel.batch_norm_start; }));
     grouped(add_change<double>(app, "--clip-norm",
                                "Norm that each class's gradient is clipped to (default: 1; a-cnpd, "
-                               "e-cnpd 3; 0: no clipping)",
+                               "e-cnpd, and for more than 20 classes 3; 0: no clipping)",
                                [](Settings& s, double norm) { s.bilevel.clip_norm = norm; }));
     grouped(app.add_flag("--constant-lr", constant_rate_,
                          "A constant learning rate instead of a cosine"));
@@ -213,13 +218,15 @@ void Defend::add_loss_options(CLI::App& app) {
     };
     using Weights = ops::DefenseLossWeights;
     add_weight("--lambda-clean", "Cross-entropy of clean images (default: 1)", &Weights::clean);
-    add_weight("--lambda-undo", "Undoing the push (default: 0.05; for more than 20 classes 0.03)",
+    add_weight("--lambda-undo",
+               "Undoing the push (default: 0.05; r-cnpd for more than 20 classes 0.02)",
                &Weights::undo);
-    add_weight("--lambda-strongest",
-               "Against the strongest wrong class (default: 0.05; for more than 20 classes 0.03)",
-               &Weights::strongest);
+    add_weight(
+        "--lambda-strongest",
+        "Against the strongest wrong class (default: 0.05; r-cnpd for more than 20 classes 0.02)",
+        &Weights::strongest);
     add_weight("--lambda-target",
-               "Against the target class (default: 0.3; for more than 20 classes 0.2)",
+               "Against the target class (default: 0.3; r-cnpd for more than 20 classes 0.1)",
                &Weights::target);
 }
 

@@ -14,22 +14,27 @@ float radius_for(const DefendedData& data) {
 
 // What was measured for these is in docs/results.md.
 void tune(BilevelSettings& b, std::string_view method, const DefendedData& data) {
-    if (method == "npd") b.strategy = Strategy::second;
-    // Their gradients are not multiplied by the number of classes, as those of a polarizer for
-    // each.
-    if (method == "a-cnpd" || method == "e-cnpd") {
+    // What classes share gets one gradient, the mean of all. That of a polarizer for each class is
+    // multiplied by the number of classes, and needs smaller steps.
+    const bool npd = method == "npd", a_cnpd = method == "a-cnpd", e_cnpd = method == "e-cnpd";
+    if (npd) b.strategy = Strategy::second;
+    if (a_cnpd || e_cnpd) {
         b.epochs = 30;
         b.learning_rate = 0.03;
         b.clip_norm = 3;
     }
-    // A victim of many classes is sure of itself: long steps overshoot. And each class's
-    // polarizer sees few examples in an epoch.
     constexpr std::int64_t kMany = 20;
-    if (data.classes > kMany) {
-        b.pgd_steps = 5;
-        b.pgd.radius *= 2.0f / 3;
+    if (data.classes <= kMany) return;
+    // A victim of many classes is sure of itself: long steps overshoot.
+    b.pgd_steps = 5;
+    b.pgd.radius *= 2.0f / 3;
+    b.clip_norm = 3;
+    if (npd || a_cnpd || e_cnpd) {
         b.epochs = 40;
-        b.weights = {.clean = 1, .undo = 0.03f, .strongest = 0.03f, .target = 0.2f};
+        b.learning_rate = a_cnpd ? 0.5 : 0.1;
+    } else {
+        b.learning_rate = 0.03;
+        b.weights = {.clean = 1, .undo = 0.02f, .strongest = 0.02f, .target = 0.1f};
     }
 }
 

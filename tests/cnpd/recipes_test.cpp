@@ -45,9 +45,24 @@ TEST_CASE("victims of many classes are attacked in more, shorter steps") {
         BilevelSettings b = recommended_settings(DefenseRecipe::tuned, "r-cnpd", data).bilevel;
         complete(b);
         CHECK(b.pgd_steps == (data.classes > 20 ? 5 : 3));
-        CHECK(b.epochs == (data.classes > 20 ? 40 : 20));
-        CHECK(b.weights.target == (data.classes > 20 ? 0.2f : 0.3f));
+        CHECK(b.epochs == 20);
+        CHECK(b.weights.target == (data.classes > 20 ? 0.1f : 0.3f));
         CHECK(b.pgd.step == doctest::Approx(data.classes > 20 ? 0.0125 * data.h : 1));
+    }
+}
+
+TEST_CASE("where classes are many, what they share needs much larger steps") {
+    const auto tuned = [](const char* method) {
+        return recommended_settings(DefenseRecipe::tuned, method, kGtsrb).bilevel;
+    };
+    CHECK(tuned("r-cnpd").learning_rate == 0.03);
+    CHECK(tuned("ensemble").learning_rate == 0.03);
+    CHECK(tuned("npd").learning_rate == 0.1);
+    CHECK(tuned("e-cnpd").learning_rate == 0.1);
+    CHECK(tuned("a-cnpd").learning_rate == 0.5);
+    for (const char* method : {"npd", "e-cnpd", "a-cnpd"}) {
+        CHECK(tuned(method).epochs == 40);
+        CHECK(tuned(method).weights.target == 0.3f);
     }
 }
 
