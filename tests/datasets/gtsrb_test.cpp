@@ -5,6 +5,7 @@
 #include "kernels/common/error.h"
 #include "tests/support/archives.h"
 #include "tests/support/files.h"
+#include "tests/support/layout_messages.h"
 #include "tests/support/picture_sets.h"
 
 namespace cnpd::datasets {

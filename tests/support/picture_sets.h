@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -89,17 +88,6 @@ inline void write_tiny_imagenet(const std::filesystem::path& folder,
     write_file(folder / "words.txt", words + "n99999999\tsomething else\n");
     if (validation == TinyValidation::flat)
         write_file(folder / "val/val_annotations.txt", annotations);
-}
-
-// One line that names the folder, what lies in it at `path`, and what was found there.
-inline void check_names(const std::string& message, const TemporaryDirectory& folder,
-                        std::string_view path, std::string_view found) {
-    CAPTURE(message);
-    CAPTURE(found);
-    CHECK(message.starts_with(folder.path().string() + (path.empty() ? "" : "/")));
-    CHECK(message.find(path) != std::string::npos);
-    CHECK(message.find(found) != std::string::npos);
-    CHECK(message.find('\n') == std::string::npos);
 }
 
 }  // namespace cnpd::tests

@@ -1,0 +1,24 @@
+// What an error about a wrong layout of a data set must say.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <doctest/doctest.h>
+
+#include "tests/support/files.h"
+
+namespace cnpd::tests {
+
+// One line that names the folder, what lies in it at `path`, and what was found there.
+inline void check_names(const std::string& message, const TemporaryDirectory& folder,
+                        std::string_view path, std::string_view found) {
+    CAPTURE(message);
+    CAPTURE(found);
+    CHECK(message.starts_with(folder.path().string() + (path.empty() ? "" : "/")));
+    CHECK(message.find(path) != std::string::npos);
+    CHECK(message.find(found) != std::string::npos);
+    CHECK(message.find('\n') == std::string::npos);
+}
+
+}  // namespace cnpd::tests
