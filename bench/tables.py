@@ -5,7 +5,8 @@
 
 Every run is a directory below OUT: the victim OUT/badnets-0, its defenses OUT/badnets-0/r-cnpd. What
 is finished stays, what was interrupted goes on, so the same command completes a table at any time.
-OUT/results.csv has a line for each run, OUT/tables.md means and standard deviations over the seeds.
+OUT/results.csv has a line for each run, OUT/tables.md means and standard deviations over the seeds:
+what the defenses do, what they detect, what they cost.
 """
 
 import argparse
@@ -31,6 +32,9 @@ DETECTION = [("detection_tpr", "flagged, all poisoned"),
              ("detection_tpr_successful", "flagged, successful"),
              ("detection_fpr", "flagged, clean"), ("detection_auroc", "AUROC, all"),
              ("detection_auroc_successful", "AUROC, successful")]
+COST = [("of_training", "seconds, % of the victim's training"),
+        ("of_fine_tuning", "% of fine-tuning"),
+        ("of_parameters", "parameters trained, % of the victim's")]
 
 
 def arguments():
@@ -133,6 +137,20 @@ class Table:
                         found[attack, name, seed] = json.loads(path.read_text())
         return found
 
+    @staticmethod
+    def costs(results):
+        """The same, in per cent of what the victim and its fine-tuning took; less where there is none."""
+        relative = {}
+        for (attack, name, seed), result in results.items():
+            victim, tuned = results.get((attack, "victim", seed)), results.get((attack, "ft", seed))
+            costs = relative[attack, name, seed] = {}
+            if victim:
+                costs["of_training"] = 100 * result["seconds"] / victim["seconds"]
+                costs["of_parameters"] = 100 * result["parameters_trained"] / victim["parameters_trained"]
+            if tuned:
+                costs["of_fine_tuning"] = 100 * result["seconds"] / tuned["seconds"]
+        return relative
+
     def write(self):
         results = self.results()
         with open(self.chosen.out / "results.csv", "w", newline="") as file:
@@ -141,8 +159,10 @@ class Table:
             for (attack, name, seed), result in results.items():
                 writer.writerow([attack, name, seed, *(result.get(key, "") for key in SCORES)])
         names = ["victim", *(name for name, _ in self.defenses)]
-        text = self.markdown(results, names, EFFECT) + "\n" + self.markdown(
-            results, [name for name, (method, *_) in self.defenses if method != "ft"], DETECTION)
+        detecting = [name for name, (method, *_) in self.defenses if method != "ft"]
+        text = "\n".join([self.markdown(results, names, EFFECT),
+                          self.markdown(results, detecting, DETECTION),
+                          self.markdown(self.costs(results), names[1:], COST)])
         (self.chosen.out / "tables.md").write_text(text)
         return text
 
