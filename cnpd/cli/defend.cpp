@@ -71,7 +71,7 @@ void Defend::add_to(CLI::App& app) {
     app.add_option("--method", method_, described_methods())->capture_default_str();
     app.add_option("--recipe", recipe_,
                    "Hyper-parameters for the method and the data set, which options change:\n"
-                   "  tuned: chosen on victims made for that (docs/results.md)\n"
+                   "  tuned: chosen on victims made for that (docs/tuning.md)\n"
                    "  published: NPD's; 5 + 50 epochs, constant rate, two sign steps against the "
                    "victim, fresh batch norm, no clipping, no augmentation")
         ->capture_default_str();

@@ -12,7 +12,7 @@ float radius_for(const DefendedData& data) {
     return static_cast<float>(3 * std::max(side / 32, 1.0));
 }
 
-// What was measured for these is in docs/results.md.
+// What was measured for these is in docs/tuning.md.
 void tune(BilevelSettings& b, std::string_view method, const DefendedData& data) {
     // What classes share gets one gradient, the mean of all. That of a polarizer for each class is
     // multiplied by the number of classes, and needs smaller steps.

@@ -17,7 +17,7 @@ struct DefendedData {
 };
 
 // Settings of a method, which is known when validate() says so.
-//   DefenseRecipe::tuned      what was chosen on held-out clean images (docs/results.md)
+//   DefenseRecipe::tuned      what was chosen on development victims (docs/tuning.md)
 //   DefenseRecipe::published  NPD's of arXiv 2306.16697, which the class-conditional methods share:
 //                             a batch norm that starts fresh, sign steps, no clipping
 // Fine-tuning has the benchmark's values either way. Unless a step size of the inner loop is given,
