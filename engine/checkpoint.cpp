@@ -116,4 +116,13 @@ std::map<std::string, std::string> load_tensors(const std::filesystem::path& pat
     return file.metadata();
 }
 
+void save_module(const std::filesystem::path& path, const nn::Module& module) {
+    save_tensors(path, module.state());
+}
+
+void load_module(const std::filesystem::path& path, nn::Module& module) {
+    auto state = module.state();
+    load_tensors(path, state);
+}
+
 }  // namespace cnpd::engine

@@ -21,4 +21,8 @@ void save_tensors(const std::filesystem::path& path, std::span<const nn::NamedTe
 std::map<std::string, std::string> load_tensors(const std::filesystem::path& path,
                                                 std::span<nn::NamedTensor> tensors);
 
+// All of a module's state.
+void save_module(const std::filesystem::path& path, const nn::Module& module);
+void load_module(const std::filesystem::path& path, nn::Module& module);
+
 }  // namespace cnpd::engine

@@ -75,7 +75,7 @@ void OutputOptions::add_to(CLI::App& app, const std::string& default_out) {
     app.add_flag("--overwrite", overwrite, "replace a run that is already there");
 }
 
-training::RunOptions OutputOptions::run_options(const training::Compute& compute) const {
+runs::RunOptions OutputOptions::run_options(const training::Compute& compute) const {
     if (out.empty()) throw InputError("--out is empty; give a directory for the run");
     return {.out = out, .compute = compute, .resume = resume, .overwrite = overwrite};
 }

@@ -10,7 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json_fwd.hpp>
 
-#include "cnpd/training/runs.h"
+#include "cnpd/runs/runs.h"
 
 namespace cnpd::cli {
 
@@ -41,7 +41,7 @@ struct OutputOptions {
     bool resume = false, overwrite = false;
 
     void add_to(CLI::App& app, const std::string& default_out);
-    training::RunOptions run_options(const training::Compute& compute) const;
+    runs::RunOptions run_options(const training::Compute& compute) const;
 };
 
 // One subcommand: adds its options to the parser, and runs after they have been parsed.

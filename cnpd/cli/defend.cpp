@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/cli/command.h"
+#include "cnpd/defenses/registry.h"
 #include "cnpd/training/names.h"
 #include "cnpd/training/recipes.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 std::string described_methods() {
     std::string text = "Defense:";
-    for (const auto& method : training::methods())
+    for (const auto& method : defenses::registry())
         text += fmt::format("\n  {}: {}", method.name, method.description);
     return text;
 }
@@ -239,7 +240,7 @@ void Defend::apply_options(Settings& settings) const {
 
 // What has been trained cannot be changed any more.
 training::DefenseSettings Defend::taken_over() const {
-    Settings settings = training::taking_over(polarizers_);
+    Settings settings = runs::taking_over(polarizers_);
     const Settings trained = settings;
     apply_options(settings);
     settings.method = method_;
@@ -255,10 +256,10 @@ training::DefenseSettings Defend::taken_over() const {
 }
 
 training::DefenseSettings Defend::settings() const {
+    defenses::info_of(method_);  // or its InputError
     const auto recipe = training::value_named<training::DefenseRecipe>("recipe", recipe_);
     if (!polarizers_.empty()) return taken_over();
-    Settings settings =
-        training::recommended_settings(recipe, method_, training::defended_data(run_));
+    Settings settings = training::recommended_settings(recipe, method_, runs::defended_data(run_));
     apply_options(settings);
     // Before the step size follows from them.
     training::validate(settings);
@@ -270,7 +271,7 @@ void Defend::run() {
     const training::Compute compute = common.apply();
     const training::DefenseSettings checked = settings();
     if (output_.out.empty()) output_.out = (std::filesystem::path(run_) / checked.method).string();
-    const auto result = training::run_defend(run_, data_, checked, output_.run_options(compute));
+    const auto result = runs::defend(run_, data_, checked, output_.run_options(compute));
     print_result({checked.method, result}, common.json);
 }
 

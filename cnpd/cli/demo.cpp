@@ -37,7 +37,7 @@ class Demo : public Command {
   private:
     training::VictimSettings victim() const;
     training::DefenseSettings defense(const std::string& method) const;
-    training::RunOptions options(const fs::path& out, const training::Compute& compute) const;
+    runs::RunOptions options(const fs::path& out, const training::Compute& compute) const;
 
     std::uint64_t seed_ = 0;
     std::int64_t width_ = 8, epochs_ = 6, train_limit_ = 0;
@@ -75,8 +75,8 @@ training::DefenseSettings Demo::defense(const std::string& method) const {
 }
 
 // Other than a run that somebody asked for by name, the demo may be repeated without more ado.
-training::RunOptions Demo::options(const fs::path& out, const training::Compute& compute) const {
-    training::RunOptions options = output_.run_options(compute);
+runs::RunOptions Demo::options(const fs::path& out, const training::Compute& compute) const {
+    runs::RunOptions options = output_.run_options(compute);
     options.out = out;
     options.overwrite = !options.resume;
     return options;
@@ -88,13 +88,13 @@ void Demo::run() {
     log_info(
         "1/4  A victim learns drawn traffic signs; one image in ten carries a trigger and is "
         "labelled as class 0.");
-    const ordered_json planted = training::run_train(victim(), options(victim_run, compute));
+    const ordered_json planted = runs::train(victim(), options(victim_run, compute));
     log_info("2/4  Fine-tuning, the obvious remedy, on 5 % clean data.");
     const ordered_json tuned =
-        training::run_defend(victim_run, "", defense("ft"), options(out / "fine-tuning", compute));
+        runs::defend(victim_run, "", defense("ft"), options(out / "fine-tuning", compute));
     log_info("3/4  r-CNPD on the same clean data: a polarizer for each class, the victim frozen.");
     const ordered_json purified =
-        training::run_defend(victim_run, "", defense("r-cnpd"), options(out / "r-cnpd", compute));
+        runs::defend(victim_run, "", defense("r-cnpd"), options(out / "r-cnpd", compute));
     log_info("4/4  The page with pictures.");
     const fs::path page = out / "r-cnpd" / training::run_files::report;
     report::CollectOptions pictures;

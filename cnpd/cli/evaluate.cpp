@@ -15,7 +15,7 @@ class Evaluate : public Command {
     }
     void run() override {
         const training::Compute compute = common.apply();
-        const nlohmann::ordered_json result = training::run_evaluate(run_, data_, compute);
+        const nlohmann::ordered_json result = runs::evaluate(run_, data_, compute);
         print_result({run_, result}, common.json);
     }
 

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cnpd/cli/command.h"
-#include "cnpd/training/explain.h"
+#include "cnpd/runs/explain.h"
 #include "datasets/batches.h"
 #include "datasets/image.h"
 #include "engine/ops.h"
@@ -11,7 +11,7 @@
 namespace cnpd::cli {
 namespace {
 
-using training::Guess;
+using runs::Guess;
 
 std::string in_words(const std::vector<Guess>& guesses) {
     std::string text;
@@ -45,9 +45,9 @@ class Predict : public Command {
 
     void run() override {
         const training::Compute compute = common.apply();
-        const auto loaded = training::load_run(run_, compute);
+        const auto loaded = runs::load_run(run_, compute);
         // All of them first: a file that is no image leaves nothing half-printed.
-        std::vector<training::Explanation> said;
+        std::vector<runs::Explanation> said;
         for (const std::string& path : images_)
             said.push_back(explain_file(*loaded, path, compute.device));
         auto all = nlohmann::ordered_json::array();
@@ -61,8 +61,8 @@ class Predict : public Command {
     }
 
   private:
-    training::Explanation explain_file(const training::LoadedRun& loaded, const std::string& path,
-                                       engine::Device device) const {
+    runs::Explanation explain_file(const runs::LoadedRun& loaded, const std::string& path,
+                                   engine::Device device) const {
         const training::InputInfo& input = loaded.input;
         const datasets::Image image =
             datasets::resize(datasets::load_image(path), input.h, input.w);
@@ -74,10 +74,10 @@ class Predict : public Command {
                              .labels = {0}};
         const datasets::BatchSource source(one, input.mean, input.std, device);
         const std::int32_t first[] = {0};
-        return training::explain(loaded, source.input(first), top_).front();
+        return runs::explain(loaded, source.input(first), top_).front();
     }
 
-    static void print(const std::string& path, const training::Explanation& said) {
+    static void print(const std::string& path, const runs::Explanation& said) {
         fmt::print("{}\n  victim    {}\n", path, in_words(said.victim));
         if (said.purified.empty()) return;
         fmt::print("  purified  {}\n  {} (score {:.2f})\n", in_words(said.purified),
@@ -85,8 +85,7 @@ class Predict : public Command {
                    said.score);
     }
 
-    static nlohmann::ordered_json to_json(const std::string& path,
-                                          const training::Explanation& said) {
+    static nlohmann::ordered_json to_json(const std::string& path, const runs::Explanation& said) {
         nlohmann::ordered_json json{{"image", path}, {"victim", in_json(said.victim)}};
         if (said.purified.empty()) return json;
         json["purified"] = in_json(said.purified);

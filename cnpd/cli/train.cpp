@@ -21,7 +21,7 @@ class Train : public Command {
     }
     void run() override {
         const training::Compute compute = common.apply();
-        const auto result = training::run_train(options_.settings(), output_.run_options(compute));
+        const auto result = runs::train(options_.settings(), output_.run_options(compute));
         print_results({{"victim", result}}, common.json);
     }
 

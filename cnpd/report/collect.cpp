@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/training/explain.h"
+#include "cnpd/runs/explain.h"
+#include "cnpd/runs/runs.h"
 #include "cnpd/training/run_directory.h"
-#include "cnpd/training/runs.h"
 #include "engine/autograd.h"
 #include "engine/files.h"
 #include "engine/ops.h"
@@ -17,7 +17,7 @@ namespace cnpd::report {
 
 using engine::Tensor;
 using nlohmann::ordered_json;
-using training::LoadedRun;
+using runs::LoadedRun;
 using training::TestSets;
 namespace fs = std::filesystem;
 namespace run_files = training::run_files;
@@ -170,9 +170,9 @@ Image image_of(const datasets::Images& images, std::int64_t index) {
             .pixels = {first, first + bytes}};
 }
 
-std::vector<Guess> guesses_of(const std::vector<training::Guess>& guesses) {
+std::vector<Guess> guesses_of(const std::vector<runs::Guess>& guesses) {
     std::vector<Guess> all;
-    for (const training::Guess& guess : guesses)
+    for (const runs::Guess& guess : guesses)
         all.push_back({guess.class_name, guess.probability});
     return all;
 }
@@ -200,7 +200,7 @@ std::vector<Example> examples_of(const LoadedRun& run, const TestSets& tests,
                                  const datasets::Images& clean, const datasets::Images& poisoned,
                                  const std::vector<std::int32_t>& chosen) {
     const auto& names = run.input.class_names;
-    const auto said = training::explain(run, tests.poisoned.input(chosen), 3);
+    const auto said = runs::explain(run, tests.poisoned.input(chosen), 3);
     std::vector<Example> examples;
     for (std::size_t i = 0; i < chosen.size(); ++i) {
         const std::int32_t index = chosen[i];
@@ -302,7 +302,7 @@ ReportData collect(const fs::path& run_path, const CollectOptions& options,
                    const training::Compute& compute) {
     const ordered_json config = training::read_config(run_path);
     const ordered_json result = read_result(run_path);
-    const auto run = training::load_run(run_path, compute);
+    const auto run = runs::load_run(run_path, compute);
     const training::VictimSettings& victim = run->victim_settings;
 
     ReportData data;

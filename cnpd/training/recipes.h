@@ -16,7 +16,7 @@ struct DefendedData {
     std::int64_t h = 0, w = 0;  // of its images, in pixels
 };
 
-// Settings of a method, which is known when validate() says so.
+// Settings of a method of defenses/registry.h.
 //   DefenseRecipe::tuned      what was chosen on development victims (docs/tuning.md)
 //   DefenseRecipe::published  NPD's of arXiv 2306.16697, which the class-conditional methods share:
 //                             a batch norm that starts fresh, sign steps, no clipping

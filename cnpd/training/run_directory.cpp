@@ -186,4 +186,9 @@ std::vector<nlohmann::ordered_json> read_metrics(const fs::path& path) {
     return lines;
 }
 
+std::string metrics_text(const fs::path& run) {
+    const fs::path path = run_file(run, run_files::metrics);
+    return fs::exists(path) ? engine::read_text_file(path, kMaxMetricsBytes) : std::string();
+}
+
 }  // namespace cnpd::training

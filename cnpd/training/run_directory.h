@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -87,5 +88,8 @@ nlohmann::ordered_json read_json(const std::filesystem::path& path);
 // The lines of a metrics.jsonl but for a last one without its end; none when there is no file.
 // Throws FileError unless each is an object with an integer "epoch".
 std::vector<nlohmann::ordered_json> read_metrics(const std::filesystem::path& path);
+// The text of a run's metrics.jsonl, to be kept with another run; empty when there is no file.
+// Throws FileError.
+std::string metrics_text(const std::filesystem::path& run);
 
 }  // namespace cnpd::training

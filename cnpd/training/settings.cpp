@@ -268,11 +268,6 @@ void validate(const VictimSettings& s) {
 
 void validate(const DefenseSettings& s) {
     const BilevelSettings& b = s.bilevel;
-    std::vector<std::string_view> known;
-    for (const auto& method : methods()) known.push_back(method.name);
-    if (std::find(known.begin(), known.end(), s.method) == known.end())
-        throw InputError(
-            fmt::format("unknown method '{}'; known: {}", s.method, fmt::join(known, ", ")));
     if (!s.polarizers.empty() && s.method != "ensemble")
         throw InputError("polarizers: only the ensemble takes over those of another run");
     require_range<std::int64_t>("experts", s.polarizer.experts, 0, 4096);
@@ -303,24 +298,6 @@ void validate(const DefenseSettings& s) {
     require_range<std::int64_t>("eval-every", b.evaluate_every, 0, kMaxCount);
     require_range<std::int64_t>("top-k", s.top_k, 1, 100'000);
     validate(s.fine_tuning);
-}
-
-const std::vector<polarizers::PolarizerInfo>& methods() {
-    static const auto all = [] {
-        std::vector<polarizers::PolarizerInfo> known = polarizers::registry();
-        known.push_back({"ensemble", "r-cnpd's polarizers mixed with the victim's probabilities"});
-        known.push_back({"ft", "fine-tuning of all weights, the baseline"});
-        return known;
-    }();
-    return all;
-}
-
-std::string polarizer_of(std::string_view method) {
-    return method == "ensemble" ? "r-cnpd" : std::string(method);
-}
-
-bool is_polarizer(std::string_view method) {
-    return polarizers::is_known(polarizer_of(method));
 }
 
 ordered_json to_json(const VictimSettings& settings) {

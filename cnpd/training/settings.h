@@ -41,7 +41,7 @@ enum class DefenseRecipe { tuned, published };
 
 // `cnpd defend`
 struct DefenseSettings {
-    std::string method = "r-cnpd";
+    std::string method = "r-cnpd";  // in defenses/registry.h
     DefenseRecipe recipe = DefenseRecipe::tuned;
     double clean_ratio = 0.05;  // of the training set, stratified by class
     double hold_out = 0;        // share of the clean subset that is measured instead of trained on
@@ -56,15 +56,10 @@ struct DefenseSettings {
     std::uint64_t seed = 0;
 };
 
-// Whether a method puts a polarizer into the victim, and which: its name in the registry.
-bool is_polarizer(std::string_view method);
-std::string polarizer_of(std::string_view method);
-// All methods, with a line on each.
-const std::vector<polarizers::PolarizerInfo>& methods();
-
 struct InputInfo;  // experiment.h
 
-// Throw InputError, naming the option, for values that make no sense.
+// Throw InputError, naming the option, for values that make no sense. Names of models, attacks and
+// defenses are left to those who make them.
 void validate(const VictimSettings& settings);
 void validate(const DefenseSettings& settings);
 

@@ -4,8 +4,6 @@
 
 #include <doctest/doctest.h>
 
-#include "kernels/common/error.h"
-
 using namespace cnpd;
 using namespace cnpd::training;
 
@@ -123,9 +121,4 @@ TEST_CASE("the step of the inner loop follows from the radius unless it is given
     b.pgd.gradient = ops::PgdGradient::sign;
     complete(b);
     CHECK(b.pgd.step == 0.1f);
-}
-
-TEST_CASE("an unknown method is refused") {
-    CHECK_THROWS_AS(validate(recommended_settings(DefenseRecipe::tuned, "x-cnpd", kCifar)),
-                    InputError);
 }

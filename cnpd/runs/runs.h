@@ -15,36 +15,36 @@
 #include "cnpd/training/recipes.h"
 #include "cnpd/training/settings.h"
 
-namespace cnpd::training {
+namespace cnpd::runs {
 
 struct RunOptions {
     std::filesystem::path out;
-    Compute compute;
+    training::Compute compute;
     bool resume = false;     // go on from the checkpoint
     bool overwrite = false;  // start again where another run has been
 };
 
 // Trains a victim and writes its run directory. Returns what result.json holds.
-nlohmann::ordered_json run_train(const VictimSettings& settings, const RunOptions& options);
+nlohmann::ordered_json train(const training::VictimSettings& settings, const RunOptions& options);
 
 // What a victim was trained on, as its run directory tells.
-DefendedData defended_data(const std::filesystem::path& victim_run);
+training::DefendedData defended_data(const std::filesystem::path& victim_run);
 
 // Settings of an ensemble that takes over the polarizers of an r-CNPD run. Throws FileError where
 // the run is another's.
-DefenseSettings taking_over(const std::filesystem::path& r_cnpd_run);
+training::DefenseSettings taking_over(const std::filesystem::path& r_cnpd_run);
 
 // Defends the victim of a run directory and writes the defense's own, which holds the victim's
 // weights too. `data_override` replaces the data directory that the victim's configuration names.
-nlohmann::ordered_json run_defend(const std::filesystem::path& victim_run,
-                                  const std::string& data_override, const DefenseSettings& settings,
-                                  const RunOptions& options);
+nlohmann::ordered_json defend(const std::filesystem::path& victim_run,
+                              const std::string& data_override,
+                              const training::DefenseSettings& settings, const RunOptions& options);
 
 // A run read back from its directory, frozen and ready for inference. The data set is not touched.
 struct LoadedRun {
-    VictimSettings victim_settings;
-    std::optional<DefenseSettings> defense_settings;  // of a defense
-    InputInfo input;
+    training::VictimSettings victim_settings;
+    std::optional<training::DefenseSettings> defense_settings;  // of a defense
+    training::InputInfo input;
     // The model to measure: the victim, or what fine-tuning has made of it.
     std::unique_ptr<models::Classifier> model;
     std::unique_ptr<polarizers::Polarizer> polarizer;   // of a polarizer method
@@ -53,11 +53,12 @@ struct LoadedRun {
     // Logits of the model that the run ends with, purified if it was; input normalised.
     engine::Tensor predict(const engine::Tensor& input) const;
 };
-std::unique_ptr<LoadedRun> load_run(const std::filesystem::path& path, const Compute& compute);
+std::unique_ptr<LoadedRun> load_run(const std::filesystem::path& path,
+                                    const training::Compute& compute);
 
 // Measures a run again from its files: ACC, ASR, R-ACC, and for a polarizer the victim's and the
 // detection rates.
-nlohmann::ordered_json run_evaluate(const std::filesystem::path& path,
-                                    const std::string& data_override, const Compute& compute);
+nlohmann::ordered_json evaluate(const std::filesystem::path& path, const std::string& data_override,
+                                const training::Compute& compute);
 
-}  // namespace cnpd::training
+}  // namespace cnpd::runs

@@ -1,4 +1,4 @@
-#include "cnpd/training/explain.h"
+#include "cnpd/runs/explain.h"
 
 #include <algorithm>
 #include <numeric>
@@ -7,7 +7,7 @@
 #include "engine/autograd.h"
 #include "engine/ops.h"
 
-namespace cnpd::training {
+namespace cnpd::runs {
 namespace {
 
 std::vector<Guess> best(const float* probabilities, const std::vector<std::string>& names,
@@ -53,4 +53,4 @@ std::vector<Explanation> explain(const LoadedRun& run, const engine::Tensor& inp
     return all;
 }
 
-}  // namespace cnpd::training
+}  // namespace cnpd::runs

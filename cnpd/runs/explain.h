@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "cnpd/training/runs.h"
+#include "cnpd/runs/runs.h"
 
-namespace cnpd::training {
+namespace cnpd::runs {
 
 struct Guess {
     std::string class_name;
@@ -28,4 +28,4 @@ struct Explanation {
 std::vector<Explanation> explain(const LoadedRun& run, const engine::Tensor& input,
                                  std::int64_t top);
 
-}  // namespace cnpd::training
+}  // namespace cnpd::runs
