@@ -31,13 +31,17 @@ for source in tests/fuzz/*_fuzz.cpp; do
   echo "$name: $(grep -E '^#[0-9]+.*cov: ' "$log" | tail -1)"
   sed -n 's/^stat::number_of_executed_units: */  executed /p; s/^stat::peak_rss_mb: */  peak MB /p' "$log"
 
-  # Lines of the sources that the program's first line names.
+  # Of the sources that the program's first lines name.
   [[ -n $llvm_cov && -n $llvm_profdata ]] || continue
-  read -ra covered <<<"$(sed -n '1s|^// Reads: ||p' "$source")"
+  covered=$(sed -n 's|^// Reads: ||p' "$source" | tr '\n' ' ')
   LLVM_PROFILE_FILE=build/fuzz/$name.profraw "$program" -runs=0 "${options[@]}" "$corpus" \
     "build/fuzz/seeds/$name" >/dev/null 2>&1 || continue
   "$llvm_profdata" merge -sparse "build/fuzz/$name.profraw" -o "build/fuzz/$name.profdata"
-  "$llvm_cov" report "$program" -instr-profile="build/fuzz/$name.profdata" "${covered[@]}" |
-    awk '/%/ {printf "  %s: functions %s, lines %s, branches %s\n", $1, $7, $10, $13}'
+  "$llvm_cov" report "$program" -instr-profile="build/fuzz/$name.profdata" |
+    awk -v covered="$covered" '
+      BEGIN { count = split(covered, sources) }
+      { for (i = 1; i <= count; ++i)
+          if (index($1, sources[i]) == 1)
+            printf "  %s: functions %s, lines %s, branches %s\n", $1, $7, $10, $13 }'
 done
 exit $failed
