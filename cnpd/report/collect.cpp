@@ -172,8 +172,7 @@ Image image_of(const datasets::Images& images, std::int64_t index) {
 
 std::vector<Guess> guesses_of(const std::vector<runs::Guess>& guesses) {
     std::vector<Guess> all;
-    for (const runs::Guess& guess : guesses)
-        all.push_back({guess.class_name, guess.probability});
+    for (const runs::Guess& guess : guesses) all.push_back({guess.class_name, guess.probability});
     return all;
 }
 
