@@ -97,9 +97,8 @@ void Defend::add_training_options(CLI::App& app) {
                        [](Settings& s, double share) { s.hold_out = share; });
     add_change<std::int64_t>(
         app, "--epochs",
-        "Epochs (default: 20, a-cnpd and e-cnpd 30; for more than 20 classes npd, a-cnpd and "
-        "e-cnpd "
-        "40; ft 100, on gtsrb 50)",
+        "Epochs (default: 20, a-cnpd and e-cnpd 30, for more than 20 classes 40; ft 100, on gtsrb "
+        "50)",
         [](Settings& s, std::int64_t epochs) { s.fine_tuning.epochs = s.bilevel.epochs = epochs; });
     add_change<std::int64_t>(app, "--batch-size", "Images in a batch (default: 128, ft 256)",
                              [](Settings& s, std::int64_t images) {

@@ -29,8 +29,8 @@ void tune(BilevelSettings& b, std::string_view method, const DefendedData& data)
     b.pgd_steps = 5;
     b.pgd.radius *= 2.0f / 3;
     b.clip_norm = 3;
+    b.epochs = 40;
     if (npd || a_cnpd || e_cnpd) {
-        b.epochs = 40;
         b.learning_rate = a_cnpd ? 0.5 : 0.1;
     } else {
         b.learning_rate = 0.03;
