@@ -155,6 +155,12 @@ TEST_CASE("a JPEG cannot keep the decoder busy with endless scans") {
     CHECK(refusal(file).find("very many scans; expected at most 100") != std::string::npos);
 }
 
+// Found by the fuzzer; UBSan stopped in stb_image, see cmake/CnpdStb.cmake.
+TEST_CASE("a JPEG whose codes end early is refused") {
+    const auto file = std::filesystem::path(CNPD_FIXTURES) / "images" / "codes_end_early.jpg";
+    CHECK_THROWS_AS(load_image(file), FileError);
+}
+
 TEST_CASE("a message quotes a file on one line") {
     std::string file = png(gradient(4, 4, 3));
     file.replace(file.find("IDAT"), 4, "I\nA\x1b");  // refusal() looks for a line's end
