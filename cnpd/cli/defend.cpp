@@ -74,7 +74,7 @@ void Defend::add_to(CLI::App& app) {
                    "Hyper-parameters for the method and the data set, which options change:\n"
                    "  tuned: chosen on victims made for that (docs/tuning.md)\n"
                    "  published: NPD's; 5 + 50 epochs, constant rate, two sign steps against the "
-                   "victim, fresh batch norm, no clipping, no augmentation")
+                   "victim, fresh batch norm, no augmentation, no clipping (r-cnpd can diverge)")
         ->capture_default_str();
     add_training_options(app);
     add_polarizer_options(app);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "kernels/common/error.h"
 
 namespace cnpd::polarizers {
@@ -9,6 +11,13 @@ namespace cnpd::polarizers {
 Tensor Polarizer::infer(const Tensor& z, const Tensor& labels) const {
     const bool single = maps_.b.shape()[0] == 1;
     return ops::apply_maps(z, single ? Tensor() : labels, maps_);
+}
+
+void throw_diverged(const std::string& owner) {
+    throw NumericError(
+        fmt::format("the gradient of {} is not finite; try a smaller learning rate, or a smaller "
+                    "norm to clip it to",
+                    owner));
 }
 
 ClippedTogether::ClippedTogether(std::string owner, std::vector<Tensor> parameters)
@@ -24,7 +33,7 @@ void ClippedTogether::clip(double norm) {
     if (gradients.empty()) return;
     engine::clip_rows(gradients, 1, norm, factor_);
     if (factor_.device().backend == engine::Backend::cpu && !std::isfinite(factor_.item()))
-        throw NumericError(owner_ + ": the gradient is not finite");
+        throw_diverged(owner_);
 }
 
 }  // namespace cnpd::polarizers

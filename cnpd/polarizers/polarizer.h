@@ -76,6 +76,9 @@ class Polarizer : public engine::nn::Module {
     BatchNormMode batch_norm_mode_ = BatchNormMode::frozen;
 };
 
+// Throws the NumericError of a gradient that is not finite, which is one of `owner`.
+[[noreturn]] void throw_diverged(const std::string& owner);
+
 // Parameters whose gradients are clipped to one norm.
 class ClippedTogether {
   public:

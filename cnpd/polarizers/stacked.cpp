@@ -129,9 +129,7 @@ void StackedPolarizer::prepare_gradients(double clip_norm) {
         factors = factors_.to_host<float>();
     for (std::int64_t y = 0; y < count_; ++y) {
         if (!factors.empty() && !std::isfinite(factors[y]))
-            throw NumericError(
-                count_ == 1 ? "the polarizer's gradient is not finite"
-                            : fmt::format("the gradient of class {}'s polarizer is not finite", y));
+            throw_diverged(count_ == 1 ? "the polarizer" : fmt::format("class {}'s polarizer", y));
         const bool rests = !any || (!factors.empty() && factors[y] == 0);
         for (std::size_t k = 0; k < trained_.size(); ++k) {
             Tensor& view = trained_[k].of_map[y];
