@@ -32,7 +32,7 @@ void* limited_realloc(void* block, std::size_t bytes) {
 #define STBI_MAX_DIMENSIONS 16384
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
-#include <cnpd_stb_image.h>  // made by cmake/CnpdStb.cmake
+#include <cnpd_stb_image.h>  // made by CMakeLists.txt
 
 #define STBI_WRITE_NO_STDIO
 #define STB_IMAGE_WRITE_STATIC

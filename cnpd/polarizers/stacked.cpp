@@ -6,7 +6,6 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
-#include "kernels/common/error.h"
 
 namespace cnpd::polarizers {
 
