@@ -64,12 +64,13 @@ int main(int argc, char** argv) {
     const auto polarizer = polarizers::make_polarizer(
         polarizer_settings,
         {.classes = options.classes, .channels = channels, .device = mode.device}, 0);
-    training::BilevelTask task(*victim, *polarizer, images, nullptr, nullptr,
-                               {.insertion_point = victim->insertion_point(),
-                                .warmup_epochs = 0,
-                                .epochs = 1,
-                                .batch_size = batch,
-                                .stop_share = 2});  // every step takes all of the inner loop
+    training::BilevelTask task(
+        *victim, *polarizer, images, nullptr,
+        {.insertion_point = victim->insertion_point(),
+         .warmup_epochs = 0,
+         .epochs = 1,
+         .batch_size = batch,
+         .adversary = {.stop_share = 2}});  // every step takes all of the inner loop
     std::vector<double> seconds;
     std::string fields;
     for (std::int64_t i = 0; i < task.batches(); ++i) {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/interactive.h"
+#include "cnpd/evaluation/evaluation.h"
 #include "cnpd/polarizers/stacked.h"
 #include "cnpd/training/bilevel.h"
 #include "engine/checkpoint.h"
@@ -65,23 +66,24 @@ int main(int argc, char** argv) {
                                        {0.247f, 0.243f, 0.261f}, mode.device);
 
     polarizers::RCnpd polarizer(victim->classes(), 8 * width, mode.device);
-    const training::CachedFeatures features = training::cache_features(*victim, point, images);
+    const evaluation::CachedFeatures features = evaluation::cache_features(*victim, point, images);
     polarizers::FeatureStatisticsCollector collector(victim->classes(), 8 * width);
     for (std::size_t i = 0; i < features.cuts.size(); ++i)
         collector.add(features.cuts[i].z, engine::ops::argmax(features.victim_logits[i]));
     polarizer.calibrate(collector.finish());
 
     // The inner maximisation is NPD's, as in bench/pytorch/defense_epoch.py.
-    training::BilevelTask task(*victim, polarizer, images, nullptr, nullptr,
-                               {.insertion_point = point,
-                                .warmup_epochs = 0,
-                                .epochs = 1'000'000,
-                                .batch_size = batch,
-                                .pgd_steps = 2,
-                                .pgd = {.gradient = ops::PgdGradient::sign, .step = 0.1f},
-                                .pgd_through = training::PgdThrough::plain,
-                                .stop_share = all_steps ? 2.0 : 0.6,
-                                .draws = {.crop_padding = 4, .flip = true}});
+    training::BilevelTask task(
+        *victim, polarizer, images, nullptr,
+        {.insertion_point = point,
+         .warmup_epochs = 0,
+         .epochs = 1'000'000,
+         .batch_size = batch,
+         .adversary = {.steps = 2,
+                       .pgd = {.gradient = ops::PgdGradient::sign, .step = 0.1f},
+                       .through = training::PgdThrough::plain,
+                       .stop_share = all_steps ? 2.0 : 0.6},
+         .draws = {.crop_padding = 4, .flip = true}});
     std::int64_t epoch = 0;
     return bench::run(mode, [&] {
         engine::Tensor loss = engine::Tensor::zeros({}, engine::DType::float64, mode.device);

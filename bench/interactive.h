@@ -16,7 +16,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "cnpd/training/names.h"
+#include "cnpd/training/precision.h"
 #include "cnpd/training/precision.h"
 #include "engine/device.h"
 #include "engine/storage.h"
@@ -49,7 +49,7 @@ struct Mode {
                "--precision",
                [this](const std::string& name) {
                    try {
-                       precision = training::value_named<training::Precision>("precision", name);
+                       precision = settings::value_named<training::Precision>("--precision", name);
                    } catch (const Error& error) {
                        throw CLI::ValidationError("--precision", error.what());
                    }

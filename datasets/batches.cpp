@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "datasets/streams.h"
 #include "engine/dispatch.h"
+#include "engine/ops.h"
 #include "engine/random.h"
 #include "kernels/augmentation/augmentation.h"
 
@@ -12,11 +14,6 @@ namespace cnpd::datasets {
 
 using engine::DType;
 using engine::Tensor;
-
-namespace {
-// The stream of Philox that orders an epoch; augmentation uses the epoch itself.
-constexpr std::uint64_t kOrderStream = std::uint64_t{1} << 32;
-}  // namespace
 
 BatchSource::BatchSource(const Images& images, const std::vector<float>& mean,
                          const std::vector<float>& std, engine::Device device)
@@ -58,6 +55,15 @@ Tensor BatchSource::upload(std::span<const std::int32_t> indices) const {
     return Tensor::from(indices, {static_cast<std::int64_t>(indices.size())}, device());
 }
 
+Tensor BatchSource::normalise(const Tensor& pixels) const {
+    std::vector<float> shift = mean_.to_host<float>();
+    const std::vector<float> inverse = inverse_std_.to_host<float>();
+    for (std::size_t c = 0; c < shift.size(); ++c) shift[c] *= -inverse[c];
+    return engine::ops::channel_affine(
+        pixels, inverse_std_,
+        Tensor::from(shift, {static_cast<std::int64_t>(shift.size())}, device()));
+}
+
 Tensor BatchSource::gather(const Tensor& indices, const std::optional<Augmentation>& augmentation,
                            bool normalise) const {
     const engine::Shape& shape = images_.shape();
@@ -92,7 +98,7 @@ std::int64_t EpochOrder::batches_of(std::int64_t count, std::int64_t batch_size)
 
 EpochOrder::EpochOrder(std::int64_t count, std::int64_t batch_size, std::uint64_t seed,
                        std::uint64_t epoch)
-    : order_(engine::Generator(seed, kOrderStream + epoch).permutation(count)),
+    : order_(engine::Generator(seed, streams::kOrder + epoch).permutation(count)),
       batch_size_(batch_size),
       batches_(batches_of(count, batch_size)) {}
 

@@ -50,6 +50,9 @@ class BatchSource {
     // Valid indices, on the device.
     engine::Tensor upload(std::span<const std::int32_t> indices) const;
 
+    // Pixels in [0,1], [count,H,W,C], as a network takes them.
+    engine::Tensor normalise(const engine::Tensor& pixels) const;
+
   private:
     engine::Tensor gather(const engine::Tensor& indices,
                           const std::optional<Augmentation>& augmentation, bool normalise) const;

@@ -63,8 +63,8 @@ void load_images(const FileTree& tree, LabelledFiles files, ImageSize size,
         const auto count = static_cast<std::int64_t>(all.size());
         return pick(std::move(all), draw_subset(count, limit, options.seed, stream));
     };
-    files.train = pick_some(std::move(files.train), options.train_limit, kTrainSubset);
-    files.test = pick_some(std::move(files.test), options.test_limit, kTestSubset);
+    files.train = pick_some(std::move(files.train), options.train_limit, streams::kTrainSubset);
+    files.test = pick_some(std::move(files.test), options.test_limit, streams::kTestSubset);
 
     const auto total = static_cast<std::int64_t>(files.train.size() + files.test.size());
     const std::int64_t bytes = size.h * size.w * 3;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "datasets/dataset.h"
+#include "datasets/streams.h"
 
 namespace cnpd::datasets {
 
@@ -12,9 +13,6 @@ namespace cnpd::datasets {
 // is 0 or not below count. Streams of the same seed draw independently.
 std::vector<std::int64_t> draw_subset(std::int64_t count, std::int64_t limit, std::uint64_t seed,
                                       std::uint64_t stream);
-
-// The streams of load().
-inline constexpr std::uint64_t kTrainSubset = 0x7261'696e, kTestSubset = 0x7465'7374;
 
 // The images of those indices, in that order.
 Images select(const Images& images, const std::vector<std::int64_t>& indices);

@@ -10,31 +10,42 @@
 namespace cnpd::attacks {
 namespace {
 
-class BadNets : public Attack {
+class BadNets : public LookupAttack {
   public:
-    using Attack::Attack;
     std::string_view name() const override { return "badnets"; }
-};
+    void fields(settings::Fields& f) override {
+        Attack::fields(f);
+        f.add("patch_size", patch_size_, "Side of the white patch")
+            .unit("pixels")
+            .otherwise("3 at 32x32, in proportion elsewhere")
+            .range(0, 4096)
+            .formerly("badnets_patch");
+    }
 
-// Nothing is brighter than white: added to any grey level it is what remains.
-Trigger white_square(const AttackedData& data, std::int64_t side) {
-    const auto& [h, w, c, classes] = data;
-    Trigger trigger{.levels = all_levels(), .added = std::vector<double>(h * w * c, 0.0)};
-    for (std::int64_t row = h - side; row < h; ++row)
-        std::fill_n(trigger.added.begin() + (row * w + w - side) * c, side * c, 255.0);
-    return trigger;
-}
+  protected:
+    // Nothing is brighter than white: added to any grey level it is what remains.
+    Trigger make_trigger(const ReadKept&) override {
+        const auto& [h, w, c, classes, names] = data();
+        const std::int64_t shorter = std::min(h, w);
+        const std::int64_t side =
+            patch_size_ ? patch_size_ : std::max<std::int64_t>(1, (3 * shorter + 16) / 32);
+        if (side > shorter)
+            throw InputError(
+                fmt::format("--patch-size {}: images have {} x {} pixels", side, w, h));
+        Trigger trigger{.levels = all_levels(), .added = std::vector<double>(h * w * c, 0.0)};
+        for (std::int64_t row = h - side; row < h; ++row)
+            std::fill_n(trigger.added.begin() + (row * w + w - side) * c, side * c, 255.0);
+        return trigger;
+    }
+
+  private:
+    std::int64_t patch_size_ = 0;
+};
 
 }  // namespace
 
-std::unique_ptr<Attack> make_badnets(const AttackOptions& options, const AttackedData& data) {
-    const std::int64_t side = std::min(data.h, data.w);
-    std::int64_t patch = options.badnets_patch;
-    if (patch == 0) patch = std::max<std::int64_t>(1, (3 * side + 16) / 32);  // rounded
-    if (patch < 0 || patch > side)
-        throw InputError(fmt::format("a badnets patch of {} pixels does not fit images of {}x{}",
-                                     patch, data.h, data.w));
-    return std::make_unique<BadNets>(options, data, white_square(data, patch));
+std::unique_ptr<Attack> make_badnets() {
+    return std::make_unique<BadNets>();
 }
 
 }  // namespace cnpd::attacks

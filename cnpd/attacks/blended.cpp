@@ -2,44 +2,62 @@
 // arXiv 1712.05526: the image and a fixed pattern, mixed.
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "cnpd/attacks/attack.h"
 #include "cnpd/attacks/pattern.h"
+#include "datasets/image.h"
+#include "engine/files.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::attacks {
 namespace {
 
-Trigger mixture(double alpha, const std::vector<std::uint8_t>& pattern) {
-    Trigger trigger{.levels = all_levels(), .added = {pattern.begin(), pattern.end()}};
-    for (double& level : trigger.levels) level *= 1 - alpha;
-    for (double& value : trigger.added) value *= alpha;
-    return trigger;
-}
+constexpr const char* kPatternFile = "pattern.png";
 
-class Blended : public Attack {
+class Blended : public LookupAttack {
   public:
-    Blended(const AttackOptions& options, const AttackedData& data,
-            std::vector<std::uint8_t> pattern)
-        : Attack(options, data, mixture(options.blend_alpha, pattern)),
-          pattern_(std::move(pattern)) {}
     std::string_view name() const override { return "blended"; }
-    std::span<const std::uint8_t> picture() const override {
-        if (is_drawn(options().blend_pattern)) return {};
-        return pattern_;
+    void fields(settings::Fields& f) override {
+        Attack::fields(f);
+        f.add("blend_alpha", alpha_, "Share of the pattern").range(0, 1);
+        f.add("blend_pattern", pattern_name_, "noise, smooth or an image file");
+        f.add("blend_seed", seed_, "Seed of noise and smooth");
+    }
+    // A picture that the settings only name, at the size of the images.
+    std::vector<KeptFile> kept_files() const override {
+        if (is_drawn(pattern_name_)) return {};
+        return {{kPatternFile, datasets::encode_png(pattern_, data().h, data().w, data().c)}};
+    }
+
+  protected:
+    Trigger make_trigger(const ReadKept& kept) override {
+        if (!kept || is_drawn(pattern_name_)) {
+            pattern_ = blend_pattern(pattern_name_, seed_, data());
+        } else {
+            if (pattern_name_ != kPatternFile)
+                throw FileError("config.json",
+                                "blends the file " + engine::in_quotes(pattern_name_),
+                                "noise, smooth or the run's own pattern.png");
+            pattern_ =
+                pattern_from(datasets::decode_image(kept(kPatternFile), kPatternFile), data());
+        }
+        if (!is_drawn(pattern_name_)) pattern_name_ = kPatternFile;
+        Trigger trigger{.levels = all_levels(), .added = {pattern_.begin(), pattern_.end()}};
+        for (double& level : trigger.levels) level *= 1 - alpha_;
+        for (double& value : trigger.added) value *= alpha_;
+        return trigger;
     }
 
   private:
+    double alpha_ = 0.2;
+    std::string pattern_name_ = "noise";
+    std::uint64_t seed_ = 0;
     std::vector<std::uint8_t> pattern_;  // [H,W,C]
 };
 
 }  // namespace
 
-std::unique_ptr<Attack> make_blended(const AttackOptions& options, const AttackedData& data) {
-    if (!(options.blend_alpha >= 0 && options.blend_alpha <= 1))
-        throw InputError(fmt::format("blend alpha {} is not between 0 and 1", options.blend_alpha));
-    return std::make_unique<Blended>(options, data, blend_pattern(options, data));
+std::unique_ptr<Attack> make_blended() {
+    return std::make_unique<Blended>();
 }
 
 }  // namespace cnpd::attacks

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "cnpd/data/streams.h"
 #include "datasets/image.h"
 #include "engine/random.h"
 #include "kernels/common/error.h"
@@ -13,10 +14,8 @@
 namespace cnpd::attacks {
 namespace {
 
-constexpr std::uint64_t kPatternStream = 0x626c656e64;  // "blend"
-
 std::vector<std::uint8_t> noise(std::int64_t count, std::uint64_t seed) {
-    engine::Generator generator(seed, kPatternStream);
+    engine::Generator generator(seed, streams::kPattern);
     std::vector<std::uint8_t> values(count);
     for (auto& value : values) value = static_cast<std::uint8_t>(generator.below(256));
     return values;
@@ -67,8 +66,14 @@ std::vector<std::uint8_t> smooth(const AttackedData& data, std::uint64_t seed) {
     return pattern;
 }
 
-std::vector<std::uint8_t> from_file(const std::string& path, const AttackedData& data) {
-    datasets::Image image = datasets::resize(datasets::load_image(path), data.h, data.w);
+}  // namespace
+
+bool is_drawn(std::string_view name) {
+    return name == "noise" || name == "smooth";
+}
+
+std::vector<std::uint8_t> pattern_from(const datasets::Image& picture, const AttackedData& data) {
+    datasets::Image image = datasets::resize(picture, data.h, data.w);
     if (image.c == data.c) return std::move(image.pixels);
     if (data.c != 1)
         throw InputError(fmt::format("a pattern of {} channels cannot be blended with images of {}",
@@ -84,17 +89,11 @@ std::vector<std::uint8_t> from_file(const std::string& path, const AttackedData&
     return grey;
 }
 
-}  // namespace
-
-bool is_drawn(std::string_view name) {
-    return name == "noise" || name == "smooth";
-}
-
-std::vector<std::uint8_t> blend_pattern(const AttackOptions& options, const AttackedData& data) {
-    if (options.blend_pattern == "noise")
-        return noise(data.h * data.w * data.c, options.blend_seed);
-    if (options.blend_pattern == "smooth") return smooth(data, options.blend_seed);
-    return from_file(options.blend_pattern, data);
+std::vector<std::uint8_t> blend_pattern(const std::string& name, std::uint64_t seed,
+                                        const AttackedData& data) {
+    if (name == "noise") return noise(data.h * data.w * data.c, seed);
+    if (name == "smooth") return smooth(data, seed);
+    return pattern_from(datasets::load_image(name), data);
 }
 
 }  // namespace cnpd::attacks

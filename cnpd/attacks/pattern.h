@@ -6,17 +6,22 @@
 #include <vector>
 
 #include "cnpd/attacks/attack.h"
+#include "datasets/image.h"
 
 namespace cnpd::attacks {
 
 // Whether the pattern of this name is drawn from a seed: noise and smooth are, files are not.
 bool is_drawn(std::string_view name);
 
-// [H,W,C] as `options.blend_pattern` says:
+// [H,W,C] by name:
 //   noise   every value independent and uniform
 //   smooth  8x8 such values a channel, enlarged with bicubic interpolation
-//   else    an image file, resized; on grey images the mean of its channels
+//   else    an image file, through pattern_from()
 // Throws FileError for a file that is not an image.
-std::vector<std::uint8_t> blend_pattern(const AttackOptions& options, const AttackedData& data);
+std::vector<std::uint8_t> blend_pattern(const std::string& name, std::uint64_t seed,
+                                        const AttackedData& data);
+
+// The image resized to [H,W,C]; on grey images the mean of its channels.
+std::vector<std::uint8_t> pattern_from(const datasets::Image& image, const AttackedData& data);
 
 }  // namespace cnpd::attacks

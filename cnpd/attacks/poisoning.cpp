@@ -1,18 +1,13 @@
 #include "cnpd/attacks/poisoning.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include <fmt/format.h>
 
-#include "engine/random.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::attacks {
 namespace {
-
-constexpr std::uint64_t kPoisonStream = 0x706f69736f6e;  // "poison"
 
 void check_shape(const Attack& attack, const datasets::Images& images) {
     const AttackedData& data = attack.data();
@@ -23,44 +18,16 @@ void check_shape(const Attack& attack, const datasets::Images& images) {
 
 }  // namespace
 
-PoisonedIndices choose_poisoned(const Attack& attack, std::span<const std::int32_t> labels,
-                                double ratio, std::uint64_t seed) {
-    if (!(ratio >= 0 && ratio <= 1))
-        throw InputError(fmt::format("poison ratio {} is not between 0 and 1", ratio));
-    PoisonedIndices chosen;
-    if (!attack.plants_backdoor()) return chosen;
-    std::vector<std::int32_t> candidates;
-    for (std::size_t i = 0; i < labels.size(); ++i)
-        if (!attack.clean_label() || labels[i] == attack.options().target)
-            candidates.push_back(static_cast<std::int32_t>(i));
-    chosen.wanted = std::llround(ratio * static_cast<double>(labels.size()));
-    const std::int64_t count =
-        std::min(chosen.wanted, static_cast<std::int64_t>(candidates.size()));
-    if (count < chosen.wanted)
-        chosen.notice = fmt::format("{}: {} images were to be poisoned, but class {} has only {}",
-                                    attack.name(), chosen.wanted, attack.options().target, count);
-    // The first `count` places of a Fisher-Yates shuffle.
-    engine::Generator generator(seed, kPoisonStream);
-    for (std::int64_t i = 0; i < count; ++i) {
-        const auto rest =
-            static_cast<std::uint32_t>(static_cast<std::int64_t>(candidates.size()) - i);
-        std::swap(candidates[i], candidates[i + generator.below(rest)]);
-    }
-    candidates.resize(count);
-    std::sort(candidates.begin(), candidates.end());
-    chosen.indices = std::move(candidates);
-    return chosen;
-}
-
-void poison_training_set(const Attack& attack, std::span<const std::int32_t> indices,
-                         datasets::Images& images) {
+void poison_training_set(const Attack& attack, const Plan& plan, datasets::Images& images) {
     check_shape(attack, images);
-    for (std::int32_t index : indices) {
+    for (std::size_t i = 0; i < plan.indices.size(); ++i) {
+        const std::int32_t index = plan.indices[i];
         CNPD_CHECK(index >= 0 && index < images.n,
                    fmt::format("there is no training image {} to poison", index));
-        attack.stamp(images.pixels.data() + index * images.h * images.w * images.c);
-        if (!attack.clean_label())
-            images.labels[index] = attack.backdoor_label(images.labels[index]);
+        attack.stamp({.pixels = images.pixels.data() + index * images.h * images.w * images.c,
+                      .indices = std::span(&index, 1),
+                      .training = true});
+        images.labels[index] = plan.labels[i];
     }
 }
 
@@ -86,7 +53,7 @@ PoisonedTest make_poisoned_test(const Attack& attack, const datasets::Images& te
         images.labels.push_back(attack.backdoor_label(test.labels[source]));
         poisoned.original_labels.push_back(test.labels[source]);
     }
-    attack.stamp(images.pixels.data(), images.n);
+    attack.stamp({.pixels = images.pixels.data(), .indices = poisoned.source});
     return poisoned;
 }
 

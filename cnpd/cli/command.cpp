@@ -1,17 +1,21 @@
 #include "cnpd/cli/command.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 
 #include <fmt/format.h>
 #include <omp.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/config/config.h"
 #include "cnpd/report/table.h"
-#include "cnpd/training/log.h"
-#include "cnpd/training/names.h"
+#include "cnpd/settings/config_file.h"
+#include "cnpd/settings/suggest.h"
+#include "cnpd/store/run_directory.h"
+#include "cnpd/terminal/log.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::cli {
@@ -42,7 +46,7 @@ training::Compute CommonOptions::apply() const {
     set_up();
     const training::Compute compute{
         .device = chosen_device(),
-        .precision = training::value_named<training::Precision>("precision", precision)};
+        .precision = settings::value_named<training::Precision>("--precision", precision)};
     training::prepare(compute);
     return compute;
 }
@@ -80,24 +84,126 @@ runs::RunOptions OutputOptions::run_options(const training::Compute& compute) co
     return {.out = out, .compute = compute, .resume = resume, .overwrite = overwrite};
 }
 
-void apply_config(CLI::App& subcommand, const std::string& path) {
-    if (path.empty()) return;
-    for (const ConfigEntry& entry : read_config(path).entries_for(subcommand.get_name())) {
-        const auto complain = [&](const std::string& what) {
-            throw FileError(path, fmt::format("line {}: {}", entry.line, what),
-                            fmt::format("an option of cnpd {}", subcommand.get_name()));
-        };
-        CLI::Option* option = subcommand.get_option_no_throw("--" + entry.key);
-        if (!option || entry.key == "config" || entry.key == "help")
-            complain(fmt::format("unknown option '{}'", entry.key));
-        if (option->count() > 0) continue;
-        try {
-            for (const std::string& value : entry.values) option->add_result(value);
-            option->run_callback();
-        } catch (const CLI::Error& error) {
-            complain(error.what());
-        }
+std::string Words::value_of(std::string_view option, std::string otherwise) const {
+    for (std::size_t i = 0; i < words_.size(); ++i) {
+        const std::string& word = words_[i];
+        if (word == option && i + 1 < words_.size()) otherwise = words_[i + 1];
+        if (word.starts_with(option) && word.size() > option.size() && word[option.size()] == '=')
+            otherwise = word.substr(option.size() + 1);
     }
+    return otherwise;
+}
+
+runs::Given Command::options_of_run(const ordered_json&, const std::string& path) const {
+    throw FileError(path, "is the configuration of a run", "settings of this command");
+}
+
+runs::Given all_of(const settings::Fields& fields) {
+    runs::Given given;
+    for (const settings::Field& field : fields.all())
+        given.emplace_back(field.option().substr(2), field.text());
+    return given;
+}
+
+namespace {
+
+std::vector<std::string> option_names(const CLI::App& app) {
+    std::vector<std::string> names;
+    for (const CLI::Option* option : app.get_options())
+        for (const std::string& name : option->get_lnames())
+            if (name != "config" && name != "help") names.push_back(name);
+    return names;
+}
+
+// Throws FileError for a table that is no subcommand, or a key that is no option.
+void refuse_unknown(const CLI::App& program, const CLI::App& subcommand, const Config& config) {
+    std::vector<std::string> commands, everywhere;
+    for (const CLI::App* app : program.get_subcommands({})) {
+        commands.push_back(app->get_name());
+        for (std::string& name : option_names(*app)) everywhere.push_back(std::move(name));
+    }
+    const auto known = [](const std::vector<std::string>& names, const std::string& name) {
+        return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    for (const ConfigEntry& entry : config.entries) {
+        if (!entry.table.empty() && !known(commands, entry.table))
+            throw FileError(config.path,
+                            fmt::format("line {}: unknown table [{}]{}", entry.line, entry.table,
+                                        settings::did_you_mean(entry.table, commands)),
+                            "a subcommand");
+        const bool own = entry.table == subcommand.get_name();
+        const std::vector<std::string> names =
+            own || entry.table.empty() ? option_names(subcommand) : std::vector<std::string>();
+        if (own ? known(names, entry.key) : known(everywhere, entry.key)) continue;
+        throw FileError(config.path,
+                        fmt::format("line {}: unknown option '{}'{}", entry.line, entry.key,
+                                    settings::did_you_mean(entry.key, own ? names : everywhere)),
+                        fmt::format("an option of cnpd {}",
+                                    entry.table.empty() ? subcommand.get_name() : entry.table));
+    }
+}
+
+// An option that belongs to no declared setting.
+void set_option(CLI::Option& option, const ConfigEntry& entry, const std::string& path) {
+    if (option.count() > 0) return;
+    try {
+        for (const std::string& value : entry.values) option.add_result(value);
+        option.run_callback();
+    } catch (const CLI::Error& error) {
+        throw FileError(path, fmt::format("line {}: {}", entry.line, error.what()));
+    }
+}
+
+// The configuration of a run, if the file is one.
+std::optional<ordered_json> run_configuration(const std::string& path) {
+    if (!path.ends_with(".json")) return std::nullopt;
+    ordered_json json = store::read_json(path);
+    if (!json.is_object() || !json.contains("kind") || !json.contains("cnpd")) return std::nullopt;
+    return json;
+}
+
+}  // namespace
+
+void apply_config(const CLI::App& program, CLI::App& subcommand, Command& command) {
+    const std::string& path = command.common.config;
+    if (path.empty()) return;
+    if (const auto run = run_configuration(path)) {
+        for (const auto& [name, text] : command.options_of_run(*run, path))
+            command.fields.set_from_file(name, text);
+        return;
+    }
+    const Config config = read_config(path);
+    refuse_unknown(program, subcommand, config);
+    for (const ConfigEntry& entry : config.entries_for(subcommand.get_name())) {
+        if (entry.values.size() == 1 &&
+            command.fields.set_from_file(entry.key, entry.values.front()))
+            continue;
+        // Entries for all subcommands may belong to others.
+        if (CLI::Option* option = subcommand.get_option_no_throw("--" + entry.key))
+            set_option(*option, entry, path);
+    }
+}
+
+void say_next(const std::string& out, const std::string& next) {
+    log_info(fmt::format("wrote {}\nnext:  {}", out, next));
+}
+
+void warn_of_weak_victim(const ordered_json& result, std::int64_t classes) {
+    const auto rate = [&](const char* key) {
+        const auto found = result.find(key);
+        return found != result.end() && found->is_number() ? found->get<double>() : std::nan("");
+    };
+    const double chance = 100.0 / static_cast<double>(std::max<std::int64_t>(classes, 1));
+    if (rate("acc") < 1.5 * chance)
+        log_warning(fmt::format(
+            "the victim guesses: ACC {:.2f} % of {} classes; train it longer (--epochs), with more "
+            "images (--train-limit) or another --lr",
+            rate("acc"), classes));
+    else if (rate("asr") - rate("asr_untriggered") < 10)
+        log_warning(fmt::format(
+            "the attack did not take: ASR {:.2f} %, and {:.2f} % of the same images are classified "
+            "so without the trigger; train longer (--epochs) or poison more (--poison-ratio)",
+            rate("asr"), rate("asr_untriggered")));
 }
 
 namespace {
@@ -136,7 +242,7 @@ void print_results(const std::vector<ResultLine>& lines, bool json) {
         if (const std::string rate = percent_cell(result, "asr_untriggered"); rate != "-")
             untriggered += fmt::format("{}{} {} %", untriggered.empty() ? "" : ", ", name, rate);
     if (!untriggered.empty())
-        fmt::print("The same images without the trigger end in its class as well: {}.\n",
+        fmt::print("Without the trigger, the same images are still classified as the target: {}.\n",
                    untriggered);
 }
 
@@ -151,9 +257,10 @@ void print_result(const ResultLine& line, bool json) {
     print_results({{"victim", before}, line}, false);
     if (!result.contains("detection_tpr")) return;
     fmt::print(
-        "Detection, where victim and purified model disagree: {} % of the images with the trigger "
-        "({} % of those\nthat it took to its class) and {} % of the clean ones are flagged; AUROC "
-        "of the score {} % ({} %).\n",
+        "Detection: victim and purified model disagree on {} % of the images with the trigger ({} "
+        "% of "
+        "those that\nthe victim classified as the target), and on {} % of the clean ones (false "
+        "alarms). AUROC of the score: {} %\n({} %).\n",
         percent_cell(result, "detection_tpr"), percent_cell(result, "detection_tpr_successful"),
         percent_cell(result, "detection_fpr"), percent_cell(result, "detection_auroc"),
         percent_cell(result, "detection_auroc_successful"));

@@ -7,9 +7,8 @@
 #include "cnpd/cli/command.h"
 #include "cnpd/report/collect.h"
 #include "cnpd/report/html.h"
-#include "cnpd/training/log.h"
-#include "cnpd/training/recipes.h"
-#include "cnpd/training/run_directory.h"
+#include "cnpd/store/run_directory.h"
+#include "cnpd/terminal/log.h"
 #include "engine/files.h"
 
 namespace cnpd::cli {
@@ -17,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
-
-const training::DefendedData kDrawnSigns{.dataset = "synthetic", .classes = 10, .h = 32, .w = 32};
 
 class Demo : public Command {
   public:
@@ -35,8 +32,9 @@ class Demo : public Command {
     void run() override;
 
   private:
-    training::VictimSettings victim() const;
-    training::DefenseSettings defense(const std::string& method) const;
+    runs::VictimSettings victim() const;
+    ordered_json defend(const std::string& method, const fs::path& out, runs::Given changes,
+                        const training::Compute& compute) const;
     runs::RunOptions options(const fs::path& out, const training::Compute& compute) const;
 
     std::uint64_t seed_ = 0;
@@ -45,36 +43,34 @@ class Demo : public Command {
     OutputOptions output_;
 };
 
-training::VictimSettings Demo::victim() const {
-    training::VictimSettings settings;
-    settings.data.train_limit = train_limit_;
-    settings.width = width_;
-    settings.attack = attack_;
-    settings.recipe.epochs = epochs_;
-    settings.seed = seed_;
-    training::validate(settings);
-    return settings;
+runs::VictimSettings Demo::victim() const {
+    return runs::victim_settings({{"train-limit", std::to_string(train_limit_)},
+                                  {"width", std::to_string(width_)},
+                                  {"attack", attack_},
+                                  {"epochs", std::to_string(epochs_)},
+                                  {"seed", std::to_string(seed_)}});
 }
 
-training::DefenseSettings Demo::defense(const std::string& method) const {
-    training::DefenseSettings settings =
-        training::recommended_settings(training::DefenseRecipe::tuned, method, kDrawnSigns);
-    settings.seed = seed_;
-    // 500 clean images are few: small batches, so that there are enough steps.
-    settings.bilevel.epochs = 40;
-    settings.bilevel.batch_size = 32;
-    settings.bilevel.evaluate_every = 5;
-    // This trigger needs no better examples, and nobody wants to wait for them.
-    training::use_published_inner_loop(settings.bilevel);
-    settings.bilevel.weights = {.clean = 1, .undo = 0.2f, .strongest = 0.2f, .target = 0.2f};
-    settings.fine_tuning.epochs = 20;
-    settings.fine_tuning.batch_size = 128;
-    training::complete(settings.bilevel);
-    training::validate(settings);
-    return settings;
+// Changes of the recipe for 500 clean images: small batches, so that there are enough steps; and
+// cheap adversarial examples, which are good enough for this trigger.
+const runs::Given kPolarizer{
+    {"epochs", "40"},         {"batch-size", "32"},     {"eval-every", "5"},
+    {"pgd-steps", "2"},       {"pgd-gradient", "sign"}, {"pgd-step-size", "0.1"},
+    {"pgd-through", "plain"}, {"lambda-undo", "0.2"},   {"lambda-strongest", "0.2"},
+    {"lambda-target", "0.2"}};
+const runs::Given kFineTuning{{"epochs", "20"}, {"batch-size", "128"}, {"eval-every", "5"}};
+
+ordered_json Demo::defend(const std::string& method, const fs::path& out, runs::Given changes,
+                          const training::Compute& compute) const {
+    const fs::path victim = fs::path(output_.out) / "victim";
+    changes.emplace_back("method", method);
+    changes.emplace_back("seed", std::to_string(seed_));
+    const runs::DefenseSettings settings =
+        runs::defense_settings(changes, runs::defended_data(victim));
+    return runs::defend({.victim_run = victim}, settings, options(out, compute));
 }
 
-// Other than a run that somebody asked for by name, the demo may be repeated without more ado.
+// The demo may be repeated: it replaces its own runs.
 runs::RunOptions Demo::options(const fs::path& out, const training::Compute& compute) const {
     runs::RunOptions options = output_.run_options(compute);
     options.out = out;
@@ -90,13 +86,11 @@ void Demo::run() {
         "labelled as class 0.");
     const ordered_json planted = runs::train(victim(), options(victim_run, compute));
     log_info("2/4  Fine-tuning, the obvious remedy, on 5 % clean data.");
-    const ordered_json tuned =
-        runs::defend(victim_run, "", defense("ft"), options(out / "fine-tuning", compute));
+    const ordered_json tuned = defend("ft", out / "fine-tuning", kFineTuning, compute);
     log_info("3/4  r-CNPD on the same clean data: a polarizer for each class, the victim frozen.");
-    const ordered_json purified =
-        runs::defend(victim_run, "", defense("r-cnpd"), options(out / "r-cnpd", compute));
+    const ordered_json purified = defend("r-cnpd", out / "r-cnpd", kPolarizer, compute);
     log_info("4/4  The page with pictures.");
-    const fs::path page = out / "r-cnpd" / training::run_files::report;
+    const fs::path page = out / "r-cnpd" / store::run_files::report;
     report::CollectOptions pictures;
     pictures.compare = {out / "fine-tuning"};
     const report::ReportData data = report::collect(out / "r-cnpd", pictures, compute);
@@ -110,7 +104,7 @@ void Demo::run() {
 
 }  // namespace
 
-std::unique_ptr<Command> add_demo(CLI::App& program) {
+std::unique_ptr<Command> add_demo(CLI::App& program, const Words&) {
     auto command = std::make_unique<Demo>();
     command->add_to(*program.add_subcommand(
         "demo",

@@ -25,7 +25,7 @@ class Evaluate : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> add_evaluate(CLI::App& program) {
+std::unique_ptr<Command> add_evaluate(CLI::App& program, const Words&) {
     auto command = std::make_unique<Evaluate>();
     command->add_to(*program.add_subcommand(
         "evaluate", "Measure a run: accuracy, attack success and robust accuracy"));

@@ -98,7 +98,7 @@ class Info : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> add_info(CLI::App& program) {
+std::unique_ptr<Command> add_info(CLI::App& program, const Words&) {
     auto command = std::make_unique<Info>();
     command->add_to(*program.add_subcommand(
         "info",

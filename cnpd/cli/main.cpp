@@ -10,7 +10,9 @@
 #include <fmt/format.h>
 
 #include "cnpd/cli/command.h"
-#include "cnpd/training/interrupt.h"
+#include "cnpd/cli/help_formatter.h"
+#include "cnpd/settings/suggest.h"
+#include "cnpd/terminal/interrupt.h"
 #include "cnpd/version.h"
 #include "engine/passive_waiting.h"
 #include "kernels/common/error.h"
@@ -29,7 +31,9 @@ int complain(const std::string& message, int status) {
         else
             line += c;
     }
-    fmt::print(stderr, "cnpd: {}\n", line);
+    // A closed or full stderr is not worth an exception: the status tells.
+    line = "cnpd: " + line + "\n";
+    std::fwrite(line.data(), 1, line.size(), stderr);
     return status;
 }
 
@@ -39,38 +43,77 @@ int succeed() {
     return kSuccess;
 }
 
+using cnpd::cli::Words;
+
 struct Subcommand {
     std::unique_ptr<cnpd::cli::Command> command;
     CLI::App* app;
 };
 
+// "help" and "help train" mean --help.
+void understand_help(Words& words) {
+    std::vector<std::string>& all = words.all();
+    if (all.empty() || all.front() != "help") return;
+    all.erase(all.begin());
+    all.resize(std::min<std::size_t>(all.size(), 1));
+    all.emplace_back("--help");
+}
+
+// The message for an option or a word that the subcommand does not have.
+std::string unexpected_word(const CLI::App& program, const Words& words) {
+    const CLI::App* app = &program;
+    if (!program.get_subcommands().empty()) app = program.get_subcommands().front();
+    std::vector<std::string> known;
+    for (const CLI::Option* option : app->get_options())
+        for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    for (const std::string& word : app->remaining()) {
+        if (!word.starts_with("--")) continue;
+        const std::string name = word.substr(0, word.find('='));
+        return fmt::format("unknown option {}{} (cnpd {} --help lists all)", name,
+                           cnpd::settings::did_you_mean(name, known), app->get_name());
+    }
+    const std::vector<std::string> rest = app->remaining();
+    return fmt::format("unexpected argument '{}' (see cnpd {} --help)",
+                       rest.empty() ? words.all().back() : rest.back(), app->get_name());
+}
+
 int run(int argc, char** argv) {
     CLI::App program(
         "Plants backdoors in image classifiers and removes them with class-conditional neural "
-        "polarizers.");
-    program.set_version_flag("--version", std::string("cnpd ") + cnpd::kVersion);
+        "polarizers.",
+        "cnpd");
+    program.set_version_flag("--version,-v", std::string("cnpd ") + cnpd::kVersion);
     program.require_subcommand(1);
-    program.get_formatter()->column_width(34);
+    program.formatter(std::make_shared<cnpd::cli::HelpFormatter>());
     program.footer(
         "Start with: cnpd demo\n"
         "Every subcommand explains itself: cnpd train --help");
 
+    Words words(argc, argv);
+    understand_help(words);
     std::vector<Subcommand> subcommands;
     for (const auto add :
          {cnpd::cli::add_demo, cnpd::cli::add_train, cnpd::cli::add_defend, cnpd::cli::add_evaluate,
           cnpd::cli::add_predict, cnpd::cli::add_report, cnpd::cli::add_info}) {
-        auto command = add(program);
+        auto command = add(program, words);
         subcommands.push_back({std::move(command), program.get_subcommands({}).back()});
     }
-    const auto is_called = [&](const Subcommand& known) {
-        return known.app->get_name() == argv[1];
-    };
+    std::vector<std::string> names;
+    for (const Subcommand& known : subcommands) names.push_back(known.app->get_name());
     // CLI11 would only say that a subcommand is missing.
-    if (argc > 1 && argv[1][0] != '-' &&
-        std::none_of(subcommands.begin(), subcommands.end(), is_called))
-        return complain(fmt::format("unknown subcommand '{}' (see --help)", argv[1]), kInputError);
+    if (!words.all().empty()) {
+        const std::string& name = words.all().front();
+        if (!name.starts_with('-') && std::find(names.begin(), names.end(), name) == names.end())
+            return complain(fmt::format("unknown subcommand '{}'{} (cnpd --help lists them)", name,
+                                        cnpd::settings::did_you_mean(name, names)),
+                            kInputError);
+    }
     try {
-        program.parse(argc, argv);
+        // CLI11 takes them from the back.
+        std::vector<std::string> reversed(words.all().rbegin(), words.all().rend());
+        program.parse(reversed);
+    } catch (const CLI::ExtrasError&) {
+        return complain(unexpected_word(program, words), kInputError);
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() != 0)
             return complain(fmt::format("{} (see --help)", error.what()), kInputError);
@@ -79,7 +122,7 @@ int run(int argc, char** argv) {
     }
     for (const Subcommand& subcommand : subcommands) {
         if (!subcommand.app->parsed()) continue;
-        cnpd::cli::apply_config(*subcommand.app, subcommand.command->common.config);
+        cnpd::cli::apply_config(program, *subcommand.app, *subcommand.command);
         subcommand.command->run();
     }
     return succeed();

@@ -63,7 +63,7 @@ class Predict : public Command {
   private:
     runs::Explanation explain_file(const runs::LoadedRun& loaded, const std::string& path,
                                    engine::Device device) const {
-        const training::InputInfo& input = loaded.input;
+        const data::InputInfo& input = loaded.input;
         const datasets::Image image =
             datasets::resize(datasets::load_image(path), input.h, input.w);
         datasets::Images one{.n = 1,
@@ -101,7 +101,7 @@ class Predict : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> add_predict(CLI::App& program) {
+std::unique_ptr<Command> add_predict(CLI::App& program, const Words&) {
     auto command = std::make_unique<Predict>();
     command->add_to(*program.add_subcommand(
         "predict", "Classify image files with the victim and with the purified model"));

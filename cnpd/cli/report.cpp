@@ -7,7 +7,7 @@
 #include "cnpd/cli/command.h"
 #include "cnpd/report/collect.h"
 #include "cnpd/report/html.h"
-#include "cnpd/training/run_directory.h"
+#include "cnpd/store/run_directory.h"
 #include "engine/files.h"
 
 namespace cnpd::cli {
@@ -32,7 +32,7 @@ class Report : public Command {
         const training::Compute compute = common.apply();
         for (const std::string& path : compare_) options_.compare.emplace_back(path);
         const std::filesystem::path out =
-            out_.empty() ? std::filesystem::path(run_) / training::run_files::report
+            out_.empty() ? std::filesystem::path(run_) / store::run_files::report
                          : std::filesystem::path(out_);
         const report::ReportData data = report::collect(run_, options_, compute);
         engine::write_file_atomically(out, report::render_html(data));
@@ -50,7 +50,7 @@ class Report : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> add_report(CLI::App& program) {
+std::unique_ptr<Command> add_report(CLI::App& program, const Words&) {
     auto command = std::make_unique<Report>();
     command->add_to(*program.add_subcommand(
         "report", "Draw a run as one page: table, curves, images, predictions, feature maps"));

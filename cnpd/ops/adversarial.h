@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "cnpd/settings/names.h"
 #include "engine/tensor.h"
 #include "kernels/attack_loss/attack_loss.h"
 #include "kernels/defense_loss/defense_loss.h"
@@ -83,3 +84,17 @@ DefenseLoss defense_loss(const Tensor& clean, const Tensor& adversarial,
                          const DefenseLossLabels& labels, const DefenseLossWeights& weights);
 
 }  // namespace cnpd::ops
+
+template <>
+struct cnpd::settings::Names<cnpd::ops::PgdGradient> {
+    using Value = ops::PgdGradient;
+    static constexpr std::pair<Value, const char*> all[] = {
+        {Value::sign, "sign"}, {Value::raw, "raw"}, {Value::normalised, "normalised"}};
+};
+
+template <>
+struct cnpd::settings::Names<cnpd::ops::PgdNorm> {
+    using Value = ops::PgdNorm;
+    static constexpr std::pair<Value, const char*> all[] = {
+        {Value::l2, "l2"}, {Value::linf, "linf"}, {Value::l1, "l1"}};
+};

@@ -1,5 +1,6 @@
 #include "cnpd/polarizers/a_cnpd.h"
 
+#include "cnpd/data/streams.h"
 #include "cnpd/ops/router.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
@@ -11,7 +12,7 @@ namespace cnpd::polarizers {
 ACnpd::ACnpd(const Settings& s, engine::Device device) {
     if (s.experts < 1) throw InputError("a-cnpd: at least one expert");
     constexpr float kDeviation = 2;
-    engine::Generator generator(s.seed, kInitialValues);
+    engine::Generator generator(s.seed, streams::kPolarizer);
     queries_ = register_parameter(
         "queries", engine::normal_tensor(generator, {s.classes, s.width}, kDeviation, device));
     keys_ = register_parameter(

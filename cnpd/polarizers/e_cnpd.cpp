@@ -1,5 +1,6 @@
 #include "cnpd/polarizers/e_cnpd.h"
 
+#include "cnpd/data/streams.h"
 #include "cnpd/ops/router.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
@@ -30,7 +31,7 @@ ops::PolarizerParameters without_batch_norm(const Tensor& weight, const Tensor& 
 }  // namespace
 
 ECnpd::ECnpd(const Settings& s, engine::Device device) : kind_(s.embedding) {
-    engine::Generator generator(s.seed, kInitialValues);
+    engine::Generator generator(s.seed, streams::kPolarizer);
     const auto zeros = [&](const char* name) {
         return register_parameter(name, Tensor::full({s.channels, s.width}, 0, device));
     };

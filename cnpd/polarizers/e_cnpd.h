@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cnpd/polarizers/polarizer.h"
+#include "cnpd/settings/names.h"
 
 namespace cnpd::polarizers {
 
@@ -48,3 +49,10 @@ class ECnpd : public Polarizer {
 };
 
 }  // namespace cnpd::polarizers
+
+template <>
+struct cnpd::settings::Names<cnpd::polarizers::Embedding> {
+    using Value = polarizers::Embedding;
+    static constexpr std::pair<Value, const char*> all[] = {{Value::concat, "concat"},
+                                                            {Value::film, "film"}};
+};

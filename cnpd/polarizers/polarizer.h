@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cnpd/ops/polarizer.h"
+#include "cnpd/settings/names.h"
 #include "engine/nn/module.h"
 #include "engine/optimizer.h"
 
@@ -95,9 +96,6 @@ class ClippedTogether {
     Tensor factor_;  // [1]
 };
 
-// The stream of Philox that initial values are drawn from.
-inline constexpr std::uint64_t kInitialValues = std::uint64_t{5} << 32;
-
 // While it lives, a polarizer's batch norm is in this mode.
 class BatchNormScope {
   public:
@@ -146,3 +144,20 @@ void set(const Calibration& start, BatchNormTensors norm);
 Tensor identity_maps(std::int64_t maps, std::int64_t channels, engine::Device device);
 
 }  // namespace cnpd::polarizers
+
+template <>
+struct cnpd::settings::Names<cnpd::polarizers::BatchNormMode> {
+    using Value = polarizers::BatchNormMode;
+    static constexpr std::pair<Value, const char*> all[] = {
+        {Value::frozen, "frozen"}, {Value::frozen, "eval"}, {Value::train, "train"}};
+};
+
+template <>
+struct cnpd::settings::Names<cnpd::polarizers::Structure> {
+    using Value = polarizers::Structure;
+    static constexpr std::pair<Value, const char*> all[] = {
+        {Value::conv_bn, "conv-bn"},
+        {Value::conv, "conv"},
+        {Value::bn, "bn"},
+        {Value::double_conv_bn, "conv-bn-conv-bn"}};
+};

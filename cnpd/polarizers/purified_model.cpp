@@ -42,16 +42,17 @@ PurifiedModel::PurifiedModel(const models::Classifier& victim, const Polarizer& 
                              PurifiedOptions options)
     : victim_(victim), polarizer_(polarizer), options_(std::move(options)) {}
 
-Predictions PurifiedModel::predict(const Tensor& input) const {
+PurifiedModel::Features PurifiedModel::features(const Tensor& input) const {
     const engine::NoGrad no_grad;
     const models::Cut cut = victim_.prefix(input, options_.insertion_point);
-    return predict(cut, victim_.suffix(cut, options_.insertion_point));
+    return {.cut = cut, .victim_logits = victim_.suffix(cut, options_.insertion_point)};
 }
 
-Predictions PurifiedModel::predict(const models::Cut& cut, const Tensor& victim_logits) const {
+Predictions PurifiedModel::predict(const Features& features) const {
     const engine::NoGrad no_grad;
-    const models::Cut purified{polarized(cut.z, victim_logits), cut.residual};
-    return {victim_logits, victim_.suffix(purified, options_.insertion_point)};
+    const models::Cut purified{polarized(features.cut.z, features.victim_logits),
+                               features.cut.residual};
+    return {features.victim_logits, victim_.suffix(purified, options_.insertion_point)};
 }
 
 Tensor PurifiedModel::polarized(const Tensor& z, const Tensor& victim_logits) const {

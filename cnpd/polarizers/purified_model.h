@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "cnpd/evaluation/predictor.h"
 #include "cnpd/polarizers/polarizer.h"
 #include "models/classifier.h"
 
@@ -20,20 +21,19 @@ struct PurifiedOptions {
     std::int64_t top_k = 3;  // of the ensemble; renormalised
 };
 
-struct Predictions {
-    Tensor victim, purified;  // logits [N,classes]
-};
+using evaluation::Predictions;
 
 // Refers to the victim and the polarizer, which must outlive it. Not recorded on the tape.
-class PurifiedModel {
+class PurifiedModel : public evaluation::Predictor {
   public:
     PurifiedModel(const models::Classifier& victim, const Polarizer& polarizer,
                   PurifiedOptions options);
 
-    // The prefix runs once, the suffix twice. input [N,H,W,C], normalised.
-    Predictions predict(const Tensor& input) const;
-    // The same from features that have been computed before, with the victim's logits on them.
-    Predictions predict(const models::Cut& cut, const Tensor& victim_logits) const;
+    // The prefix runs once, the suffix twice.
+    using evaluation::Predictor::predict;
+    Features features(const Tensor& input) const override;
+    bool has_features() const override { return true; }
+    Predictions predict(const Features& features) const override;
     // z behind the polarizer.
     Tensor polarized(const Tensor& z, const Tensor& victim_logits) const;
 

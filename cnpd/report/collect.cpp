@@ -5,9 +5,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cnpd/attacks/poisoning.h"
+#include "cnpd/polarizers/purified_model.h"
 #include "cnpd/runs/explain.h"
 #include "cnpd/runs/runs.h"
-#include "cnpd/training/run_directory.h"
+#include "cnpd/store/run_directory.h"
 #include "engine/autograd.h"
 #include "engine/files.h"
 #include "engine/ops.h"
@@ -16,11 +18,11 @@
 namespace cnpd::report {
 
 using engine::Tensor;
+using evaluation::TestSets;
 using nlohmann::ordered_json;
 using runs::LoadedRun;
-using training::TestSets;
 namespace fs = std::filesystem;
-namespace run_files = training::run_files;
+namespace run_files = store::run_files;
 
 namespace {
 
@@ -49,8 +51,8 @@ std::int64_t count(const ordered_json& json, const char* key) {
 
 // result.json, in which every entry may be missing but none may be other than a number.
 ordered_json read_result(const fs::path& run) {
-    const fs::path path = training::run_file(run, run_files::result);
-    ordered_json result = training::read_json(path);
+    const fs::path path = store::run_file(run, run_files::result);
+    ordered_json result = store::read_json(path);
     if (!result.is_object()) throw FileError(path.string(), "is no object", "a run's result");
     for (const auto& [key, value] : result.items())
         if (!value.is_number() && !value.is_null())
@@ -75,62 +77,36 @@ std::string method_name(const std::string& method) {
 }
 
 std::vector<Fact> facts_of(const ordered_json& config, const LoadedRun& run,
-                           const ordered_json& result) {
-    const training::VictimSettings& v = run.victim_settings;
+                           const data::PoisonedData& data, const ordered_json& result) {
+    const runs::VictimSettings& v = run.victim_settings;
+    const attacks::Attack& attack = *data.attack;
     std::vector<Fact> facts{
         {"Data set", v.data.name},
         {"Model", fmt::format("{}, width {}{}", v.model, v.width,
                               v.head.empty() ? "" : fmt::format(", {} head", v.head))},
-        {"Attack", v.attack},
-        {"Poison ratio", fmt::format("{:g} %", 100 * v.attack_options.poison_ratio)},
-        {"Target class", v.attack_options.mode == attacks::LabelMode::all_to_all
-                             ? "all-to-all (y + 1)"
-                             : fmt::format("{} ({})", v.attack_options.target,
-                                           run.input.class_names.at(v.attack_options.target))},
+        {"Attack", v.attack_name},
+        {"Poison ratio", fmt::format("{:g} %", 100 * attack.poison_ratio())},
+        {"Target class",
+         attack.mode() == attacks::LabelMode::all_to_all
+             ? "all-to-all (y + 1)"
+             : fmt::format("{} ({})", attack.target(), run.input.class_names.at(attack.target()))},
         {"Victim's training",
-         fmt::format("{}, {} epochs, seed {}", v.recipe.name, v.recipe.epochs, v.seed)}};
+         fmt::format("{}, {} epochs, seed {}", v.recipe, v.training.epochs, v.seed)}};
     if (run.defense_settings) {
-        const training::DefenseSettings& d = *run.defense_settings;
+        const runs::DefenseSettings& d = *run.defense_settings;
         facts.push_back({"Defense", method_name(d.method)});
         facts.push_back(
             {"Clean data", fmt::format("{:g} % of the training set, {} images", 100 * d.clean_ratio,
                                        count(result, "n_clean_subset"))});
-        if (run.polarizer) {
-            facts.push_back({"Insertion point", d.bilevel.insertion_point});
-            facts.push_back({"Defense's training",
-                             fmt::format("{} + {} epochs, seed {}", d.bilevel.warmup_epochs,
-                                         d.bilevel.epochs, d.seed)});
-        }
+        if (const auto* purified = run.defended->purified())
+            facts.push_back({"Insertion point", purified->options().insertion_point});
+        facts.push_back({"Seed of the defense", fmt::format("{}", d.seed)});
     }
     facts.push_back({"Device", fmt::format("{}, {} threads", text_or_dash(config, "device"),
                                            count(config, "threads"))});
     facts.push_back({"Precision", text_or_dash(config, "precision")});
     facts.push_back({"cnpd", text_or_dash(config, "cnpd")});
     return facts;
-}
-
-std::vector<std::string> commands_of(const LoadedRun& run) {
-    const training::VictimSettings& v = run.victim_settings;
-    std::string train = fmt::format("cnpd train --dataset {}", v.data.name);
-    if (!v.data.directory.empty()) train += " --data DIR";
-    if (v.data.train_limit) train += fmt::format(" --train-limit {}", v.data.train_limit);
-    train += fmt::format(" --model {} --width {} --seed {}", v.model, v.width, v.seed);
-    if (!v.head.empty()) train += fmt::format(" --head {}", v.head);
-    train += fmt::format(" \\\n    --attack {} --poison-ratio {:g} --target {}", v.attack,
-                         v.attack_options.poison_ratio, v.attack_options.target);
-    train += fmt::format(" \\\n    --recipe {} --epochs {} --batch-size {} --out runs/victim",
-                         v.recipe.name, v.recipe.epochs, v.recipe.batch_size);
-    std::vector<std::string> commands{train};
-    if (!run.defense_settings) return commands;
-    const training::DefenseSettings& d = *run.defense_settings;
-    const auto [epochs, batch_size] =
-        run.polarizer ? std::pair{d.bilevel.epochs, d.bilevel.batch_size}
-                      : std::pair{d.fine_tuning.epochs, d.fine_tuning.batch_size};
-    commands.push_back(
-        fmt::format("cnpd defend --run runs/victim --method {} --seed {}", d.method, d.seed) +
-        fmt::format(" \\\n    --clean-ratio {:g} --epochs {} --batch-size {}", d.clean_ratio,
-                    epochs, batch_size));
-    return commands;
 }
 
 // A series for each quantity that the lines of metrics.jsonl have.
@@ -146,7 +122,7 @@ std::vector<Series> curves(const fs::path& metrics) {
                                    {"r_acc", Quantity::r_acc, 0.01},
                                    {"lr", Quantity::learning_rate, 1}};
     std::vector<Series> all;
-    const std::vector<ordered_json> lines = training::read_metrics(metrics);
+    const std::vector<ordered_json> lines = store::read_metrics(metrics);
     for (const Column& column : kColumns) {
         Series series{.quantity = column.quantity};
         for (const ordered_json& line : lines) {
@@ -225,47 +201,43 @@ FeatureMap feature_map(const Tensor& z) {
 
 PolarizedFeatures polarized_features(const LoadedRun& run, const Tensor& input, Image image) {
     const engine::NoGrad no_grad;
-    const std::string& point = run.purified->options().insertion_point;
-    const models::Cut cut = run.model->prefix(input, point);
-    const Tensor logits = run.model->suffix(cut, point);
+    const std::string& point = run.defended->purified()->options().insertion_point;
+    const models::Cut cut = run.victim->prefix(input, point);
+    const Tensor logits = run.victim->suffix(cut, point);
     const std::int32_t predicted = engine::ops::argmax(logits).to_host<std::int32_t>().front();
     return {.image = std::move(image),
             .polarizer_class = run.input.class_names[predicted],
             .before = feature_map(cut.z),
-            .after = feature_map(run.purified->polarized(cut.z, logits))};
+            .after = feature_map(run.defended->purified()->polarized(cut.z, logits))};
 }
 
-std::vector<PredictionCount> count_predictions(const LoadedRun& run,
+std::vector<PredictionCount> count_predictions(const LoadedRun& run, const attacks::Attack& attack,
                                                const std::vector<std::int32_t>& before,
                                                const std::vector<std::int32_t>& after) {
-    const attacks::AttackOptions& attack = run.victim_settings.attack_options;
     std::vector<PredictionCount> counts;
     for (std::size_t y = 0; y < run.input.class_names.size(); ++y) {
         const auto label = static_cast<std::int32_t>(y);
-        counts.push_back(
-            {.class_name = run.input.class_names[y],
-             .before = std::count(before.begin(), before.end(), label),
-             .after = std::count(after.begin(), after.end(), label),
-             .is_target = attack.mode == attacks::LabelMode::all_to_one && attack.target == label});
+        counts.push_back({.class_name = run.input.class_names[y],
+                          .before = std::count(before.begin(), before.end(), label),
+                          .after = std::count(after.begin(), after.end(), label),
+                          .is_target = attack.mode() == attacks::LabelMode::all_to_one &&
+                                       attack.target() == label});
     }
     return counts;
 }
 
 // Everything that needs the models and the data set.
-void add_pictures(ReportData& data, const LoadedRun& run, const CollectOptions& options,
-                  engine::Device device) {
-    training::VictimSettings settings = run.victim_settings;
-    if (!options.data_override.empty()) settings.data.directory = options.data_override;
-    const training::Experiment experiment = training::prepare_experiment(settings, run.input);
+void add_pictures(ReportData& data, const LoadedRun& run, const data::PoisonedData& experiment,
+                  const CollectOptions& options, engine::Device device) {
     if (!experiment.attack->plants_backdoor()) return;
-    const TestSets tests = training::make_test_sets(experiment, device);
+    const TestSets tests = data::make_test_sets(experiment, device);
     const datasets::Images poisoned =
         attacks::make_poisoned_test(*experiment.attack, experiment.data.test).images;
 
     std::vector<std::int32_t> before, after;
-    after = training::predict_all(tests.poisoned, [&](const Tensor& input) {
-        if (!run.purified) return run.model->forward(input);
-        const polarizers::Predictions p = run.purified->predict(input);
+    after = evaluation::predict_all(tests.poisoned, [&](const Tensor& input) {
+        const evaluation::Predictions p = run.predictor().predict(input);
+        if (!p.victim.defined()) return p.purified;
         const auto piece = engine::ops::argmax(p.victim).to_host<std::int32_t>();
         before.insert(before.end(), piece.begin(), piece.end());
         return p.purified;
@@ -273,13 +245,13 @@ void add_pictures(ReportData& data, const LoadedRun& run, const CollectOptions& 
     if (before.empty()) before = after;
     const auto chosen = choose_examples(tests, before, options.examples);
     data.examples = examples_of(run, tests, experiment.data.test, poisoned, chosen);
-    if (!run.purified) return;
-    data.poisoned_predictions = count_predictions(run, before, after);
+    if (!run.defended || !run.defended->purified()) return;
+    data.poisoned_predictions = count_predictions(run, *experiment.attack, before, after);
     if (chosen.empty()) return;
     const std::int32_t shown[] = {chosen.front()};
     const std::int32_t twin[] = {tests.poisoned_indices[chosen.front()]};
     data.features =
-        InsertionPoint{.name = run.purified->options().insertion_point,
+        InsertionPoint{.name = run.defended->purified()->options().insertion_point,
                        .poisoned = polarized_features(run, tests.poisoned.input(shown),
                                                       image_of(poisoned, shown[0])),
                        .clean = polarized_features(run, tests.clean.input(twin),
@@ -299,17 +271,18 @@ std::optional<Detection> detection_of(const ordered_json& result) {
 
 ReportData collect(const fs::path& run_path, const CollectOptions& options,
                    const training::Compute& compute) {
-    const ordered_json config = training::read_config(run_path);
+    const ordered_json config = store::read_config(run_path);
     const ordered_json result = read_result(run_path);
     const auto run = runs::load_run(run_path, compute);
-    const training::VictimSettings& victim = run->victim_settings;
+    const runs::VictimSettings& victim = run->victim_settings;
 
     ReportData data;
     // First, because it finds out whether the run and the data set go together.
-    add_pictures(data, *run, options, compute.device);
-    data.title = fmt::format("{} on {}", victim.attack, victim.data.name);
-    data.facts = facts_of(config, *run, result);
-    data.commands = commands_of(*run);
+    const data::PoisonedData poisoned = run->poisoned_data(options.data_override);
+    add_pictures(data, *run, poisoned, options, compute.device);
+    data.title = fmt::format("{} on {}", victim.attack_name, victim.data.name);
+    data.facts = facts_of(config, *run, poisoned, result);
+    data.commands = runs::commands(*run);
     data.n_clean = count(result, "n_clean");
     data.n_poisoned = count(result, "n_poisoned");
     data.detection = detection_of(result);
@@ -322,20 +295,20 @@ ReportData collect(const fs::path& run_path, const CollectOptions& options,
                                 .r_acc = fraction(result, "r_acc_before"),
                                 .is_victim = true});
         for (const fs::path& other : options.compare) {
-            const ordered_json other_config = training::read_config(other, "defense");
+            const ordered_json other_config = store::read_config(other, "defense");
             const auto defense =
-                training::defense_settings(other_config, (other / run_files::config).string());
+                runs::defense_settings(other_config, (other / run_files::config).string());
             data.results.push_back(row_of(method_name(defense.method), read_result(other)));
         }
         data.results.push_back(row_of(method, result));
         data.results.back().highlight = true;
-        data.victim_training = curves(training::run_file(run_path, run_files::victim_metrics));
-        data.defense_training = curves(training::run_file(run_path, run_files::metrics));
+        data.victim_training = curves(store::run_file(run_path, run_files::victim_metrics));
+        data.defense_training = curves(store::run_file(run_path, run_files::metrics));
     } else {
         data.subtitle = "a backdoor planted";
         data.results.push_back(row_of("victim", result));
         data.results.back().is_victim = true;
-        data.victim_training = curves(training::run_file(run_path, run_files::metrics));
+        data.victim_training = curves(store::run_file(run_path, run_files::metrics));
     }
     return data;
 }

@@ -1,85 +1,90 @@
 #include "cnpd/runs/configuration.h"
 
-#include <functional>
+#include <chrono>
 #include <span>
-#include <string_view>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/defenses/registry.h"
-#include "cnpd/training/names.h"
-#include "cnpd/training/pattern_file.h"
-#include "cnpd/training/run_directory.h"
+#include "cnpd/runs/victim.h"
+#include "cnpd/settings/names.h"
+#include "cnpd/store/fingerprint.h"
+#include "cnpd/store/run_directory.h"
 #include "cnpd/version.h"
 #include "engine/files.h"
-#include "engine/safetensors.h"
-#include "kernels/common/error.h"
+#include "kernels/common/cpu_info.h"
 #include "kernels/common/parallel.h"
+#include "kernels/vendor/onednn.h"
 
 namespace cnpd::runs {
 
 using nlohmann::ordered_json;
-using training::run_file;
 namespace fs = std::filesystem;
-namespace run_files = training::run_files;
 
 namespace {
 
-std::string fingerprint(std::span<const std::byte> bytes) {
-    const auto hash =
-        std::hash<std::string_view>{}({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-    return fmt::format("{:016x}", hash);
-}
+#if defined(__clang__)
+constexpr const char* kCompiler = "Clang " __VERSION__;
+#else
+constexpr const char* kCompiler = "GCC " __VERSION__;
+#endif
+
+constexpr std::int64_t kMaxKeptBytes = 64 << 20;
 
 }  // namespace
 
-ordered_json describe(const char* kind, const training::InputInfo& input, ordered_json settings,
+ordered_json environment(const training::Compute& compute) {
+    const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+    ordered_json all{{"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))},
+                     {"version", kVersion},
+                     {"commit", CNPD_COMMIT},
+                     {"compiler", kCompiler},
+                     {"cpu", kernels::cpu_name()},
+                     {"instruction_set", kernels::compiled_isa()},
+                     {"onednn", kernels::onednn::version()},
+                     {"onednn_instruction_set", kernels::onednn::isa()},
+                     {"threads", kernels::thread_count()}};
+    if (compute.device.backend != engine::Backend::cpu) all["gpu"] = compute.device.str();
+    return all;
+}
+
+ordered_json describe(const char* kind, const data::PoisonedData& data, ordered_json settings,
                       const training::Compute& compute) {
     ordered_json config;
     config["kind"] = kind;
     config["cnpd"] = kVersion;
     config["device"] = compute.device.str();
-    config["precision"] = training::name_of(compute.precision);
+    config["precision"] = settings::name_of(compute.precision);
     config["threads"] = kernels::thread_count();
+    config["environment"] = environment(compute);
     for (auto& [key, value] : settings.items()) config[key] = std::move(value);
-    config.update(training::to_json(input));
+    config["input"] = data::to_json(data::input_info(data.data));
     return config;
 }
 
-std::pair<training::VictimSettings, training::InputInfo> read_run(const fs::path& run,
-                                                                  const ordered_json& config) {
-    const std::string path = run_file(run, run_files::config).string();
-    return {training::with_located_pattern(training::victim_settings(config, path), run),
-            training::input_info(config, path)};
-}
-
-training::DefenseSettings read_defense(const fs::path& run, const ordered_json& config) {
-    const std::string path = run_file(run, run_files::config).string();
-    training::DefenseSettings settings = training::defense_settings(config, path);
-    try {
-        defenses::info_of(settings.method);
-    } catch (const InputError& e) {
-        throw FileError(path, e.what(), "a defense of this version");
-    }
-    return settings;
-}
-
-std::string identity_of(ordered_json config, const training::Experiment& experiment) {
-    config.erase("device");
-    config.erase("threads");
+std::string identity_of(ordered_json config, const attacks::Attack& attack) {
+    for (const char* key : {"device", "threads", "environment", "cnpd"}) config.erase(key);
     // What every run was before there was a choice.
-    if (config["precision"] == training::name_of(training::Precision::fp32))
+    if (config["precision"] == settings::name_of(training::Precision::fp32))
         config.erase("precision");
     config["dataset"].erase("data");
-    if (const auto picture = experiment.attack->picture(); !picture.empty())
-        config["attack"]["blend_pattern"] = fingerprint(std::as_bytes(picture));
+    for (const attacks::KeptFile& file : attack.kept_files())
+        config["kept"][file.name] = store::fingerprint(std::as_bytes(std::span(file.bytes)));
     return config.dump();
 }
 
-std::string fingerprint(const fs::path& run) {
-    return fingerprint(
-        engine::read_file(run_file(run, run_files::model), engine::SafetensorsFile::kMaxBytes));
+void write_configuration(store::RunDirectory& directory, const ordered_json& config,
+                         const RunOptions& options) {
+    const bool goes_on = options.resume && directory.resumes() &&
+                         fs::exists(directory.file(store::run_files::checkpoint));
+    if (!goes_on) directory.write_json(store::run_files::config, config);
+}
+
+attacks::ReadKept kept_files(const fs::path& run) {
+    return [run](std::string_view name) {
+        return engine::read_file(store::run_file(run, name), kMaxKeptBytes);
+    };
 }
 
 }  // namespace cnpd::runs

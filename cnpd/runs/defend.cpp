@@ -1,97 +1,180 @@
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/defenses/registry.h"
+#include "cnpd/evaluation/scores.h"
+#include "cnpd/metrics/json.h"
 #include "cnpd/runs/configuration.h"
 #include "cnpd/runs/runs.h"
-#include "cnpd/training/pattern_file.h"
-#include "cnpd/training/run_directory.h"
-#include "engine/checkpoint.h"
+#include "cnpd/runs/victim.h"
+#include "cnpd/store/fingerprint.h"
+#include "cnpd/store/run_directory.h"
+#include "cnpd/terminal/log.h"
+#include "cnpd/training/supervised.h"
+#include "engine/files.h"
+#include "engine/safetensors.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::runs {
 
 using nlohmann::ordered_json;
-using training::run_file;
 namespace fs = std::filesystem;
-namespace run_files = training::run_files;
+namespace run_files = store::run_files;
 
-training::DefendedData defended_data(const fs::path& victim_run) {
-    const auto [victim, input] = read_run(victim_run, training::read_config(victim_run, "victim"));
-    return {.dataset = victim.data.name,
-            .classes = static_cast<std::int64_t>(input.class_names.size()),
-            .h = input.h,
-            .w = input.w};
+namespace {
+
+// The victim is read while the defense's directory is written, and is never to be lost.
+void refuse_victims_place(const fs::path& out, const fs::path& victim_run) {
+    const fs::path from = fs::weakly_canonical(victim_run), to = fs::weakly_canonical(out);
+    for (fs::path above = from;; above = above.parent_path()) {
+        if (above == to)
+            throw InputError(fmt::format(
+                "--out {} is or contains the victim's run; give another directory", out.string()));
+        if (above == above.parent_path()) return;
+    }
 }
 
-training::DefenseSettings taking_over(const fs::path& r_cnpd_run) {
-    training::DefenseSettings settings =
-        read_defense(r_cnpd_run, training::read_config(r_cnpd_run, "defense"));
-    if (settings.method != "r-cnpd")
-        throw FileError(run_file(r_cnpd_run, run_files::config).string(),
-                        fmt::format("is a run of {}", settings.method), "r-cnpd's");
-    settings.method = "ensemble";
-    settings.polarizers = r_cnpd_run.string();
-    return settings;
+// A defense that takes another's over has that one's clean images.
+void take_over(DefenseSettings& settings, const fs::path& victim_run,
+               const std::vector<std::string>& given) {
+    const fs::path run = settings.defense->takes_over();
+    if (run.empty()) return;
+    const DefenseSettings other = defense_settings(
+        store::read_config(run, "defense"), store::run_file(run, run_files::config).string());
+    if (store::fingerprint_of_weights(run) != store::fingerprint_of_weights(victim_run))
+        throw InputError(fmt::format("{} is a defense of another victim than {}", run.string(),
+                                     victim_run.string()));
+    const auto differs = [&](const char* option, auto value, auto trained) {
+        if (value != trained && std::find(given.begin(), given.end(), option) != given.end())
+            throw InputError(fmt::format(
+                "--{} {}: {} was made with {}; with --polarizers only --top-k can be changed",
+                option, value, run.string(), trained));
+    };
+    differs("clean-ratio", settings.clean_ratio, other.clean_ratio);
+    differs("hold-out", settings.hold_out, other.hold_out);
+    differs("seed", settings.seed, other.seed);
+    settings.clean_ratio = other.clean_ratio;
+    settings.hold_out = other.hold_out;
+    settings.seed = other.seed;
 }
 
-ordered_json defend(const fs::path& victim_run, const std::string& data_override,
-                    const training::DefenseSettings& requested, const RunOptions& options) {
-    training::validate(requested);
-    defenses::info_of(requested.method);
-    auto [victim_settings, input] =
-        read_run(victim_run, training::read_config(victim_run, "victim"));
-    if (!data_override.empty()) victim_settings.data.directory = data_override;
+std::vector<std::int32_t> backdoor_labels(const attacks::Attack& attack, std::int64_t classes) {
+    std::vector<std::int32_t> labels(static_cast<std::size_t>(classes));
+    for (std::int32_t label = 0; label < classes; ++label)
+        labels[label] = attack.backdoor_label(label);
+    return labels;
+}
 
-    training::RunDirectory directory(options.out,
-                                     {.resume = options.resume, .overwrite = options.overwrite});
-    const training::Experiment experiment = training::prepare_experiment(victim_settings, input);
-    const auto victim = training::make_victim(victim_settings, input, options.compute);
-    engine::load_module(run_file(victim_run, run_files::model), *victim);
-    // In training mode the defense's first look would change the victim's running statistics.
-    victim->eval();
-    training::DefenseSettings settings = requested;
-    if (!settings.polarizers.empty() && fingerprint(settings.polarizers) != fingerprint(victim_run))
-        throw InputError(fmt::format("polarizers: {} is a defense of another victim than {}",
-                                     settings.polarizers, victim_run.string()));
+// The clean images, and which they are.
+struct Clean {
+    data::CleanSubset drawn;
+    datasets::BatchSource training, held_out;
+};
+
+Clean draw_clean(const data::PoisonedData& data, const DefenseSettings& settings,
+                 engine::Device device) {
+    auto drawn = data::draw_clean_subset(data.data.train, data.classes(), settings.clean_ratio,
+                                         settings.seed);
+    if (!drawn.notice.empty()) log_warning(drawn.notice);
+    const data::SplitSubset split =
+        data::hold_out(drawn.indices, data.data.train, data.classes(), settings.hold_out);
+    return {.drawn = std::move(drawn),
+            .training = data::clean_images(data, split.training, device),
+            .held_out = data::clean_images(data, split.held_out, device)};
+}
+
+// What a defense's directory holds of its victim. Read before anything is written.
+std::vector<std::pair<std::string, std::string>> files_of_victim(const fs::path& victim_run,
+                                                                 const attacks::Attack& attack) {
+    std::vector<std::pair<std::string, std::string>> files;
+    const auto read = [&](const std::string& name) {
+        const auto bytes = engine::read_file(store::run_file(victim_run, name),
+                                             engine::SafetensorsFile::kMaxBytes);
+        files.emplace_back(name,
+                           std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    };
+    read(run_files::model);
+    for (const attacks::KeptFile& file : attack.kept_files()) read(file.name);
+    if (std::string metrics = store::metrics_text(victim_run); !metrics.empty())
+        files.emplace_back(run_files::victim_metrics, std::move(metrics));
+    return files;
+}
+
+}  // namespace
+
+ordered_json defend(const DefendOptions& what, const DefenseSettings& requested,
+                    const RunOptions& options) {
+    refuse_victims_place(options.out, what.victim_run);
+    const ordered_json victim_config = store::read_config(what.victim_run, "victim");
+    DefenseSettings settings = requested;
+    take_over(settings, what.victim_run, what.given);
+    const auto run = load_run(what.victim_run, options.compute);
+    const defenses::Victim victim = victim_of(*run, options.compute);
+    settings.defense->complete(victim, what.given);
+    settings::fields_of(settings).check();
+
+    store::RunDirectory directory(options.out,
+                                  {.resume = options.resume, .overwrite = options.overwrite});
+    const data::PoisonedData data = run->poisoned_data(what.data_override);
+    VictimSettings stored = run->victim_settings;
+    if (!what.data_override.empty()) stored.data.directory = store::absolute(what.data_override);
+    settings::Fields victim_fields = settings::fields_of(stored);
+    settings::Fields fields = settings::fields_of(settings);
+    ordered_json all = settings::to_json(victim_fields);
+    all.update(settings::to_json(fields));
+    const ordered_json config = describe("defense", data, std::move(all), options.compute);
+
     const engine::Device device = options.compute.device;
-    const auto defense = defenses::make_defense(settings, *victim, input, device);
-
-    ordered_json all =
-        training::to_json(training::with_stored_pattern(victim_settings, experiment));
-    all.update(training::to_json(settings));
-    const ordered_json config = describe("defense", input, std::move(all), options.compute);
-    const auto subset = training::draw_clean_subset(experiment.data.train, experiment.classes(),
-                                                    settings.clean_ratio, settings.seed);
-    const training::SplitSubset split =
-        training::hold_out(subset, experiment.data.train, experiment.classes(), settings.hold_out);
-    const auto clean = training::clean_subset(experiment, split.training, device);
-    const auto held_out = training::clean_subset(experiment, split.held_out, device);
-    const training::TestSets tests = training::make_test_sets(experiment, device);
+    const Clean clean = draw_clean(data, settings, device);
+    const evaluation::TestSets tests = data::make_test_sets(data, device);
+    evaluation::Observer observer(tests);
+    const evaluation::Predictor* watched = nullptr;
     const training::LoopOptions loop{
         .resume = options.resume,
-        .identity = identity_of(config, experiment) + " of victim " + fingerprint(victim_run)};
+        .observe =
+            [&](ordered_json& record) { metrics::add_scores(record, observer.measure(*watched)); },
+        .observe_every = settings.evaluate_every,
+        .observe_start = settings.evaluate_every > 0,
+        .identity = identity_of(config, *data.attack) + " of victim " +
+                    store::fingerprint_of_weights(what.victim_run)};
     training::check_checkpoint(directory, loop);
-    const std::string victim_metrics = training::metrics_text(victim_run);
 
-    training::store_pattern(experiment, directory);
-    directory.write_json(run_files::config, config);
+    const auto victim_files = files_of_victim(what.victim_run, *data.attack);
+    write_configuration(directory, config, options);
+    for (const auto& [name, bytes] : victim_files) directory.write(name, bytes);
     directory.write_json(run_files::indices,
-                         {{"poisoned", experiment.poisoned.indices},
-                          {"clean_subset", subset},
-                          {"overlap", training::overlap(subset, experiment.poisoned.indices)}});
-    if (!victim_metrics.empty()) directory.write(run_files::victim_metrics, victim_metrics);
+                         {{"poisoned", data.poisoned.indices},
+                          {"clean_subset", clean.drawn.indices},
+                          {"overlap", data::overlap(clean.drawn.indices, data.poisoned.indices)}});
+    bool asked_attacker = false;
+    const defenses::Outcome outcome = settings.defense->run(
+        {.victim = victim,
+         .clean = clean.training,
+         .held_out = clean.held_out.size() > 0 ? &clean.held_out : nullptr,
+         .augmentation = training::draws_of(data.data, true, settings.seed),
+         .seed = settings.seed,
+         .train =
+             [&](training::TrainingTask& task, const evaluation::Predictor& model) {
+                 watched = &model;
+                 return training::run_training(task, directory, loop);
+             },
+         .ask_attacker =
+             [&] {
+                 asked_attacker = true;
+                 return backdoor_labels(*data.attack, data.classes());
+             }});
+    outcome.defended->save(store::RunFiles(directory.path()));
+    if (const fs::path former = settings.defense->takes_over(); !former.empty())
+        if (const std::string metrics = store::metrics_text(former); !metrics.empty())
+            directory.write(run_files::metrics, metrics);
+
     ordered_json result =
-        defense->run({.settings = settings,
-                      .directory = directory,
-                      .victim = *victim,
-                      .clean = clean,
-                      .held_out = held_out.size() > 0 ? &held_out : nullptr,
-                      .tests = tests,
-                      .attack = *experiment.attack,
-                      .draws = training::draws_of(experiment.data, settings.augment, settings.seed),
-                      .loop = loop});
-    result["n_clean_subset"] = clean.size();
+        evaluation::to_json(evaluation::measure(tests, *run->victim, *outcome.defended));
+    evaluation::add_costs(result, outcome.seconds, outcome.defended->parameters_trained());
+    result["n_clean_subset"] = clean.training.size();
+    // The defense was told what only the attacker knows.
+    if (asked_attacker) result["oracle"] = true;
     directory.write_json(run_files::result, result);
     return result;
 }

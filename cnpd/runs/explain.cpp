@@ -27,11 +27,9 @@ std::vector<Guess> best(const float* probabilities, const std::vector<std::strin
 std::vector<Explanation> explain(const LoadedRun& run, const engine::Tensor& input,
                                  std::int64_t top) {
     const engine::NoGrad no_grad;
-    polarizers::Predictions logits;
-    if (run.purified)
-        logits = run.purified->predict(input);
-    else
-        logits.victim = run.model->forward(input);
+    evaluation::Predictions logits;
+    if (run.defended) logits = run.defended->predict(input);
+    if (!logits.victim.defined()) logits.victim = run.victim->forward(input);
     const auto& names = run.input.class_names;
     const auto victim = engine::ops::softmax(logits.victim).to_host<float>();
     const auto victim_classes = engine::ops::argmax(logits.victim).to_host<std::int32_t>();
@@ -40,7 +38,7 @@ std::vector<Explanation> explain(const LoadedRun& run, const engine::Tensor& inp
         all[i].victim = best(&victim[i * names.size()], names, top);
         all[i].victim_class = all[i].purified_class = victim_classes[i];
     }
-    if (!run.purified) return all;
+    if (!run.defended) return all;
     const auto purified = engine::ops::softmax(logits.purified).to_host<float>();
     const auto purified_classes = engine::ops::argmax(logits.purified).to_host<std::int32_t>();
     const auto drops = metrics::drops_of_probability(victim, purified, victim_classes);

@@ -1,57 +1,105 @@
-#include <tuple>
+#include <algorithm>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/defenses/polarizing.h"
-#include "cnpd/defenses/registry.h"
+#include "cnpd/data/streams.h"
+#include "cnpd/evaluation/scores.h"
 #include "cnpd/runs/configuration.h"
 #include "cnpd/runs/runs.h"
-#include "cnpd/training/run_directory.h"
-#include "cnpd/training/scores.h"
+#include "cnpd/runs/victim.h"
+#include "cnpd/store/run_directory.h"
+#include "cnpd/store/run_files.h"
 #include "engine/autograd.h"
 #include "engine/checkpoint.h"
 
 namespace cnpd::runs {
 
-using engine::Tensor;
 using nlohmann::ordered_json;
-using training::run_file;
 namespace fs = std::filesystem;
-namespace run_files = training::run_files;
+namespace run_files = store::run_files;
 
-Tensor LoadedRun::predict(const Tensor& images) const {
-    const engine::NoGrad no_grad;
-    return purified ? purified->predict(images).purified : model->forward(images);
+std::unique_ptr<models::Classifier> make_victim(const VictimSettings& settings,
+                                                const data::InputInfo& input,
+                                                const training::Compute& compute) {
+    engine::Generator generator(settings.seed, streams::kWeights);
+    return models::make_model({.name = settings.model,
+                               .width = settings.width,
+                               .head = settings.head,
+                               .classes = input.classes(),
+                               .channels = input.c,
+                               .activations = compute.activations()},
+                              generator, compute.device);
+}
+
+defenses::Victim victim_of(const LoadedRun& run, const training::Compute& compute) {
+    return {.model = *run.victim,
+            .input = run.input,
+            .device = compute.device,
+            .copy = [&run, compute] {
+                auto model = make_victim(run.victim_settings, run.input, compute);
+                engine::load_module(store::run_file(run.path, run_files::model), *model);
+                return model;
+            }};
+}
+
+data::PoisonedData LoadedRun::poisoned_data(const std::string& data_override) const {
+    data::DataSettings where = victim_settings.data;
+    if (!data_override.empty()) where.directory = data_override;
+    // A fresh one: an attack is prepared once.
+    const VictimSettings again = settings_of_victim(path);
+    data::PoisonedData data =
+        data::prepare(where, again.attack, victim_settings.seed, kept_files(path));
+    data::check_same(data::input_info(data.data), input);
+    return data;
+}
+
+const evaluation::Predictor& LoadedRun::predictor() const {
+    return defended ? static_cast<const evaluation::Predictor&>(*defended) : *undefended;
+}
+
+VictimSettings settings_of_victim(const fs::path& run) {
+    return victim_settings(store::read_config(run),
+                           store::run_file(run, run_files::config).string());
 }
 
 std::unique_ptr<LoadedRun> load_run(const fs::path& path, const training::Compute& compute) {
-    const ordered_json config = training::read_config(path);
-    auto run = std::make_unique<LoadedRun>();
-    std::tie(run->victim_settings, run->input) = read_run(path, config);
-    if (config["kind"] == "defense") run->defense_settings = read_defense(path, config);
-    run->model = training::make_victim(run->victim_settings, run->input, compute);
-    engine::load_module(run_file(path, run_files::model), *run->model);
-    run->model->freeze();
-    if (!run->defense_settings) return run;
-
-    const training::DefenseSettings& defense = *run->defense_settings;
-    if (defenses::info_of(defense.method).polarizer.empty()) return run;
-    run->polarizer = defenses::make_polarizer(defense, *run->model, run->input, compute.device);
-    engine::load_module(run_file(path, run_files::polarizer), *run->polarizer);
-    run->polarizer->refresh();
-    run->purified.emplace(*run->model, *run->polarizer, defenses::purified_options(defense));
+    const ordered_json config = store::read_config(path);
+    const std::string file = store::run_file(path, run_files::config).string();
+    auto run =
+        std::make_unique<LoadedRun>(LoadedRun{.path = path,
+                                              .victim_settings = victim_settings(config, file),
+                                              .defense_settings = {},
+                                              .input = data::input_info(config, file),
+                                              .victim = {},
+                                              .defended = {}});
+    if (config["kind"] == "defense") run->defense_settings = defense_settings(config, file);
+    run->victim = make_victim(run->victim_settings, run->input, compute);
+    engine::load_module(store::run_file(path, run_files::model), *run->victim);
+    run->victim->freeze();
+    run->undefended = std::make_unique<evaluation::ClassifierPredictor>(*run->victim);
+    if (run->defense_settings)
+        run->defended =
+            run->defense_settings->defense->load(store::RunFiles(path), victim_of(*run, compute));
     return run;
 }
 
 ordered_json evaluate(const fs::path& path, const std::string& data_override,
                       const training::Compute& compute) {
     const auto run = load_run(path, compute);
-    if (!data_override.empty()) run->victim_settings.data.directory = data_override;
-    const training::Experiment experiment =
-        training::prepare_experiment(run->victim_settings, run->input);
-    const training::TestSets tests = training::make_test_sets(experiment, compute.device);
-    if (run->purified) return training::to_json(training::measure(tests, *run->purified));
-    return training::to_json(training::measure(tests, *run->model));
+    const data::PoisonedData data = run->poisoned_data(data_override);
+    const evaluation::TestSets tests = data::make_test_sets(data, compute.device);
+    if (run->defended)
+        return evaluation::to_json(evaluation::measure(tests, *run->victim, *run->defended));
+    return evaluation::to_json(evaluation::measure(tests, *run->victim));
+}
+
+defenses::DefendedData defended_data(const fs::path& victim_run) {
+    const ordered_json config = store::read_config(victim_run, "victim");
+    const std::string file = store::run_file(victim_run, run_files::config).string();
+    const VictimSettings settings = victim_settings(config, file);
+    const data::InputInfo input = data::input_info(config, file);
+    return {.dataset = settings.data.name, .classes = input.classes(), .h = input.h, .w = input.w};
 }
 
 }  // namespace cnpd::runs

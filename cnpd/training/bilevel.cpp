@@ -6,46 +6,28 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cnpd/evaluation/evaluation.h"
 #include "cnpd/metrics/json.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
-#include "kernels/common/error.h"
-#include "kernels/common/philox.h"
 
 namespace cnpd::training {
 
 using engine::Tensor;
 using models::Cut;
 
-namespace {
-
-// The stream of Philox that target classes are drawn from, one for each epoch.
-constexpr std::uint64_t kTargetStream = std::uint64_t{2} << 32;
-
-// Features of the test sets are kept in memory up to this size.
-constexpr std::int64_t kFeatureBudget = std::int64_t{1} << 30;
-
-Tensor negative_product(const Tensor& a, const Tensor& b) {
-    std::vector<float> x = a.to_host<float>();
-    const std::vector<float> y = b.to_host<float>();
-    for (std::size_t i = 0; i < x.size(); ++i) x[i] *= -y[i];
-    return Tensor::from(x, a.shape(), a.device());
-}
-
-}  // namespace
-
 BilevelTask::BilevelTask(const models::Classifier& victim, polarizers::Polarizer& polarizer,
                          const datasets::BatchSource& clean_subset,
-                         const datasets::BatchSource* held_out, const TestSets* tests,
-                         const BilevelSettings& settings)
+                         const datasets::BatchSource* held_out, const BilevelSettings& settings)
     : victim_(victim),
       polarizer_(polarizer),
       images_(clean_subset),
       held_out_(held_out),
-      tests_(tests),
       settings_(settings),
-      normalisation_{clean_subset.mean(), clean_subset.inverse_std()},
-      shift_(negative_product(clean_subset.mean(), clean_subset.inverse_std())),
+      adversary_(victim, settings.insertion_point,
+                 {clean_subset.mean(), clean_subset.inverse_std()}, settings.adversary,
+                 settings.draws.seed,
+                 [this](const Cut& cut, const Tensor& labels) { return purified(cut, labels); }),
       batches_(datasets::EpochOrder::batches_of(clean_subset.size(), settings.batch_size)),
       optimizer_(polarizer.parameter_groups(settings.weight_decay),
                  {.momentum = settings.momentum}),
@@ -69,10 +51,6 @@ void BilevelTask::run_as_written() {
     bilevel_graph_.run_as_written();
 }
 
-Tensor BilevelTask::normalise(const Tensor& pixels) const {
-    return engine::ops::channel_affine(pixels, normalisation_.inverse_std, shift_);
-}
-
 Tensor BilevelTask::purified(const Cut& cut, const Tensor& labels) const {
     return victim_.suffix({polarizer_.apply(cut.z, labels), cut.residual},
                           settings_.insertion_point);
@@ -82,110 +60,6 @@ Tensor BilevelTask::purified(const Cut& cut, const Tensor& labels) const {
 Tensor BilevelTask::learning(const Cut& cut, const Tensor& labels, polarizers::BatchNormMode mode) {
     const polarizers::BatchNormScope scope(polarizer_, mode);
     return purified(cut, labels);
-}
-
-// What an image's attack is given by: the class to push it to, negative for an image that is left
-// alone; or its own class, where `strategy` makes it a matter of the logits.
-Tensor BilevelTask::draw_aims(const datasets::BatchSource& images,
-                              std::span<const std::int32_t> indices, std::uint64_t epoch) const {
-    const auto classes = static_cast<std::uint32_t>(victim_.classes());
-    std::vector<std::int32_t> aims;
-    for (const std::int32_t index : indices) {
-        const std::int32_t label = images.host_labels()[index];
-        switch (settings_.strategy) {
-            case Strategy::random: {
-                const auto draw =
-                    kernels::philox(settings_.draws.seed, kTargetStream + epoch, index);
-                const auto away = 1 + kernels::below_from_bits(draw.v[0], classes - 1);
-                aims.push_back(static_cast<std::int32_t>(
-                    (static_cast<std::uint32_t>(label) + away) % classes));
-                break;
-            }
-            case Strategy::target:
-            case Strategy::wrong:
-            case Strategy::given: {
-                const std::int32_t target = settings_.target_of_class.at(label);
-                aims.push_back(target == label ? -1 : target);
-                break;
-            }
-            case Strategy::second:
-            case Strategy::untarget:
-                aims.push_back(label);
-                break;
-        }
-    }
-    return Tensor::from(aims, {static_cast<std::int64_t>(aims.size())}, images.device());
-}
-
-Tensor BilevelTask::suffix(const Cut& cut) const {
-    return victim_.suffix(cut, settings_.insertion_point);
-}
-
-// Begins the attack on a batch of clean images; push_to becomes the classes that its gradient aims
-// at or avoids.
-ops::Attack BilevelTask::start(const Cut& clean, const Tensor& victim_logits, const Tensor& aim,
-                               Tensor& push_to) const {
-    push_to = aim;
-    if (settings_.strategy == Strategy::untarget)
-        return ops::start_attack(victim_logits, aim, ops::AttackDirection::away);
-    if (settings_.strategy == Strategy::second) {
-        const engine::NoGrad no_grad;
-        const Tensor logits = purified({clean.z.detach(), clean.residual.detach()},
-                                       engine::ops::argmax(victim_logits));
-        push_to = ops::strongest_other(logits, aim);
-    }
-    return ops::start_attack(victim_logits, push_to);
-}
-
-// The inner maximisation. The victim's first forward pass is the clean one, and when the loop is
-// seen to end early its last one is that of the finished example: neither runs twice.
-AdversarialBatch BilevelTask::attack(const Tensor& pixels, const Tensor& aim) const {
-    const bool plain = settings_.pgd_through != PgdThrough::composite;
-    const bool composite = settings_.pgd_through != PgdThrough::plain;
-    const bool away = settings_.strategy == Strategy::untarget;
-    const bool known = !settings_.target_of_class.empty();  // then some images have no target
-    ops::PgdOptions pgd = settings_.pgd;
-    if (away) pgd.step = -pgd.step;
-
-    const std::string_view point = settings_.insertion_point;
-    Tensor adversarial = pixels.clone();
-    Tensor input = normalise(pixels);
-    Tensor push_to;
-    AdversarialBatch batch;
-    const auto finish = [&](const Cut& cut) {
-        batch.adversarial = {cut.z.detach(), cut.residual.detach()};
-        const engine::NoGrad no_grad;
-        if (away) ops::aim_at_reached(suffix(batch.adversarial), batch.attack);
-        return batch;
-    };
-    for (std::int64_t step = 0; step < settings_.pgd_steps; ++step) {
-        Tensor leaf = input.detach();
-        leaf.set_requires_grad();
-        const Cut cut = victim_.prefix(leaf, point);
-        // The logits of the models that the gradient goes through.
-        std::vector<Tensor> logits;
-        if (plain) logits.push_back(suffix(cut));
-        if (step == 0) {
-            batch.clean = {cut.z.detach(), cut.residual.detach()};
-            const engine::NoGrad no_grad;
-            batch.attack =
-                start(batch.clean, plain ? logits.front() : suffix(batch.clean), aim, push_to);
-        }
-        // An image that is driven away has no target yet: it goes where the victim sends it.
-        if (composite)
-            logits.push_back(purified(cut, away    ? batch.attack.predicted
-                                           : known ? batch.attack.route
-                                                   : push_to));
-        const std::vector<Tensor> of_logits =
-            ops::attack_gradients(logits, push_to, settings_.stop_share, batch.attack);
-        if (batch.attack.seen_stopped()) return finish(cut);
-        const std::vector<Tensor> gradient =
-            engine::gradients(logits, of_logits, std::span(&leaf, 1));
-        input = ops::pgd_step(pgd, normalisation_, pixels, gradient.front(), adversarial,
-                              &batch.attack);
-    }
-    const engine::NoGrad no_grad;
-    return finish(victim_.prefix(input, point));
 }
 
 double BilevelTask::learning_rate(std::int64_t epoch) const {
@@ -200,7 +74,7 @@ double BilevelTask::learning_rate(std::int64_t epoch) const {
 
 void BilevelTask::begin_epoch(std::uint64_t number) {
     epoch_.emplace(images_, batch_size(), settings_.draws.seed, number);
-    aims_ = draw_aims(images_, epoch_->order().images(), number);
+    aims_ = adversary_.aims(images_, epoch_->order().images(), number);
 }
 
 Tensor BilevelTask::step(std::int64_t epoch, std::int64_t batch) {
@@ -234,7 +108,7 @@ Tensor BilevelTask::warmup_step(const Tensor& pixels, const Tensor& labels) {
     Tensor predictions;
     {
         const engine::NoGrad no_grad;
-        cut = victim_.prefix(normalise(pixels), settings_.insertion_point);
+        cut = victim_.prefix(adversary_.normalise(pixels), settings_.insertion_point);
         predictions = engine::ops::argmax(victim_.suffix(cut, settings_.insertion_point));
     }
     const auto mode = settings_.batch_norm_start == BatchNormStart::published
@@ -249,7 +123,7 @@ Tensor BilevelTask::warmup_step(const Tensor& pixels, const Tensor& labels) {
 
 Tensor BilevelTask::bilevel_step(const Tensor& pixels, const Tensor& labels, const Tensor& aim) {
     polarizer_.refresh();
-    const AdversarialBatch batch = attack(pixels, aim);
+    const AdversarialBatch batch = adversary_.attack(pixels, aim);
     // The adversarial example goes through its target's polarizer, whatever the victim says of it.
     const ops::DefenseLoss loss = ops::defense_loss(
         learning(batch.clean, batch.attack.predicted, settings_.batch_norm),
@@ -274,23 +148,8 @@ void BilevelTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_json& 
         record["loss_target"] = sums[3] / steps;
         record["fooled"] = metrics::percent(sums[4] / steps);
     }
-    const bool last = epoch + 1 == epochs();
-    const bool due = settings_.evaluate_every > 0 && (epoch + 1) % settings_.evaluate_every == 0;
-    if (!last && !due) return;
     polarizer_.refresh();
     if (held_out_) measure_held_out(record);
-    if (!tests_) return;
-    if (!cached_) {
-        const std::int32_t first[] = {0};
-        const engine::NoGrad no_grad;
-        const Cut probe = victim_.prefix(tests_->clean.input(first), settings_.insertion_point);
-        if (cached_bytes(probe, tests_->clean.size() + tests_->poisoned.size()) <= kFeatureBudget)
-            cached_ = {cache_features(victim_, settings_.insertion_point, tests_->clean),
-                       cache_features(victim_, settings_.insertion_point, tests_->poisoned)};
-    }
-    const polarizers::PurifiedModel model(victim_, polarizer_,
-                                          {.insertion_point = settings_.insertion_point});
-    metrics::add_scores(record, evaluate_purified(*tests_, model, cached_ ? &*cached_ : nullptr));
 }
 
 // Accuracy on clean images that nothing was trained on, before and after, and how many of the
@@ -300,11 +159,11 @@ void BilevelTask::measure_held_out(nlohmann::ordered_json& record) const {
     std::vector<std::int32_t> indices(held_out_->size());
     std::iota(indices.begin(), indices.end(), 0);
     std::int64_t before = 0, after = 0, pushed = 0, still = 0, restored = 0;
-    for (std::size_t first = 0; first < indices.size(); first += kEvaluationBatch) {
+    for (std::size_t first = 0; first < indices.size(); first += evaluation::kEvaluationBatch) {
         const auto piece = std::span(indices).subspan(
-            first, std::min<std::size_t>(kEvaluationBatch, indices.size() - first));
+            first, std::min<std::size_t>(evaluation::kEvaluationBatch, indices.size() - first));
         const AdversarialBatch batch =
-            attack(held_out_->pixels(piece), draw_aims(*held_out_, piece, 0));
+            adversary_.attack(held_out_->pixels(piece), adversary_.aims(*held_out_, piece, 0));
         const engine::NoGrad no_grad;
         const Tensor labels = held_out_->labels(piece);
         before += engine::ops::count_equal(batch.attack.predicted, labels);
@@ -345,24 +204,6 @@ std::vector<engine::nn::NamedTensor> BilevelTask::state() {
     }
     all.push_back({.name = "sums", .tensor = sums_});
     return all;
-}
-
-metrics::Scores evaluate_purified(const TestSets& tests, const polarizers::PurifiedModel& model,
-                                  const std::array<CachedFeatures, 2>* cached) {
-    if (!cached)
-        return evaluate(tests, [&](const Tensor& input) { return model.predict(input).purified; });
-    std::array<std::vector<std::int32_t>, 2> predictions;
-    for (std::size_t set = 0; set < 2; ++set) {
-        const CachedFeatures& features = (*cached)[set];
-        for (std::size_t i = 0; i < features.cuts.size(); ++i) {
-            const Tensor logits =
-                model.predict(features.cuts[i], features.victim_logits[i]).purified;
-            const auto piece = engine::ops::argmax(logits).to_host<std::int32_t>();
-            predictions[set].insert(predictions[set].end(), piece.begin(), piece.end());
-        }
-    }
-    return metrics::score(predictions[0], tests.clean.host_labels(), predictions[1],
-                          tests.poisoned_labels());
 }
 
 }  // namespace cnpd::training

@@ -9,7 +9,6 @@
 // Sources: NPD, arXiv 2306.16697; CNPD, arXiv 2502.18520.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -18,31 +17,16 @@
 
 #include "cnpd/ops/adversarial.h"
 #include "cnpd/polarizers/polarizer.h"
-#include "cnpd/polarizers/purified_model.h"
-#include "cnpd/training/evaluation.h"
+#include "cnpd/settings/names.h"
+#include "cnpd/training/adversary.h"
 #include "cnpd/training/loop.h"
-#include "cnpd/training/victim.h"
+#include "cnpd/training/supervised.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
 #include "engine/step_graph.h"
 #include "models/classifier.h"
 
 namespace cnpd::training {
-
-// Whose loss the adversarial examples descend: the victim's, that of the purified model with the
-// target's polarizer, or the sum of both. Examples made against the victim alone soon fool no
-// polarizer any more, while a real trigger still may.
-enum class PgdThrough { plain, composite, both };
-
-// The class that an image's adversarial example is pushed to.
-enum class Strategy {
-    random,    // uniform over the classes other than its own
-    second,    // the most likely of them, says the purified model
-    target,    // what the attack makes of it: an oracle
-    wrong,     // what the attack would make of it, had it another target
-    given,     // the same for all, push_to: a class that the defender suspects
-    untarget,  // none: away from its own class; the class that it reaches is then unlearned
-};
 
 // What a polarizer's batch norm is before the first step.
 enum class BatchNormStart {
@@ -64,33 +48,10 @@ struct BilevelSettings {
     // attacks the polarizer that would be deployed.
     polarizers::BatchNormMode batch_norm = polarizers::BatchNormMode::frozen;
     BatchNormStart batch_norm_start = BatchNormStart::calibrated;
-    double clip_norm = 1;  // of the gradient, for each class's polarizer; 0: none
-    std::int64_t pgd_steps = 3;
-    ops::PgdOptions pgd{};
-    PgdThrough pgd_through = PgdThrough::both;
-    Strategy strategy = Strategy::random;
-    std::int64_t push_to = -1;  // given: the class
-    // target, wrong and given: the class for each class of an image; its own masks the image.
-    std::vector<std::int32_t> target_of_class{};
-    double stop_share = 0.6;  // the inner loop ends once more than this share is fooled
+    double clip_norm = 1;           // of the gradient, for each class's polarizer; 0: none
+    AdversarySettings adversary{};  // the inner maximisation
     ops::DefenseLossWeights weights{.clean = 1, .undo = 0.05f, .strongest = 0.05f, .target = 0.3f};
     TrainingDraws draws{};
-    std::int64_t evaluate_every = 1;  // epochs; 0: only after the last
-};
-
-// The inner loop as NPD published it: two steps along the gradient's sign, against the victim
-// alone. Half as costly as the default.
-inline void use_published_inner_loop(BilevelSettings& settings) {
-    settings.pgd_steps = 2;
-    settings.pgd.gradient = ops::PgdGradient::sign;
-    settings.pgd.step = 0.1f;  // in pixels of [0,1]
-    settings.pgd_through = PgdThrough::plain;
-}
-
-// A batch's adversarial examples, cut at the insertion point.
-struct AdversarialBatch {
-    models::Cut clean, adversarial;
-    ops::Attack attack;
 };
 
 // Epochs 0 .. warmup_epochs-1 warm up, the others solve the bi-level problem. The victim must be
@@ -98,10 +59,10 @@ struct AdversarialBatch {
 class BilevelTask : public TrainingTask {
   public:
     // `held_out` are clean images that nothing is trained on; settings can be chosen by them. Null
-    // for none, as `tests`.
+    // for none.
     BilevelTask(const models::Classifier& victim, polarizers::Polarizer& polarizer,
                 const datasets::BatchSource& clean_subset, const datasets::BatchSource* held_out,
-                const TestSets* tests, const BilevelSettings& settings);
+                const BilevelSettings& settings);
 
     std::string label() const override;
     std::int64_t epochs() const override { return settings_.warmup_epochs + settings_.epochs; }
@@ -120,18 +81,11 @@ class BilevelTask : public TrainingTask {
     std::int64_t pgd_gradients() const;
 
   private:
-    AdversarialBatch attack(const engine::Tensor& pixels, const engine::Tensor& aim) const;
-    ops::Attack start(const models::Cut& clean, const engine::Tensor& victim_logits,
-                      const engine::Tensor& aim, engine::Tensor& push_to) const;
-    engine::Tensor suffix(const models::Cut& cut) const;
     void measure_held_out(nlohmann::ordered_json& record) const;
     engine::Tensor warmup_step(const engine::Tensor& pixels, const engine::Tensor& labels);
     engine::Tensor bilevel_step(const engine::Tensor& pixels, const engine::Tensor& labels,
                                 const engine::Tensor& aim);
-    engine::Tensor draw_aims(const datasets::BatchSource& images,
-                             std::span<const std::int32_t> indices, std::uint64_t epoch) const;
     void begin_epoch(std::uint64_t number);
-    engine::Tensor normalise(const engine::Tensor& pixels) const;
     engine::Tensor purified(const models::Cut& cut, const engine::Tensor& labels) const;
     engine::Tensor learning(const models::Cut& cut, const engine::Tensor& labels,
                             polarizers::BatchNormMode mode);
@@ -142,23 +96,24 @@ class BilevelTask : public TrainingTask {
     polarizers::Polarizer& polarizer_;
     const datasets::BatchSource& images_;
     const datasets::BatchSource* held_out_;
-    const TestSets* tests_;
     BilevelSettings settings_;
-    ops::Normalisation normalisation_;
-    engine::Tensor shift_;  // -mean * inverse_std
+    Adversary adversary_;
     std::int64_t batches_;
     engine::Sgd optimizer_;
     std::optional<datasets::Epoch> epoch_;
-    engine::Tensor aims_;  // int32, for each image of the epoch in its order; see draw_aims()
+    engine::Tensor aims_;  // int32, for each image of the epoch in its order; see Adversary::aims()
     // Sums over the epoch, float64 [6]: the loss's four terms, the share fooled, and the gradients
     // with respect to the images.
     engine::Tensor sums_;
-    engine::StepGraph warmup_graph_, bilevel_graph_;       // of the two kinds of steps
-    std::optional<std::array<CachedFeatures, 2>> cached_;  // of the test sets: clean, poisoned
+    engine::StepGraph warmup_graph_, bilevel_graph_;  // of the two kinds of steps
 };
 
-// Scores of the purified model, from cached features where there are any.
-metrics::Scores evaluate_purified(const TestSets& tests, const polarizers::PurifiedModel& model,
-                                  const std::array<CachedFeatures, 2>* cached);
-
 }  // namespace cnpd::training
+
+template <>
+struct cnpd::settings::Names<cnpd::training::BatchNormStart> {
+    using Value = training::BatchNormStart;
+    static constexpr std::pair<Value, const char*> all[] = {{Value::calibrated, "calibrated"},
+                                                            {Value::shared, "shared"},
+                                                            {Value::published, "published"}};
+};

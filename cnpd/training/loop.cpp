@@ -6,16 +6,21 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/training/interrupt.h"
-#include "cnpd/training/log.h"
-#include "cnpd/training/progress.h"
-#include "cnpd/training/run_directory.h"
+#include "cnpd/store/run_directory.h"
+#include "cnpd/terminal/interrupt.h"
+#include "cnpd/terminal/log.h"
+#include "cnpd/terminal/progress.h"
 #include "engine/checkpoint.h"
 #include "engine/ops.h"
 #include "engine/safetensors.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::training {
+
+using store::run_file;
+using store::RunDirectory;
+namespace run_files = store::run_files;
+
 namespace {
 
 using engine::DType;
@@ -127,12 +132,27 @@ class Loop {
     void restore() {
         const std::filesystem::path checkpoint = checkpoint_of(directory_);
         if (!options_.resume || !std::filesystem::exists(checkpoint)) {
-            directory_.truncate_metrics(0);
+            directory_.truncate_metrics(-1);
+            observe_start();
             return;
         }
         check_identity(engine::load_tensors(checkpoint, state_), checkpoint, options_);
         position_.check(task_, checkpoint);
         directory_.truncate_metrics(position_.epoch());
+    }
+
+    void observe_start() {
+        if (!options_.observe || !options_.observe_start) return;
+        nlohmann::ordered_json record{{"epoch", 0}};
+        const double started = now();
+        options_.observe(record);
+        position_.total_seconds() += now() - started;
+        directory_.append_metrics(record);
+    }
+
+    bool due(std::int64_t epoch) const {
+        const bool last = epoch + 1 == task_.epochs();
+        return last || (options_.observe_every > 0 && (epoch + 1) % options_.observe_every == 0);
     }
 
     void save() {
@@ -181,6 +201,7 @@ class Loop {
         record["seconds"] = position_.epoch_seconds();
         const double started = now();
         task_.end_epoch(position_.epoch(), train_loss, record);
+        if (options_.observe && due(position_.epoch())) options_.observe(record);
         position_.total_seconds() += position_.epoch_seconds() + now() - started;
         ++position_.epoch();
         position_.batch() = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,9 +11,11 @@
 
 #include "engine/nn/module.h"
 
-namespace cnpd::training {
-
+namespace cnpd::store {
 class RunDirectory;
+}
+
+namespace cnpd::training {
 
 // What is trained. All randomness of a step must follow from the seed, the epoch and the batch's
 // number, and all state that outlives a step must be in state(): a run that was killed and resumed
@@ -43,18 +46,23 @@ class TrainingTask {
 
 struct LoopOptions {
     bool resume = false;  // from the checkpoint, where there is one
-    bool quiet = false;   // no progress bar
+    // Adds to a line of metrics what is measured of the model between epochs, after every
+    // observe_every-th and after the last; 0: after the last alone. Not called if empty.
+    std::function<void(nlohmann::ordered_json& record)> observe{};
+    std::int64_t observe_every = 1;
+    // Measures the model before the first epoch as well, in a line of epoch 0.
+    bool observe_start = false;
     // What the run is (its configuration); a checkpoint of another run is refused with InputError.
     std::string identity;
 };
 
 // Throws InputError when the directory's checkpoint is not this run's. To be called before anything
 // is written; nothing to do without a checkpoint, or when nothing is to be resumed.
-void check_checkpoint(const RunDirectory& directory, const LoopOptions& options);
+void check_checkpoint(const store::RunDirectory& directory, const LoopOptions& options);
 
 // Runs the task to its end and returns the seconds spent in it, earlier parts of a resumed run
 // included. Throws NumericError when the loss is not finite, and Interrupted after Ctrl-C, when the
 // checkpoint has been written.
-double run_training(TrainingTask& task, RunDirectory& directory, const LoopOptions& options);
+double run_training(TrainingTask& task, store::RunDirectory& directory, const LoopOptions& options);
 
 }  // namespace cnpd::training

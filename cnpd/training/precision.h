@@ -1,6 +1,7 @@
 // What a run computes with.
 #pragma once
 
+#include "cnpd/settings/names.h"
 #include "engine/device.h"
 #include "engine/dtype.h"
 
@@ -25,3 +26,10 @@ struct Compute {
 void prepare(const Compute& compute);
 
 }  // namespace cnpd::training
+
+template <>
+struct cnpd::settings::Names<cnpd::training::Precision> {
+    using Value = training::Precision;
+    static constexpr std::pair<Value, const char*> all[] = {
+        {Value::fp32, "fp32"}, {Value::tf32, "tf32"}, {Value::bf16, "bf16"}};
+};

@@ -82,8 +82,8 @@ class Loader {
         set.test = std::move(batches.back());
         batches.pop_back();
         for (Images& batch : batches) append(std::exchange(batch, {}), set.train);
-        limit(set.train, options_.train_limit, kTrainSubset);
-        limit(set.test, options_.test_limit, kTestSubset);
+        limit(set.train, options_.train_limit, streams::kTrainSubset);
+        limit(set.test, options_.test_limit, streams::kTestSubset);
         return set;
     }
 

@@ -10,20 +10,20 @@ import support
 # Keys of config.json, a value that is wrong, and what the message must hold.
 CONFIG = [
     (("dataset",), 3, "config.json"),
-    (("dataset", "name"), "mnist", "mnist"),
-    (("dataset", "train_limit"), -1, "train-limit"),
-    (("model", "name"), "lenet", "lenet"),
+    (("dataset", "dataset"), "mnist", "mnist"),
+    (("dataset", "train_limit"), -1, "train_limit"),
+    (("model", "model"), "lenet", "lenet"),
     (("model", "width"), 4, "model.safetensors"),
     (("model", "width"), "wide", "width"),
     (("model", "width"), 1e300, "width"),
     (("model", "head"), "cifar", "head 'cifar'"),
     (("model", "head"), 3, "head"),
-    (("attack", "name"), "wanet", "wanet"),
-    (("attack", "name"), None, "config.json"),
-    (("attack", "mode"), "all-to-none", "mode"),
+    (("attack", "attack"), "wanet", "wanet"),
+    (("attack", "attack"), None, "config.json"),
+    (("attack", "attack_mode"), "all-to-none", "attack_mode"),
     (("attack", "target"), 10, "target"),
     (("attack", "target"), 1 << 40, "target"),
-    (("attack", "poison_ratio"), -1, "poison ratio"),
+    (("attack", "poison_ratio"), -1, "poison_ratio"),
     (("training", "seed"), -1, "seed"),
     (("training", "seed"), 1.5, "seed"),
     (("training", "epochs"), 0, "epochs"),
@@ -40,12 +40,12 @@ CONFIG = [
 DEFENSE_CONFIG = [
     (("defense",), None, "config.json"),
     (("defense", "method"), "magic", "magic"),
-    (("defense", "top_k"), 0, "top-k"),
+    (("polarizer", "epochs"), 0, "epochs"),
     (("polarizer", "insertion_point"), "layer9", "layer9"),
     (("polarizer", "insertion_point"), "layer1.0.conv1", "polarizer.safetensors"),
     (("polarizer", "insertion_point"), "", "insertion"),
     (("polarizer", "pgd_norm"), "l3", "pgd_norm"),
-    (("polarizer", "batch_norm"), "thawed", "batch_norm"),
+    (("polarizer", "polarizer_bn"), "thawed", "polarizer_bn"),
 ]
 
 RESULTS = ["", "{", "[]", "3", "null", "{\"n_clean\": \"many\"}", "{\"n_poisoned\": []}",
@@ -120,7 +120,13 @@ class RefusedRuns(support.RunsTest):
         self.refuse(["report", "--run", self.defense, "--compare", self.victim], "victim",
                     "a defense")
         self.refuse(support.train(self.defense, "--resume"), "other settings")
-        self.refuse(support.defend(self.victim, self.victim, "--resume"), "other settings")
+        self.refuse(support.defend(self.victim, self.victim, "--resume"), "is or contains")
+        self.refuse(support.defend(self.victim, self.victim, "--overwrite"), "is or contains")
+        self.refuse(support.defend(self.victim, self.folder, "--overwrite"), "is or contains")
+        (self.folder / "link").symlink_to(self.victim)
+        self.refuse(support.defend(self.victim, self.folder / "link", "--overwrite"),
+                    "is or contains")
+        (self.folder / "link").unlink()
 
     def test_polarizers_that_cannot_be_taken_over(self):
         def taking(run, *more, victim=self.victim, method="ensemble"):

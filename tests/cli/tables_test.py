@@ -35,7 +35,7 @@ class Tables(support.RunsTest):
             result = support.result(folder if row["method"] == "victim" else folder / row["method"])
             self.assertEqual(float(row["acc"]), result["acc"])
         taken_over = json.loads((out / "badnets-1" / "both" / "config.json").read_text())
-        self.assertEqual(pathlib.Path(taken_over["defense"]["polarizers"]),
+        self.assertEqual(pathlib.Path(taken_over["polarizer"]["polarizers"]),
                          out / "badnets-1" / "r-cnpd")
         text = (out / "tables.md").read_text()
         mean = sum(float(row["acc"]) for row in rows if row["method"] == "r-cnpd") / 2

@@ -264,12 +264,12 @@ Defended defend_on(Device device, bool as_written, double stop_share,
     const auto source = tiny_source_on(device);
     const auto made = polarizer_on(device, settings);
     polarizers::Polarizer& polarizer = *made;
-    training::BilevelTask task(*victim, polarizer, source, nullptr, nullptr,
+    training::BilevelTask task(*victim, polarizer, source, nullptr,
                                {.insertion_point = victim->insertion_point(),
                                 .warmup_epochs = 1,
                                 .epochs = 2,
                                 .batch_size = 8,
-                                .stop_share = stop_share,
+                                .adversary = {.stop_share = stop_share},
                                 .draws = {.crop_padding = 1, .flip = true}});
     if (as_written) task.run_as_written();
     Defended defended;

@@ -29,7 +29,7 @@ BilevelSettings settings_with(PgdThrough through) {
                              .epochs = 8,
                              .batch_size = 16,
                              .learning_rate = 0.05};
-    settings.pgd_through = through;
+    settings.adversary.through = through;
     return settings;
 }
 
@@ -54,7 +54,7 @@ struct Defense {
 
     // The records of all epochs.
     std::vector<nlohmann::ordered_json> train(const BilevelSettings& settings) {
-        BilevelTask task(*victim, polarizer, images, nullptr, nullptr, settings);
+        BilevelTask task(*victim, polarizer, images, nullptr, settings);
         std::vector<nlohmann::ordered_json> records(task.epochs());
         for (std::int64_t epoch = 0; epoch < task.epochs(); ++epoch) {
             for (std::int64_t batch = 0; batch < task.batches(); ++batch) task.step(epoch, batch);
@@ -117,7 +117,7 @@ TEST_CASE("a fresh batch norm gathers its statistics in the warm-up and keeps th
     settings.batch_norm_start = training::BatchNormStart::published;
     settings.warmup_epochs = 40;
     settings.epochs = 1;
-    BilevelTask task(*calibrated.victim, fresh, calibrated.images, nullptr, nullptr, settings);
+    BilevelTask task(*calibrated.victim, fresh, calibrated.images, nullptr, settings);
     const auto statistics = [](polarizers::RCnpd& polarizer) {
         std::vector<std::vector<float>> values;
         for (const auto& each : polarizer.state())
@@ -164,9 +164,9 @@ TEST_CASE("every strategy trains a polarizer against examples of its own") {
             Defense defense, again;
             auto settings = settings_with(through);
             settings.epochs = 4;
-            settings.strategy = strategy;
+            settings.adversary.strategy = strategy;
             if (strategy == Strategy::target || strategy == Strategy::wrong)
-                settings.target_of_class = std::vector<std::int32_t>(10, 3);
+                settings.adversary.target_of_class = std::vector<std::int32_t>(10, 3);
             const auto start = values_of(defense.polarizer);
             const auto records = defense.train(settings);
             again.train(settings);

@@ -1,4 +1,4 @@
-#include "cnpd/config/config.h"
+#include "cnpd/settings/config_file.h"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>

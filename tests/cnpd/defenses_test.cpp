@@ -1,4 +1,4 @@
-#include "cnpd/defenses/registry.h"
+#include "cnpd/defenses/defense.h"
 
 #include <set>
 #include <string>
@@ -12,24 +12,23 @@
 using namespace cnpd;
 
 TEST_CASE("every polarizer is a defense, and no name stands for two") {
-    std::set<std::string_view> names;
-    for (const defenses::DefenseInfo& info : defenses::registry()) {
-        CAPTURE(info.name);
-        CHECK(names.insert(info.name).second);
-        CHECK_FALSE(info.description.empty());
-        CHECK(defenses::info_of(info.name).description == info.description);
-        CHECK((info.polarizer.empty() || polarizers::is_known(info.polarizer)));
+    std::set<std::string> names;
+    for (const auto& entry : defenses::registry().entries()) {
+        CAPTURE(entry.name);
+        CHECK(names.insert(entry.name).second);
+        CHECK_FALSE(entry.description.empty());
+        CHECK(defenses::registry().make(entry.name) != nullptr);
     }
     for (const polarizers::PolarizerInfo& info : polarizers::registry())
-        CHECK(defenses::info_of(info.name).polarizer == info.name);
+        CHECK(names.contains(std::string(info.name)));
     CHECK(names.contains("ensemble"));
-    CHECK(defenses::info_of("ft").polarizer.empty());
+    CHECK(names.contains("ft"));
 }
 
 TEST_CASE("an unknown defense is refused with the names of the known ones") {
-    const std::string said = tests::message_of([] { defenses::info_of("x-cnpd"); });
-    CHECK(said.find("x-cnpd") != std::string::npos);
-    for (const defenses::DefenseInfo& info : defenses::registry())
-        CHECK(said.find(info.name) != std::string::npos);
-    CHECK_THROWS_AS(defenses::info_of("x-cnpd"), InputError);
+    const std::string said = tests::message_of([] { defenses::registry().make("x-cnpd"); });
+    CHECK(said.find("did you mean 'r-cnpd'?") != std::string::npos);
+    for (const std::string& name : defenses::registry().names())
+        CHECK(said.find(name) != std::string::npos);
+    CHECK_THROWS_AS(defenses::registry().make("x-cnpd"), InputError);
 }

@@ -1,4 +1,6 @@
-#include "cnpd/training/evaluation.h"
+#include "cnpd/evaluation/evaluation.h"
+#include "cnpd/evaluation/scores.h"
+#include "cnpd/polarizers/purified_model.h"
 
 #include <cmath>
 
@@ -13,7 +15,7 @@
 #include "tests/support/victim.h"
 
 using namespace cnpd;
-using namespace cnpd::training;
+using namespace cnpd::evaluation;
 using namespace cnpd::tests;
 using engine::Tensor;
 
@@ -103,8 +105,11 @@ TEST_CASE("cached features are the prefix's output, and a purified model scores 
     }
     polarizer.refresh();
     const polarizers::PurifiedModel model(*victim, polarizer, {.insertion_point = point});
-    const metrics::Scores direct = evaluate_purified(sets, model, nullptr);
-    const metrics::Scores from_cache = evaluate_purified(sets, model, &cached);
+    const metrics::Scores direct =
+        evaluate(sets, [&](const Tensor& input) { return model.predict(input).purified; });
+    Observer observer(sets);
+    observer.measure(model);  // keeps the features
+    const metrics::Scores from_cache = observer.measure(model);
     CHECK(direct.acc == from_cache.acc);
     CHECK(direct.asr == from_cache.asr);
     CHECK(direct.r_acc == from_cache.r_acc);

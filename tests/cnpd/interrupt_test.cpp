@@ -1,4 +1,4 @@
-#include "cnpd/training/interrupt.h"
+#include "cnpd/terminal/interrupt.h"
 
 #include <fcntl.h>
 #include <unistd.h>

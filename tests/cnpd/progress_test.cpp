@@ -1,4 +1,4 @@
-#include "cnpd/training/progress.h"
+#include "cnpd/terminal/progress.h"
 
 #include <algorithm>
 #include <string>
@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "cnpd/training/log.h"
+#include "cnpd/terminal/log.h"
 #include "tests/support/files.h"
 
 using namespace cnpd;

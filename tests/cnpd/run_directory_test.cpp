@@ -1,4 +1,4 @@
-#include "cnpd/training/run_directory.h"
+#include "cnpd/store/run_directory.h"
 
 #include <csignal>
 #include <limits>
@@ -11,7 +11,7 @@
 namespace fs = std::filesystem;
 using namespace cnpd;
 using namespace cnpd::tests;
-using namespace cnpd::training;
+using namespace cnpd::store;
 using nlohmann::ordered_json;
 
 namespace {

@@ -176,7 +176,8 @@ TEST_CASE("a calibrated polarizer leaves the victim's logits as they are") {
             CHECK(identical(logits.victim, victim->forward(input)));
             check_l2(logits.purified, logits.victim, 1e-5, "purified logits");
             CHECK(!logits.purified.requires_grad());
-            CHECK(identical(model.predict(cut, logits.victim).purified, logits.purified));
+            CHECK(identical(model.predict({.cut = cut, .victim_logits = logits.victim}).purified,
+                            logits.purified));
         }
     }
 }

@@ -84,7 +84,7 @@ TEST_CASE("a limit keeps the same random images, in their order, of every layout
     CHECK(some.train.pixels == decoded.train.pixels);
     CHECK(some.train.labels == decoded.train.labels);
     CHECK(some.test.pixels == decoded.test.pixels);
-    const auto indices = draw_subset(50, 17, 5, kTrainSubset);
+    const auto indices = draw_subset(50, 17, 5, streams::kTrainSubset);
     CHECK(select(all.train, indices).pixels == some.train.pixels);
     CHECK(load_tiny(binary.path(), {.seed = 6, .train_limit = 17}).train.pixels !=
           some.train.pixels);

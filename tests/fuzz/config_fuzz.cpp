@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "cnpd/config/config.h"
+#include "cnpd/settings/config_file.h"
 #include "kernels/common/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

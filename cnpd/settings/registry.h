@@ -1,0 +1,48 @@
+// Things that are made by name: attacks, defenses.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cnpd/settings/suggest.h"
+
+namespace cnpd::settings {
+
+template <class T>
+class Registry {
+  public:
+    struct Entry {
+        std::string name, description;  // the description is one line of --help
+        std::unique_ptr<T> (*make)();
+    };
+
+    // `what` is what messages call them: "attack".
+    Registry(std::string what, std::vector<Entry> entries)
+        : what_(std::move(what)), entries_(std::move(entries)) {}
+
+    // In the order that --help shows.
+    const std::vector<Entry>& entries() const { return entries_; }
+
+    std::vector<std::string> names() const {
+        std::vector<std::string> all;
+        for (const Entry& entry : entries_) all.push_back(entry.name);
+        return all;
+    }
+
+    // Throws InputError for an unknown name.
+    const Entry& at(std::string_view name) const {
+        for (const Entry& entry : entries_)
+            if (entry.name == name) return entry;
+        throw_unknown(what_, name, names());
+    }
+    std::unique_ptr<T> make(std::string_view name) const { return at(name).make(); }
+
+  private:
+    std::string what_;
+    std::vector<Entry> entries_;
+};
+
+}  // namespace cnpd::settings
