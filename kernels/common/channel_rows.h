@@ -41,9 +41,11 @@ class WideRows {
         return std::min(columns(), elements_ - wide_row * columns());
     }
     std::int64_t grain() const { return std::max<std::int64_t>(kElementGrain / columns(), 1); }
-    // How many parts, each with sums of its own, a reduction is cut into.
+    // How many parts, each with sums of its own, a reduction is cut into: whatever the number of
+    // threads. Adding up a part's sums costs as much as a few of its rows.
     std::int64_t parts() const {
-        return std::clamp<std::int64_t>(count() / grain(), 1, thread_count());
+        constexpr std::int64_t kFewestRows = 256;
+        return std::clamp<std::int64_t>(count() / kFewestRows, 1, kMostParts);
     }
 
   private:

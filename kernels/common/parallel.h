@@ -1,24 +1,35 @@
 // Loops over all cores. OpenMP underneath, shared with oneDNN, so that there is one pool of
 // threads.
+//
+// The same bits on any number of threads: a sum is cut into parts whose number follows from sizes
+// alone, each part is summed by one thread, and the parts are added up in their order. How many
+// threads share the parts is free.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 
 #include <omp.h>
 
 namespace cnpd::kernels {
+
+// The most parts that a sum is cut into. Many threads share them evenly enough.
+inline constexpr std::int64_t kMostParts = 32;
 
 // Threads that parallel loops use.
 inline int thread_count() {
     return omp_get_max_threads();
 }
 
-// Calls body(first, last) on disjoint ranges that together are [0, count), each at least `grain`
-// long while there is more than one. The split depends on `count`, `grain` and the number of
-// threads alone, so results that depend on it repeat from run to run. The body must not throw.
+// Calls body(first, last) on disjoint ranges that together are [0, count), each at least about
+// `grain` long while there is more than one. Where the ranges begin depends on the number of
+// threads, so an element's result must not depend on the range that it is in. Long ranges begin at
+// multiples of 64: an element then has the same place in a vector in each of them, and meets the
+// same instructions. The body must not throw.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
+    constexpr std::int64_t kLong = 1024, kUnit = 64;
     if (count <= 0) return;
     const std::int64_t parts =
         std::clamp<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1, thread_count());
@@ -26,9 +37,57 @@ void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
         body(std::int64_t{0}, count);
         return;
     }
+    const std::int64_t unit = grain >= kLong ? kUnit : 1;
+    const auto begin = [=](std::int64_t part) {
+        return part == parts ? count : count * part / parts / unit * unit;
+    };
 #pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(parts))
-    for (std::int64_t part = 0; part < parts; ++part)
-        body(count * part / parts, count * (part + 1) / parts);
+    for (std::int64_t part = 0; part < parts; ++part) body(begin(part), begin(part + 1));
+}
+
+// For the time of a scope, what the calling thread calls runs on this thread alone: oneDNN asks
+// OpenMP how many threads it may use.
+class OneThread {
+  public:
+    OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+    ~OneThread() { omp_set_num_threads(before_); }
+    OneThread(const OneThread&) = delete;
+    OneThread& operator=(const OneThread&) = delete;
+
+  private:
+    int before_;
+};
+
+// The threads that share so many pieces.
+inline int team_size(std::int64_t pieces) {
+    if (omp_in_parallel()) return 1;
+    return static_cast<int>(std::clamp<std::int64_t>(pieces, 1, thread_count()));
+}
+
+// Calls body(piece, thread) once for each piece in [0, pieces), on one thread each, which are
+// numbered from 0 to team_size(pieces) - 1. Pieces may be of unequal size. An exception of the body
+// is thrown on.
+template <class Body>
+void for_each_piece(std::int64_t pieces, const Body& body) {
+    const int threads = team_size(pieces);
+    if (threads == 1) {
+        const OneThread alone;
+        for (std::int64_t piece = 0; piece < pieces; ++piece) body(piece, 0);
+        return;
+    }
+    std::exception_ptr failure;
+#pragma omp parallel num_threads(threads)
+    {
+        const OneThread alone;
+#pragma omp for schedule(dynamic)
+        for (std::int64_t piece = 0; piece < pieces; ++piece) try {
+                body(piece, omp_get_thread_num());
+            } catch (...) {
+#pragma omp critical(cnpd_piece_failed)
+                failure = std::current_exception();
+            }
+    }
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace cnpd::kernels

@@ -26,7 +26,8 @@ constexpr std::int64_t kChunk = 64;
 
 // Tiles in a block: as many as keep the transformed inputs and products of a chunk within about
 // half of an L2 cache of 1 MB, but not so few that reading the transformed filters, 4 bytes for
-// each 2 * tiles operations, becomes the limit.
+// each 2 * tiles operations, becomes the limit. Blocks begin at multiples of a panel: whatever the
+// number of threads, a tile has the same row of a panel, and the same bits.
 template <class Scheme>
 std::int64_t block_tiles(const Problem& problem, std::int64_t count, int threads) {
     constexpr std::int64_t kBytes = 600 << 10, kFewest = 64;

@@ -64,32 +64,38 @@ void transform_sums(const ConvolutionShape& shape, const Sums& sums, int copies,
         }
 }
 
-// How the tiles are divided. Small sums: every thread has its own and takes its share of the
-// tiles, in blocks that stay in its L2 cache; one barrier, then the copies are added. Large sums
-// exist once: all threads transform a block together, and then each adds it up for its share of
-// slots and panels.
+// How the tiles are divided, by sizes alone: into parts with sums of their own, which are added up
+// in their order. Within a part every sum runs over the tiles in their order, so that the bits
+// depend neither on the blocks of tiles nor on the threads. Small sums have many parts, large ones
+// exist once.
+//
+// A thread takes a part alone, in blocks that stay in its L2 cache, as long as there are parts for
+// all threads; the rest is done together, part by part: all threads transform a block, and then
+// each adds it up for its share of slots and panels.
 struct Plan {
-    bool private_sums;
+    std::int64_t parts;
     int threads;
-    std::int64_t block;  // tiles
+    std::int64_t own_block, common_block;  // tiles
 };
 
 template <class Scheme>
 Plan make_plan(const ConvolutionShape& shape, std::int64_t tiles, std::int64_t sums_size) {
-    constexpr std::int64_t kFloat = sizeof(float), kLargest = 3 << 20, kLargestTotal = 64 << 20;
-    constexpr std::int64_t kPrivateBlock = 600 << 10, kSharedBlock = 10 << 20, kFewest = 32;
+    constexpr std::int64_t kFloat = sizeof(float), kLargest = 3 << 20, kLargestTotal = 10 << 20;
+    constexpr std::int64_t kOwnBlock = 600 << 10, kCommonBlock = 10 << 20, kFewest = 32;
     const int threads = omp_in_parallel() ? 1 : thread_count();
     const std::int64_t tile_bytes =
         kPositions<Scheme> * kFloat * (panels(shape.c) + panels(shape.k)) * kPanel;
     const std::int64_t sums_bytes = sums_size * kFloat;
-    if (sums_bytes > kLargest || threads * sums_bytes > kLargestTotal) {
-        const std::int64_t fitting = std::max(kSharedBlock / tile_bytes, kFewest);
-        return {false, threads, divide_up(tiles, divide_up(tiles, fitting))};
-    }
-    const std::int64_t fitting = std::max(kPrivateBlock / tile_bytes, kFewest);
-    const std::int64_t parts = std::min<std::int64_t>(threads, divide_up(tiles, fitting));
+    const std::int64_t fitting = std::max(kOwnBlock / tile_bytes, kFewest);
+    const std::int64_t most =
+        sums_bytes > kLargest ? 1 : std::min<std::int64_t>(kLargestTotal / sums_bytes, kMostParts);
+    const std::int64_t parts = std::clamp<std::int64_t>(divide_up(tiles, fitting), 1, most);
     const std::int64_t share = divide_up(tiles, parts);
-    return {true, static_cast<int>(parts), divide_up(share, divide_up(share, fitting))};
+    const std::int64_t common = std::max(kCommonBlock / tile_bytes, kFewest);
+    return {.parts = parts,
+            .threads = threads,
+            .own_block = divide_up(share, divide_up(share, fitting)),
+            .common_block = divide_up(share, divide_up(share, common))};
 }
 
 // One call's tensors and workspace.
@@ -98,10 +104,24 @@ struct Wgrad {
     Tiles tiles;
     Images x, dy;
     Plan plan;
-    Sums sums;               // the first copy
-    std::int64_t sums_size;  // from one to the next
-    float* blocks;
-    std::int64_t inputs_size, block_size;
+    Sums sums;               // the first part's
+    std::int64_t sums_size;  // from one part's to the next
+    float* blocks;           // transformed tiles
+
+    static std::int64_t inputs_size(const ConvolutionShape& shape, std::int64_t block) {
+        return kPositions<Scheme> * Panels::stride(block, shape.c);
+    }
+    static std::int64_t block_size(const ConvolutionShape& shape, std::int64_t block) {
+        return inputs_size(shape, block) + kPositions<Scheme> * Panels::stride(block, shape.k);
+    }
+    // Of all threads, at one time.
+    static std::int64_t blocks_size(const ConvolutionShape& shape, const Plan& plan) {
+        const std::int64_t own =
+            plan.parts < plan.threads ? 0 : plan.threads * block_size(shape, plan.own_block);
+        const std::int64_t common =
+            plan.parts % plan.threads == 0 ? 0 : block_size(shape, plan.common_block);
+        return std::max(own, common);
+    }
 
     // Transforms tiles [first, first + count) of x and dy.
     void transform(std::int64_t first, std::int64_t count, const Panels& inputs,
@@ -111,44 +131,53 @@ struct Wgrad {
         transform_tiles<Scheme::kOutput, Scheme::kTransformed, Scheme::output_adjoint>(
             dy, tiles, first, count, gradients);
     }
-    Panels inputs(std::int64_t part) const {
-        return Panels(blocks + part * block_size, plan.block, x.c);
-    }
-    Panels gradients(std::int64_t part) const {
-        return Panels(blocks + part * block_size + inputs_size, plan.block, dy.c);
+    std::int64_t begin(std::int64_t part) const { return tiles.count * part / plan.parts; }
+    Sums sums_of(std::int64_t part) const {
+        return {sums.data + part * sums_size, sums.k_panels, sums.c_panels};
     }
 
-    // Called by every thread of a team.
-    void add_up_privately() const {
-        // One part for each thread, whatever the size of the team turns out to be.
-#pragma omp for schedule(static, 1)
-        for (int part = 0; part < plan.threads; ++part) {
-            const Sums own = {sums.data + part * sums_size, sums.k_panels, sums.c_panels};
-            const std::int64_t begin = tiles.count * part / plan.threads;
-            const std::int64_t end = tiles.count * (part + 1) / plan.threads;
-            for (std::int64_t first = begin; first < end; first += plan.block) {
-                const std::int64_t count = std::min(plan.block, end - first);
-                transform(first, count, inputs(part), gradients(part));
-                for (int to = 0; to < kSlots<Scheme>; ++to)
-                    for (std::int64_t k = 0; k < sums.k_panels; ++k)
-                        accumulate<Scheme>(inputs(part), gradients(part), count, first == begin, to,
-                                           k, own);
-            }
+    void add_up_alone(std::int64_t part, const Panels& inputs, const Panels& gradients) const {
+        const std::int64_t end = begin(part + 1);
+        for (std::int64_t first = begin(part); first < end; first += plan.own_block) {
+            const std::int64_t count = std::min(plan.own_block, end - first);
+            transform(first, count, inputs, gradients);
+            for (int to = 0; to < kSlots<Scheme>; ++to)
+                for (std::int64_t k = 0; k < sums.k_panels; ++k)
+                    accumulate<Scheme>(inputs, gradients, count, first == begin(part), to, k,
+                                       sums_of(part));
         }
     }
-    void add_up_together() const {
-        for (std::int64_t first = 0; first < tiles.count; first += plan.block) {
-            const std::int64_t count = std::min(plan.block, tiles.count - first);
+    // Called by every thread of a team.
+    void add_up_together(std::int64_t part, const Panels& inputs, const Panels& gradients) const {
+        const std::int64_t end = begin(part + 1);
+        for (std::int64_t first = begin(part); first < end; first += plan.common_block) {
+            const std::int64_t count = std::min(plan.common_block, end - first);
 #pragma omp for schedule(static)
             for (std::int64_t row = 0; row < count; row += kPanel)
                 transform(first + row, std::min<std::int64_t>(kPanel, count - row),
-                          inputs(0).from_row(row), gradients(0).from_row(row));
+                          inputs.from_row(row), gradients.from_row(row));
 #pragma omp for schedule(static)
             for (std::int64_t unit = 0; unit < kSlots<Scheme> * sums.k_panels; ++unit)
-                accumulate<Scheme>(inputs(0), gradients(0), count, first == 0,
+                accumulate<Scheme>(inputs, gradients, count, first == begin(part),
                                    static_cast<int>(unit / sums.k_panels), unit % sums.k_panels,
-                                   sums);
+                                   sums_of(part));
         }
+    }
+    // Called by every thread of a team.
+    void add_up(const ConvolutionShape& shape) const {
+        const std::int64_t alone = plan.parts / plan.threads * plan.threads;
+        if (alone > 0) {
+            float* mine = blocks + omp_get_thread_num() * block_size(shape, plan.own_block);
+            const Panels inputs(mine, plan.own_block, x.c);
+            const Panels gradients(mine + inputs_size(shape, plan.own_block), plan.own_block, dy.c);
+#pragma omp for schedule(static)
+            for (std::int64_t part = 0; part < alone; ++part) add_up_alone(part, inputs, gradients);
+        }
+        const Panels inputs(blocks, plan.common_block, x.c);
+        const Panels gradients(blocks + inputs_size(shape, plan.common_block), plan.common_block,
+                               dy.c);
+        for (std::int64_t part = alone; part < plan.parts; ++part)
+            add_up_together(part, inputs, gradients);
     }
 };
 
@@ -158,14 +187,10 @@ void wgrad(const ConvolutionShape& shape, const float* x, const float* dy, float
     Sums sums = {nullptr, panels(shape.k), panels(shape.c)};
     const std::int64_t sums_size = kSlots<Scheme> * sums.slot_stride();
     const Plan plan = make_plan<Scheme>(shape, tiles.count, sums_size);
-    const int copies = plan.private_sums ? plan.threads : 1;
-
-    const std::int64_t inputs_size = kPositions<Scheme> * Panels::stride(plan.block, shape.c);
-    const std::int64_t block_size =
-        inputs_size + kPositions<Scheme> * Panels::stride(plan.block, shape.k);
     const std::int64_t zeros_size = panels(std::max(shape.c, shape.k)) * kPanel;
-    const Workspace workspace(static_cast<std::int64_t>(sizeof(float)) *
-                              (zeros_size + copies * (sums_size + block_size)));
+    const Workspace workspace(
+        static_cast<std::int64_t>(sizeof(float)) *
+        (zeros_size + plan.parts * sums_size + Wgrad<Scheme>::blocks_size(shape, plan)));
     float* zeros = workspace.floats();
     std::fill_n(zeros, zeros_size, 0.f);
     sums.data = zeros + zeros_size;
@@ -177,19 +202,14 @@ void wgrad(const ConvolutionShape& shape, const float* x, const float* dy, float
         .plan = plan,
         .sums = sums,
         .sums_size = sums_size,
-        .blocks = sums.data + copies * sums_size,
-        .inputs_size = inputs_size,
-        .block_size = block_size};
+        .blocks = sums.data + plan.parts * sums_size};
 #pragma omp parallel num_threads(plan.threads)
     {
-        if (call.plan.private_sums)
-            call.add_up_privately();
-        else
-            call.add_up_together();
+        call.add_up(shape);
 #pragma omp for schedule(static)
         for (std::int64_t pair = 0; pair < sums.k_panels * sums.c_panels; ++pair)
-            transform_sums<Scheme>(shape, sums, copies, pair / sums.c_panels, pair % sums.c_panels,
-                                   dfilter);
+            transform_sums<Scheme>(shape, sums, static_cast<int>(plan.parts), pair / sums.c_panels,
+                                   pair % sums.c_panels, dfilter);
     }
 }
 

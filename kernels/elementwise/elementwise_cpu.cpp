@@ -82,7 +82,7 @@ void add_row(const float* x, const float* row, std::int64_t rows, std::int64_t c
 
 void sum_of_squares(const float* x, std::int64_t count, double* result) {
     constexpr std::int64_t kLanes = 16;  // independent sums, to hide the latency of an addition
-    const std::int64_t parts = std::clamp<std::int64_t>(count / kElementGrain, 1, thread_count());
+    const std::int64_t parts = std::clamp<std::int64_t>(count / kElementGrain, 1, kMostParts);
     std::vector<double> partial(parts, 0.0);
     parallel_for(parts, 1, [&](std::int64_t part, std::int64_t last_part) {
         for (; part < last_part; ++part) {

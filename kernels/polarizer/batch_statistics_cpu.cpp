@@ -10,7 +10,14 @@ namespace {
 
 // Sums over the samples of each class are cut into ranges of channels, so that every sum belongs to
 // one thread and runs in the order of the samples: the bits do not depend on the number of threads.
-constexpr std::int64_t kChannelGrain = 16;
+// A range begins at a multiple of 16, where vectors begin in every other cut as well.
+template <class Body>
+void for_channel_ranges(std::int64_t channels, const Body& body) {
+    constexpr std::int64_t kGrain = 16;
+    parallel_for((channels + kGrain - 1) / kGrain, 1, [&](std::int64_t first, std::int64_t last) {
+        body(first * kGrain, std::min(last * kGrain, channels));
+    });
+}
 
 // visit(at, row): the row of [N P, C] at every position, and where its class's [C] vectors begin.
 template <class Visit>
@@ -42,7 +49,7 @@ void batch_statistics(const PolarizerShape& s, const std::int32_t* labels,
                       const PolarizerBatchNorm& norm, const float* u, float* mean, float* inv_std) {
     const std::vector<double> rows = rows_of_classes(s, labels);
     std::vector<double> averages(s.classes * s.channels, 0.0), squares(averages.size(), 0.0);
-    parallel_for(s.channels, kChannelGrain, [&](std::int64_t first, std::int64_t last) {
+    for_channel_ranges(s.channels, [&](std::int64_t first, std::int64_t last) {
         const auto over_class = [&](std::vector<double>& sums) {
             for (std::int64_t y = 0; y < s.classes; ++y)
                 for (std::int64_t c = first; c < last; ++c)
@@ -93,7 +100,7 @@ void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
     const std::int64_t vectors = shape.classes * shape.channels;
     const std::vector<double> rows = rows_of_classes(shape, labels);
     std::vector<double> sum_g(vectors, 0.0), sum_gx(vectors, 0.0);
-    parallel_for(shape.channels, kChannelGrain, [&](std::int64_t first, std::int64_t last) {
+    for_channel_ranges(shape.channels, [&](std::int64_t first, std::int64_t last) {
         for_each_row(shape, labels, 0, shape.n, [&](std::int64_t at, std::int64_t row) {
             for (std::int64_t c = first; c < last; ++c) {
                 const double g = dout[row + c];

@@ -7,7 +7,6 @@
 
 #include "kernels/common/error.h"
 #include "kernels/common/parallel.h"
-#include "kernels/gemm/gemm.h"
 #include "kernels/polarizer/polarizer.h"
 #include "kernels/vendor/onednn.h"
 
@@ -49,18 +48,29 @@ std::int64_t consecutive_end(const std::int64_t* order, std::int64_t first, std:
     return end;
 }
 
-// Calls block(label, first, last) for pieces of order[first, last) that have one label and about
-// kBlockRows positions.
-template <class Block>
-void for_each_block(const PolarizerShape& shape, const Groups& groups, std::int64_t first,
-                    std::int64_t last, const Block& block) {
-    const std::int64_t samples =
-        std::max<std::int64_t>(1, kBlockRows / std::max<std::int64_t>(1, shape.positions));
+// Samples order[first, last) of one label.
+struct Block {
+    std::int64_t label, first, last;
+};
+
+// How many samples a block has at most, by sizes alone: a product's bits may depend on how many
+// rows it has.
+std::int64_t block_samples(const PolarizerShape& shape) {
+    constexpr std::int64_t kBlocks = 8, kFewestRows = 64;
+    const std::int64_t rows =
+        std::clamp(shape.n * shape.positions / kBlocks, kFewestRows, kBlockRows);
+    return std::max<std::int64_t>(1, rows / std::max<std::int64_t>(1, shape.positions));
+}
+
+std::vector<Block> blocks_of(const PolarizerShape& shape, const Groups& groups) {
+    const std::int64_t samples = block_samples(shape);
+    std::vector<Block> blocks;
     for (std::int64_t label = 0; label < shape.classes; ++label) {
-        const std::int64_t end = std::min(last, groups.starts[label + 1]);
-        for (std::int64_t at = std::max(first, groups.starts[label]); at < end; at += samples)
-            block(label, at, std::min(end, at + samples));
+        const std::int64_t end = groups.starts[label + 1];
+        for (std::int64_t at = groups.starts[label]; at < end; at += samples)
+            blocks.push_back({label, at, std::min(end, at + samples)});
     }
+    return blocks;
 }
 
 std::unique_ptr<float[]> scratch(std::int64_t count) {
@@ -86,35 +96,35 @@ void multiply_by_maps(const PolarizerShape& shape, const float* source, const st
     const std::int64_t channels = shape.channels, sample_size = shape.positions * channels;
     if (sample_size == 0 || shape.n == 0) return;
     const Groups groups = group_by_label(shape, labels);
-    // A thread touches only the start of its own share of these, so the rest costs no memory.
-    const auto gathered = scratch(shape.n * sample_size);
-    const auto products = scratch(shape.n * sample_size);
-    const auto multiply = [&](std::int64_t label, const float* rows, std::int64_t samples,
-                              float* product) {
-        gemm({.m = samples * shape.positions,
-              .n = channels,
-              .k = channels,
-              .transpose_b = transpose},
-             rows, maps + label * channels * channels, product);
-    };
-    parallel_for(shape.n, 1, [&](std::int64_t first, std::int64_t last) {
-        float* const rows = gathered.get() + first * sample_size;
-        float* const product = products.get() + first * sample_size;
-        for_each_block(shape, groups, first, last,
-                       [&](std::int64_t label, std::int64_t at, std::int64_t end) {
-                           const std::int64_t* order = groups.order.data();
-                           const bool consecutive = consecutive_end(order, at, end) == end;
-                           const float* block_rows = rows;
-                           if (consecutive)
-                               block_rows = source + order[at] * sample_size;
-                           else
-                               gather(shape, source, order, at, end, 0, channels, rows);
-                           float* const block_product =
-                               consecutive && in_place ? out + order[at] * sample_size : product;
-                           multiply(label, block_rows, end - at, block_product);
-                           for (std::int64_t i = at; i < end; ++i)
-                               finish(order[i], label, block_product + (i - at) * sample_size);
-                       });
+    const std::vector<Block> blocks = blocks_of(shape, groups);
+    const auto pieces = static_cast<std::int64_t>(blocks.size());
+    const std::int64_t block_size = block_samples(shape) * sample_size;
+    const auto gathered = scratch(team_size(pieces) * block_size);
+    const auto products = scratch(team_size(pieces) * block_size);
+    for_each_piece(pieces, [&](std::int64_t piece, int thread) {
+        const auto [label, first, last] = blocks[piece];
+        const std::int64_t* order = groups.order.data();
+        const bool consecutive = consecutive_end(order, first, last) == last;
+        const float* rows = source + order[first] * sample_size;
+        if (!consecutive) {
+            float* const room = gathered.get() + thread * block_size;
+            gather(shape, source, order, first, last, 0, channels, room);
+            rows = room;
+        }
+        float* const product = consecutive && in_place ? out + order[first] * sample_size
+                                                       : products.get() + thread * block_size;
+        onednn::sgemm({.transpose_b = transpose,
+                       .m = (last - first) * shape.positions,
+                       .n = channels,
+                       .k = channels,
+                       .a = rows,
+                       .lda = channels,
+                       .b = maps + label * channels * channels,
+                       .ldb = channels,
+                       .c = product,
+                       .ldc = channels});
+        for (std::int64_t i = first; i < last; ++i)
+            finish(order[i], label, product + (i - first) * sample_size);
     });
 }
 
@@ -188,53 +198,77 @@ void polarizer_dgrad(const PolarizerShape& shape, const float* dout, const std::
                      });
 }
 
-// Threads share the rows of every da evenly, however unequal the classes are.
+namespace {
+
+// The rows [first, first + width) of one class's da and db.
+struct GradientRows {
+    std::int64_t label, first, width;
+    float *da, *db;  // of the class
+};
+
+// Sums over the class's samples, block by block in their order. `rows_z` and `rows_dout` have room
+// for a block.
+void add_up(const PolarizerShape& shape, const float* z, const float* dout, const Groups& groups,
+            const GradientRows& to, float* rows_z, float* rows_dout) {
+    const std::int64_t channels = shape.channels, samples = block_samples(shape);
+    const std::int64_t* order = groups.order.data();
+    const std::int64_t begin = groups.starts[to.label], end = groups.starts[to.label + 1];
+    float* const sums = to.db + to.first;
+    std::fill_n(sums, to.width, 0.0f);
+    if (begin == end) std::fill_n(to.da + to.first * channels, to.width * channels, 0.0f);
+    for (std::int64_t at = begin; at < end; at += samples) {
+        const std::int64_t last = std::min(end, at + samples);
+        const std::int64_t rows = (last - at) * shape.positions;
+        const float* block_z = z + order[at] * shape.positions * channels;
+        const float* block_dout = dout + order[at] * shape.positions * channels + to.first;
+        std::int64_t dout_stride = channels;
+        if (consecutive_end(order, at, last) != last) {
+            gather(shape, z, order, at, last, 0, channels, rows_z);
+            gather(shape, dout, order, at, last, to.first, to.width, rows_dout);
+            block_z = rows_z;
+            block_dout = rows_dout;
+            dout_stride = to.width;
+        }
+        onednn::sgemm({.transpose_a = true,
+                       .m = to.width,
+                       .n = channels,
+                       .k = rows,
+                       .a = block_dout,
+                       .lda = dout_stride,
+                       .b = block_z,
+                       .ldb = channels,
+                       .beta = at == begin ? 0.0f : 1.0f,
+                       .c = to.da + to.first * channels,
+                       .ldc = channels});
+        for (std::int64_t row = 0; row < rows; ++row)
+            for (std::int64_t i = 0; i < to.width; ++i)
+                sums[i] += block_dout[row * dout_stride + i];
+    }
+}
+
+}  // namespace
+
+// Cut by classes and by rows of each da. A class's samples are gathered once for each cut of its
+// rows, so there are two of them, or more where there are few classes.
 void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
                      const std::int32_t* labels, float* da, float* db) {
+    constexpr std::int64_t kPieces = 8, kVector = 16;
     const std::int64_t channels = shape.channels;
+    if (channels == 0 || shape.classes == 0) return;
     const Groups groups = group_by_label(shape, labels);
-    const std::int64_t block_size =
-        std::max(kBlockRows, shape.positions) * channels;  // the most that for_each_block asks for
-    parallel_for(channels, 16, [&](std::int64_t first, std::int64_t last) {
-        const std::int64_t width = last - first;
-        const auto rows_z = scratch(block_size), rows_dout = scratch(block_size);
-        for (std::int64_t label = 0; label < shape.classes; ++label)
-            if (groups.starts[label] == groups.starts[label + 1]) {
-                std::fill_n(da + (label * channels + first) * channels, width * channels, 0.0f);
-                std::fill_n(db + label * channels + first, width, 0.0f);
-            }
-        for_each_block(
-            shape, groups, 0, shape.n, [&](std::int64_t label, std::int64_t at, std::int64_t end) {
-                const std::int64_t* order = groups.order.data();
-                const std::int64_t rows = (end - at) * shape.positions;
-                const float* block_z = z + order[at] * shape.positions * channels;
-                const float* block_dout = dout + order[at] * shape.positions * channels + first;
-                std::int64_t dout_stride = channels;
-                if (consecutive_end(order, at, end) != end) {
-                    gather(shape, z, order, at, end, 0, channels, rows_z.get());
-                    gather(shape, dout, order, at, end, first, width, rows_dout.get());
-                    block_z = rows_z.get();
-                    block_dout = rows_dout.get();
-                    dout_stride = width;
-                }
-                const bool start = at == groups.starts[label];
-                onednn::sgemm({.transpose_a = true,
-                               .m = width,
-                               .n = channels,
-                               .k = rows,
-                               .a = block_dout,
-                               .lda = dout_stride,
-                               .b = block_z,
-                               .ldb = channels,
-                               .beta = start ? 0.0f : 1.0f,
-                               .c = da + (label * channels + first) * channels,
-                               .ldc = channels});
-                float* sums = db + label * channels + first;
-                if (start) std::fill_n(sums, width, 0.0f);
-                for (std::int64_t row = 0; row < rows; ++row)
-                    for (std::int64_t i = 0; i < width; ++i)
-                        sums[i] += block_dout[row * dout_stride + i];
-            });
+    const std::int64_t wanted = std::max<std::int64_t>(kPieces / shape.classes, 2);
+    const std::int64_t share = (channels + wanted - 1) / wanted;
+    const std::int64_t width = std::max((share + kVector - 1) / kVector, std::int64_t{2}) * kVector;
+    const std::int64_t cuts = (channels + width - 1) / width, pieces = shape.classes * cuts;
+    const std::int64_t block_size = block_samples(shape) * shape.positions * channels;
+    const auto rows_z = scratch(team_size(pieces) * block_size);
+    const auto rows_dout = scratch(team_size(pieces) * block_size);
+    for_each_piece(pieces, [&](std::int64_t piece, int thread) {
+        const std::int64_t label = piece / cuts, first = piece % cuts * width;
+        add_up(shape, z, dout, groups,
+               {label, first, std::min(width, channels - first), da + label * channels * channels,
+                db + label * channels},
+               rows_z.get() + thread * block_size, rows_dout.get() + thread * block_size);
     });
 }
 

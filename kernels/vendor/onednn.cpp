@@ -1,15 +1,21 @@
 // Primitives are built once for each shape and kept: building one generates code, which takes
 // milliseconds. Kept primitives are small, because their scratchpads and reordered filters live in
 // the caller's Workspace and only during the call.
+//
+// How oneDNN divides the work of a primitive, and with it the order of its sums, depends on the
+// number of threads that it was built for. So a call is cut into pieces by sizes alone, a piece is
+// a primitive for one thread, and the threads share the pieces (kernels/common/parallel.h).
 #include "kernels/vendor/onednn.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -17,6 +23,7 @@
 #include "kernels/common/error.h"
 #include "kernels/common/parallel.h"
 #include "kernels/common/workspace.h"
+#include "kernels/convolution/batch_cut.h"
 
 namespace cnpd::kernels::onednn {
 namespace {
@@ -28,8 +35,10 @@ using Tag = memory::format_tag;
 dnnl::engine& engine() {
     static dnnl::engine instance = [] {
 #if DNNL_VERSION_MAJOR < 3
-        // oneDNN 2.6 dies with SIGILL (tilezero) in bfloat16 convolutions on CPUs with AMX.
-        dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_bf16);
+        // oneDNN 2.6 dies with SIGILL (tilezero) in bfloat16 convolutions on CPUs with AMX. Setting
+        // a limit overrides the one that a user has set.
+        if (!std::getenv("ONEDNN_MAX_CPU_ISA") && !std::getenv("DNNL_MAX_CPU_ISA"))
+            dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_bf16);
 #endif
         return dnnl::engine(dnnl::engine::kind::cpu, 0);
     }();
@@ -78,28 +87,39 @@ auto translate_errors(const char* what, const Body& body) {
     }
 }
 
+std::int64_t round_up(std::size_t bytes) {
+    return static_cast<std::int64_t>((bytes + 63) / 64 * 64);
+}
+
 enum class Pass { forward, dgrad, wgrad };
 
 struct Key {
     Pass pass;
     ConvolutionShape shape;
-    bool bias, residual, relu;
-    int threads;  // primitives divide their work when they are built
+    int threads = 1;  // reorders divide their work when they are built
+    bool bias = false, residual = false, relu = false;
 
     auto fields() const {
         return std::tie(pass, shape.n, shape.h, shape.w, shape.c, shape.k, shape.r, shape.s,
-                        shape.stride, shape.pad, bias, residual, relu, threads);
+                        shape.stride, shape.pad, threads, bias, residual, relu);
     }
     bool operator<(const Key& other) const { return fields() < other.fields(); }
 };
 
-// A convolution and the reorder that takes the filter to or from the layout it prefers.
+// A convolution for one thread, and the reorder that takes the filter to or from the layout it
+// prefers: to it on all threads, for all pieces; a piece's gradient from it on the piece's own.
 struct Convolution {
     dnnl::primitive primitive;
     dnnl::reorder reorder;  // empty where the layouts agree
     memory::desc x, y, bias;
     memory::desc plain_filter, filter;
     memory::desc scratchpad, reorder_scratchpad;
+
+    // Of the filter in the primitive's layout, where that is not ours.
+    std::int64_t filter_bytes() const { return reorder ? round_up(filter.get_size()) : 0; }
+    std::int64_t scratch_bytes() const {
+        return round_up(std::max(scratchpad.get_size(), reorder_scratchpad.get_size()));
+    }
 };
 
 dnnl::primitive_attr user_scratchpad() {
@@ -120,9 +140,9 @@ void add_reorder(Convolution& convolution, const memory::desc& from, const memor
     convolution.reorder_scratchpad = description.scratchpad_desc();
 }
 
-std::shared_ptr<const Convolution> build(const Key& key) {
+void add_primitive(const Key& key, Convolution* convolution) {
+    const OneThread alone;
     const ConvolutionShape& shape = key.shape;
-    auto convolution = std::make_shared<Convolution>();
     convolution->x = describe_memory({shape.n, shape.c, shape.h, shape.w}, Tag::nhwc);
     convolution->y = describe_memory({shape.n, shape.k, shape.out_h(), shape.out_w()}, Tag::nhwc);
     const memory::dims filter_dims = {shape.k, shape.c, shape.r, shape.s};
@@ -155,7 +175,6 @@ std::shared_ptr<const Convolution> build(const Key& key) {
             convolution->primitive = dnnl::convolution_forward(forward);
             convolution->filter = forward.weights_desc();
             convolution->scratchpad = forward.scratchpad_desc();
-            add_reorder(*convolution, convolution->plain_filter, convolution->filter);
             break;
         case Pass::dgrad: {
             const auto dgrad = describe_backward<dnnl::convolution_backward_data>(
@@ -164,7 +183,6 @@ std::shared_ptr<const Convolution> build(const Key& key) {
             convolution->primitive = dnnl::convolution_backward_data(dgrad);
             convolution->filter = dgrad.weights_desc();
             convolution->scratchpad = dgrad.scratchpad_desc();
-            add_reorder(*convolution, convolution->plain_filter, convolution->filter);
             break;
         }
         case Pass::wgrad: {
@@ -174,10 +192,19 @@ std::shared_ptr<const Convolution> build(const Key& key) {
             convolution->primitive = dnnl::convolution_backward_weights(wgrad);
             convolution->filter = wgrad.diff_weights_desc();
             convolution->scratchpad = wgrad.scratchpad_desc();
-            add_reorder(*convolution, convolution->filter, convolution->plain_filter);
             break;
         }
     }
+}
+
+std::shared_ptr<const Convolution> build(const Key& key) {
+    auto convolution = std::make_shared<Convolution>();
+    add_primitive(key, convolution.get());
+    if (key.pass == Pass::wgrad) {
+        const OneThread alone;
+        add_reorder(*convolution, convolution->filter, convolution->plain_filter);
+    } else
+        add_reorder(*convolution, convolution->plain_filter, convolution->filter);
     return convolution;
 }
 
@@ -194,51 +221,77 @@ memory wrap(const memory::desc& description, const void* data) {
     return memory(description, engine(), const_cast<void*>(data));
 }
 
-// One Workspace cut in three: the scratchpads, which are not in use at the same time, and the
-// reordered filter.
-class Call {
-  public:
-    explicit Call(const Convolution& convolution)
-        : convolution_(convolution),
-          scratchpad_bytes_(round_up(std::max(convolution.scratchpad.get_size(),
-                                              convolution.reorder_scratchpad.get_size()))),
-          workspace_(scratchpad_bytes_ +
-                     (convolution.reorder ? round_up(convolution.filter.get_size()) : 0)),
-          stream_(engine()) {}
+// Runs on the calling thread.
+void run(const Convolution& convolution, std::unordered_map<int, memory> arguments,
+         void* scratchpad) {
+    dnnl::stream stream(engine());
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(convolution.scratchpad, scratchpad));
+    convolution.primitive.execute(stream, arguments);
+    stream.wait();
+}
 
-    // The filter in the layout that the primitive wants; not yet filled.
-    memory filter(const float* plain) const {
-        if (!convolution_.reorder) return wrap(convolution_.filter, plain);
-        return wrap(convolution_.filter, static_cast<char*>(workspace_.data()) + scratchpad_bytes_);
+void reorder(const Convolution& convolution, const memory& from, const memory& to,
+             void* scratchpad) {
+    dnnl::stream stream(engine());
+    convolution.reorder.execute(
+        stream, {{DNNL_ARG_FROM, from},
+                 {DNNL_ARG_TO, to},
+                 {DNNL_ARG_SCRATCHPAD, wrap(convolution.reorder_scratchpad, scratchpad)}});
+    stream.wait();
+}
+
+// Forward or dgrad in pieces, which are of one size or of two.
+class Pieces {
+  public:
+    // Fewer rows than these, and reading the filter costs more than another thread gains.
+    static constexpr std::int64_t kRows = 128;
+
+    explicit Pieces(Key key) : cut_(key.shape, kRows) {
+        key.threads = thread_count();
+        for (const std::int64_t piece : {std::int64_t{0}, cut_.pieces - 1}) {
+            key.shape = cut_.of(piece);
+            kinds_.push_back(find_or_build(key));
+        }
+        if (kinds_[0] == kinds_[1]) kinds_.pop_back();
     }
-    void reorder(const memory& from, const memory& to) {
-        if (!convolution_.reorder) return;
-        convolution_.reorder.execute(
-            stream_,
-            {{DNNL_ARG_FROM, from},
-             {DNNL_ARG_TO, to},
-             {DNNL_ARG_SCRATCHPAD, wrap(convolution_.reorder_scratchpad, workspace_.data())}});
+
+    // arguments(convolution, piece): all but filter and scratchpad.
+    template <class Arguments>
+    void run(const float* filter, const Arguments& arguments) const {
+        std::int64_t filter_bytes = 0, scratch_bytes = 0;
+        for (const auto& kind : kinds_) {
+            filter_bytes += kind->filter_bytes();
+            scratch_bytes = std::max(scratch_bytes, kind->scratch_bytes());
+        }
+        const Workspace workspace(filter_bytes + team_size(cut_.pieces) * scratch_bytes);
+        char* room = static_cast<char*>(workspace.data());
+        char* const scratch = room + filter_bytes;
+        std::vector<memory> filters;
+        for (const auto& kind : kinds_) {
+            filters.push_back(
+                wrap(kind->filter, kind->reorder ? room : static_cast<const void*>(filter)));
+            if (!kind->reorder) continue;
+            reorder(*kind, wrap(kind->plain_filter, filter), filters.back(), scratch);
+            room += kind->filter_bytes();
+        }
+        for_each_piece(cut_.pieces, [&](std::int64_t piece, int thread) {
+            const bool larger = cut_.is_larger(piece);
+            std::unordered_map<int, memory> all = arguments(*kinds_[larger], cut_, piece);
+            all.emplace(DNNL_ARG_WEIGHTS, filters[larger]);
+            onednn::run(*kinds_[larger], std::move(all), scratch + thread * scratch_bytes);
+        });
     }
-    void run(std::unordered_map<int, memory> arguments) {
-        arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(convolution_.scratchpad, workspace_.data()));
-        convolution_.primitive.execute(stream_, arguments);
-    }
-    void wait() { stream_.wait(); }
 
   private:
-    static std::int64_t round_up(std::size_t bytes) {
-        return static_cast<std::int64_t>((bytes + 63) / 64 * 64);
-    }
-    const Convolution& convolution_;
-    std::int64_t scratchpad_bytes_;
-    Workspace workspace_;
-    dnnl::stream stream_;
+    BatchCut cut_;
+    std::vector<std::shared_ptr<const Convolution>> kinds_;
 };
 
 }  // namespace
 
 void sgemm(const SgemmArguments& arguments) {
     engine();
+    const OneThread alone;
     const dnnl::status status = dnnl::sgemm(
         arguments.transpose_a ? 'T' : 'N', arguments.transpose_b ? 'T' : 'N', arguments.m,
         arguments.n, arguments.k, arguments.alpha, arguments.a, arguments.lda, arguments.b,
@@ -250,86 +303,66 @@ void sgemm(const SgemmArguments& arguments) {
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
                          const ConvolutionEpilogue<float>& epilogue, float* y) {
     translate_errors("convolution", [&] {
-        const auto convolution =
-            find_or_build({Pass::forward, shape, epilogue.bias != nullptr,
-                           epilogue.residual != nullptr, epilogue.relu, thread_count()});
-        Call call(*convolution);
-        const memory reordered = call.filter(filter);
-        call.reorder(wrap(convolution->plain_filter, filter), reordered);
-        std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, wrap(convolution->x, x)},
-                                                     {DNNL_ARG_WEIGHTS, reordered},
-                                                     {DNNL_ARG_DST, wrap(convolution->y, y)}};
-        if (epilogue.bias) arguments.emplace(DNNL_ARG_BIAS, wrap(convolution->bias, epilogue.bias));
-        if (epilogue.residual)
-            arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
-                              wrap(convolution->y, epilogue.residual));
-        call.run(std::move(arguments));
-        call.wait();
+        const Pieces pieces({.pass = Pass::forward,
+                             .shape = shape,
+                             .bias = epilogue.bias != nullptr,
+                             .residual = epilogue.residual != nullptr,
+                             .relu = epilogue.relu});
+        pieces.run(filter, [&](const Convolution& part, const BatchCut& cut, std::int64_t piece) {
+            std::unordered_map<int, memory> arguments = {
+                {DNNL_ARG_SRC, wrap(part.x, x + cut.x(piece))},
+                {DNNL_ARG_DST, wrap(part.y, y + cut.y(piece))}};
+            if (epilogue.bias) arguments.emplace(DNNL_ARG_BIAS, wrap(part.bias, epilogue.bias));
+            if (epilogue.residual)
+                arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
+                                  wrap(part.y, epilogue.residual + cut.y(piece)));
+            return arguments;
+        });
     });
 }
 
 void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
                        float* dx) {
     translate_errors("convolution dgrad", [&] {
-        const auto convolution =
-            find_or_build({Pass::dgrad, shape, false, false, false, thread_count()});
-        Call call(*convolution);
-        const memory reordered = call.filter(filter);
-        call.reorder(wrap(convolution->plain_filter, filter), reordered);
-        call.run({{DNNL_ARG_DIFF_DST, wrap(convolution->y, dy)},
-                  {DNNL_ARG_WEIGHTS, reordered},
-                  {DNNL_ARG_DIFF_SRC, wrap(convolution->x, dx)}});
-        call.wait();
+        const Pieces pieces({.pass = Pass::dgrad, .shape = shape});
+        pieces.run(filter, [&](const Convolution& part, const BatchCut& cut, std::int64_t piece) {
+            return std::unordered_map<int, memory>{
+                {DNNL_ARG_DIFF_DST, wrap(part.y, dy + cut.y(piece))},
+                {DNNL_ARG_DIFF_SRC, wrap(part.x, dx + cut.x(piece))}};
+        });
     });
 }
 
 namespace {
 
-// oneDNN 2.6 writes past its scratchpad, and may compute a wrong gradient, in the filter gradient
-// of a 1x1 convolution with a stride whose channels do not fill a vector.
-bool overruns_scratchpad(const ConvolutionShape& shape) {
-    constexpr std::int64_t kVector = 16;
-    return shape.r == 1 && shape.s == 1 && shape.pad == 0 && shape.stride > 1 &&
-           shape.c % kVector != 0;
-}
-
-// The pixels that a 1x1 convolution with a stride looks at: [N,H,W,C] to [N,OH,OW,C].
-void gather_strided(const ConvolutionShape& shape, const float* x, float* gathered) {
-    const std::int64_t out_h = shape.out_h(), out_w = shape.out_w();
-    parallel_for(shape.n * out_h, 16, [&](std::int64_t first, std::int64_t last) {
-        for (std::int64_t row = first; row < last; ++row) {
-            const std::int64_t in_row = row / out_h * shape.h + row % out_h * shape.stride;
-            for (std::int64_t column = 0; column < out_w; ++column)
-                std::copy_n(x + (in_row * shape.w + column * shape.stride) * shape.c, shape.c,
-                            gathered + (row * out_w + column) * shape.c);
-        }
-    });
+std::shared_ptr<const Convolution> wgrad_of(const ConvolutionShape& shape) {
+    return find_or_build({.pass = Pass::wgrad, .shape = shape});
 }
 
 }  // namespace
 
-void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
-                       float* dfilter) {
-    if (overruns_scratchpad(shape)) {
-        ConvolutionShape dense = shape;
-        dense.h = shape.out_h();
-        dense.w = shape.out_w();
-        dense.stride = 1;
-        const Workspace gathered(dense.n * dense.h * dense.w * dense.c *
-                                 static_cast<std::int64_t>(sizeof(float)));
-        gather_strided(shape, x, gathered.floats());
-        return convolution_wgrad(dense, gathered.floats(), dy, dfilter);
-    }
+std::int64_t wgrad_scratch_bytes(const ConvolutionShape& shape) {
+    return translate_errors("convolution wgrad", [&] {
+        const auto convolution = wgrad_of(shape);
+        return convolution->scratch_bytes() + convolution->filter_bytes();
+    });
+}
+
+void wgrad_on_one_thread(const ConvolutionShape& shape, const float* x, const float* dy,
+                         float* dfilter, void* scratch) {
     translate_errors("convolution wgrad", [&] {
-        const auto convolution =
-            find_or_build({Pass::wgrad, shape, false, false, false, thread_count()});
-        Call call(*convolution);
-        const memory reordered = call.filter(dfilter);
-        call.run({{DNNL_ARG_SRC, wrap(convolution->x, x)},
-                  {DNNL_ARG_DIFF_DST, wrap(convolution->y, dy)},
-                  {DNNL_ARG_DIFF_WEIGHTS, reordered}});
-        call.reorder(reordered, wrap(convolution->plain_filter, dfilter));
-        call.wait();
+        const auto convolution = wgrad_of(shape);
+        void* filter = dfilter;
+        if (convolution->reorder)
+            filter = static_cast<char*>(scratch) + convolution->scratch_bytes();
+        const memory result = wrap(convolution->filter, filter);
+        run(*convolution,
+            {{DNNL_ARG_SRC, wrap(convolution->x, x)},
+             {DNNL_ARG_DIFF_DST, wrap(convolution->y, dy)},
+             {DNNL_ARG_DIFF_WEIGHTS, result}},
+            scratch);
+        if (convolution->reorder)
+            reorder(*convolution, result, wrap(convolution->plain_filter, dfilter), scratch);
     });
 }
 
