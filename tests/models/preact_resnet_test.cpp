@@ -238,7 +238,8 @@ TEST_CASE("prefix and suffix at every insertion point make up the forward pass")
 
 // With direct convolutions all ten losses agree to 2e-5 and the weights to 1e-4. Winograd's
 // rounding opens one ReLU behind the sixth step, and at this rate a step multiplies the difference
-// by ten.
+// by ten. Which one it is depends on the order of sums, and with it on the instruction set: weights
+// then differ by up to 0.006 (seen with AVX2) or 0.021 (AVX-512).
 TEST_CASE("ten steps of SGD follow PyTorch's in double") {
     const Fixture run("steady_training_run");
     const auto model = fixture_model();
@@ -252,7 +253,7 @@ TEST_CASE("ten steps of SGD follow PyTorch's in double") {
     for (const char* name : {"conv1.weight", "layer1.0.bn1.weight", "layer2.0.conv1.weight",
                              "layer2.0.shortcut.0.weight", "layer3.1.bn2.running_mean",
                              "layer4.1.bn1.running_var", "linear.weight", "linear.bias"})
-        check_l2(tensor_named(*model, name), after.tensor(name), 2e-2, name);
+        check_l2(tensor_named(*model, name), after.tensor(name), 5e-2, name);
 }
 
 TEST_CASE("the first steps on images of the usual size follow PyTorch's") {
