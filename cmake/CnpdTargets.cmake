@@ -1,6 +1,6 @@
 # cnpd_room(NAME [DEPENDS targets...]) makes the library of one room from all its .cpp files. Files
 # below cli/ belong to another target. With a CUDA backend, real or emulated, the .cu files belong to
-# it as well.
+# it as well; without one, the files *_none.cpp take their place.
 function(cnpd_room name)
   cmake_parse_arguments(ROOM "" "" "DEPENDS;PRIVATE" ${ARGN})
   # Relative, so that the names of the directories above the project do not matter.
@@ -14,6 +14,7 @@ function(cnpd_room name)
     list(FILTER sources EXCLUDE REGEX "_cuda\\.cpp$")
   endif()
   if(CNPD_EMULATED OR CNPD_REAL_CUDA)
+    list(FILTER sources EXCLUDE REGEX "_none\\.cpp$")
     file(GLOB_RECURSE cuda_sources RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS
          ${CMAKE_CURRENT_SOURCE_DIR}/*.cu)
     cnpd_cuda_sources(${cuda_sources})

@@ -2,12 +2,26 @@
 
 #include <fmt/format.h>
 
+#include "kernels/common/backend.h"
 #include "kernels/common/error.h"
-#ifdef CNPD_REAL_CUDA
 #include "kernels/common/gpu.h"
-#endif
 
 namespace cnpd::engine {
+
+using kernels::GpuBackend;
+using kernels::kGpuBackend;
+
+std::optional<Backend> gpu_backend() {
+    switch (kGpuBackend) {
+        case GpuBackend::real:
+            return Backend::cuda;
+        case GpuBackend::emulated:
+            return Backend::emulated;
+        case GpuBackend::none:
+            break;
+    }
+    return std::nullopt;
+}
 
 std::string_view name_of(Backend backend) {
     switch (backend) {
@@ -27,33 +41,24 @@ std::string Device::str() const {
 }
 
 std::vector<Backend> built_backends() {
-#if defined(CNPD_EMULATED)
-    return {Backend::cpu, Backend::emulated};
-#elif defined(CNPD_HAS_CUDA)
-    return {Backend::cuda, Backend::cpu};
-#else
-    return {Backend::cpu};
-#endif
+    if (!gpu_backend()) return {Backend::cpu};
+    if (kGpuBackend == GpuBackend::real) return {*gpu_backend(), Backend::cpu};
+    return {Backend::cpu, *gpu_backend()};
 }
 
 std::vector<Device> available_devices() {
     std::vector<Device> devices;
-#ifdef CNPD_REAL_CUDA
-    if (kernels::gpu::device_count() > 0) devices.push_back({.backend = Backend::cuda});
-#endif
-    devices.push_back({});
-#ifdef CNPD_EMULATED
-    devices.push_back({.backend = Backend::emulated});
-#endif
+    for (const Backend backend : built_backends())
+        if (backend == Backend::cpu || kernels::gpu::device_count() > 0)
+            devices.push_back({.backend = backend});
     return devices;
 }
 
 std::string why_no_gpu() {
-#ifdef CNPD_REAL_CUDA
+    if (kGpuBackend == GpuBackend::emulated)
+        return "this program was built for the emulated GPU (-DCNPD_CUDA=EMULATE), not for CUDA "
+               "(-DCNPD_CUDA=ON)";
     return kernels::gpu::why_no_device();
-#else
-    return "this program was built without the CUDA backend (-DCNPD_CUDA=ON)";
-#endif
 }
 
 Device device_from_name(std::string_view name) {

@@ -1,6 +1,7 @@
 // Where tensors live and kernels run.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,9 @@ inline Device default_device() {
 
 // Why there is no cuda device; empty where there is one.
 std::string why_no_gpu();
+
+// The backend of this build's GPU, real or emulated; nothing where it has none.
+std::optional<Backend> gpu_backend();
 
 // The backends that this program was built with, usable here or not.
 std::vector<Backend> built_backends();

@@ -1,20 +1,12 @@
-// From a device to the backend's functions. The only place, with engine/storage.cpp and
-// engine/device.cpp, that knows which backends a build has.
+// From a device to the backend's functions.
 #pragma once
 
 #include <cstddef>
 
 #include "engine/device.h"
 #include "engine/dtype.h"
+#include "kernels/common/backend.h"
 #include "kernels/common/error.h"
-
-// The kernels' function of this name for a device that is not the CPU. `cuda` is the real backend
-// or the emulated one, whichever the build has.
-#ifdef CNPD_HAS_CUDA
-#define CNPD_RUN_ON_GPU(device, kernel, ...) ::cnpd::kernels::cuda::kernel(__VA_ARGS__)
-#else
-#define CNPD_RUN_ON_GPU(device, kernel, ...) ::cnpd::engine::no_such_backend((device), #kernel)
-#endif
 
 namespace cnpd::engine {
 
@@ -30,6 +22,16 @@ void set_zero(void* target, std::size_t bytes, Device device);
 }  // namespace copy_memory
 
 }  // namespace cnpd::engine
+
+// Calls the kernels' function of this name for a device that is not the CPU. A build without a GPU
+// backend has no such function; a discarded statement does not refer to it.
+#define CNPD_RUN_ON_GPU(device, kernel, ...)                                             \
+    do {                                                                                 \
+        if constexpr (::cnpd::kernels::kGpuBackend != ::cnpd::kernels::GpuBackend::none) \
+            ::cnpd::kernels::cuda::kernel(__VA_ARGS__);                                  \
+        else                                                                             \
+            ::cnpd::engine::no_such_backend((device), #kernel);                          \
+    } while (false)
 
 // Calls the kernel of this name of the device's backend: CNPD_RUN(x.device(), add, px, py, n, pz).
 #define CNPD_RUN(device, kernel, ...)                         \

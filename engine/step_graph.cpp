@@ -1,12 +1,14 @@
 #include "engine/step_graph.h"
 
 #include <algorithm>
+#include <new>
 #include <optional>
 
-#ifdef CNPD_HAS_CUDA
+#include <fmt/format.h>
+
 #include "kernels/common/error.h"
 #include "kernels/common/gpu.h"
-#endif
+#include "kernels/common/notice.h"
 
 namespace cnpd::engine {
 
@@ -15,9 +17,7 @@ struct StepGraph::Recording {
     std::shared_ptr<MemoryPool> memory;
     std::vector<Tensor> inputs;  // what the graph reads; their shapes, until there is one
     Tensor result;
-#ifdef CNPD_HAS_CUDA
     std::optional<kernels::gpu::Graph> graph;
-#endif
 };
 
 StepGraph::StepGraph(Step step) : step_(std::move(step)) {}
@@ -31,20 +31,35 @@ bool StepGraph::fits(std::span<const Tensor> inputs) const {
                                     });
 }
 
-#ifdef CNPD_HAS_CUDA
-
 bool StepGraph::record() {
     Recording& made = *recording_;
-    made.memory = make_memory_pool(made.inputs.front().device());
-    const MemoryPoolScope scope(made.memory);
+    const Device device = made.inputs.front().device();
+    // The graph gets memory of its own; what lies unused elsewhere would be missing then.
+    empty_cache(device);
+    made.memory = make_memory_pool(device);
     try {
+        const MemoryPoolScope scope(made.memory);
         made.graph = kernels::gpu::Graph::capture([&] { made.result = step_(made.inputs); });
+        obstacle_.clear();
         return true;
     } catch (const CudaError& error) {
-        obstacle_ = error.what();
-        records_ = false;
-        return false;
+        give_up(error.what());
+    } catch (const std::bad_alloc&) {
+        give_up("out of device memory");
     }
+    return false;
+}
+
+void StepGraph::give_up(const std::string& why) {
+    recording_->result = {};
+    recording_->memory.reset();
+    obstacle_ = why;
+    ++failures_;
+    if (failures_ == kMostFailures) records_ = false;
+    notice(
+        fmt::format("a training step could not be recorded as a CUDA graph ({}); its kernels are "
+                    "launched one by one{}",
+                    why, records_ ? ", and the next step tries again" : " from now on"));
 }
 
 Tensor StepGraph::run(std::span<const Tensor> inputs) {
@@ -61,17 +76,5 @@ Tensor StepGraph::run(std::span<const Tensor> inputs) {
     ++replays_;
     return recording_->result;
 }
-
-#else
-
-bool StepGraph::record() {
-    return false;
-}
-
-Tensor StepGraph::run(std::span<const Tensor> inputs) {
-    return step_(inputs);
-}
-
-#endif
 
 }  // namespace cnpd::engine

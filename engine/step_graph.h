@@ -19,10 +19,17 @@ namespace cnpd::engine {
 //
 // What is recorded must not depend on values that the host sees: no copies to or from the host, and
 // no numbers but those that are the same in every step; the others, such as the learning rate, have
-// to be in tensors. A step that cannot be recorded runs as it is written from then on.
+// to be in tensors.
+//
+// Where recording fails (something cannot be part of a graph, or device memory runs out) the step
+// runs as it is written, a notice (kernels/common/notice.h) says why, and the next step tries
+// again; after kMostFailures it runs as it is written for good. So a step must begin with the
+// gradients that it adds to cleared: an attempt may end anywhere.
 class StepGraph {
   public:
     using Step = std::function<Tensor(std::span<const Tensor> inputs)>;
+
+    static constexpr int kMostFailures = 3;
 
     explicit StepGraph(Step step);
     ~StepGraph();
@@ -35,7 +42,7 @@ class StepGraph {
     // Never record: for profilers, debuggers and comparisons.
     void run_as_written() { records_ = false; }
     std::int64_t replays() const { return replays_; }
-    // Why the step could not be recorded; empty if it could, or was not tried.
+    // Why the step could not be recorded last; empty if it could, or was not tried.
     const std::string& obstacle() const { return obstacle_; }
 
   private:
@@ -43,10 +50,12 @@ class StepGraph {
 
     bool fits(std::span<const Tensor> inputs) const;
     bool record();
+    void give_up(const std::string& why);
 
     Step step_;
     std::unique_ptr<Recording> recording_;  // of the last inputs' shapes
     bool records_ = true;
+    int failures_ = 0;
     std::int64_t replays_ = 0;
     std::string obstacle_;
 };

@@ -10,9 +10,7 @@
 #include <sys/resource.h>
 
 #include "kernels/common/error.h"
-#ifdef CNPD_HAS_CUDA
 #include "kernels/common/gpu.h"
-#endif
 
 namespace cnpd::engine {
 namespace {
@@ -42,13 +40,6 @@ void release_on_host(std::byte* data) {
     std::free(data);
 }
 
-#ifdef CNPD_HAS_CUDA
-#ifdef CNPD_EMULATED
-constexpr Backend kGpu = Backend::emulated;
-#else
-constexpr Backend kGpu = Backend::cuda;
-#endif
-
 std::byte* allocate_on_gpu(std::size_t bytes) {
     try {
         return static_cast<std::byte*>(kernels::gpu::allocate(bytes));
@@ -59,16 +50,17 @@ std::byte* allocate_on_gpu(std::size_t bytes) {
 void release_on_gpu(std::byte* data) {
     kernels::gpu::release(data);
 }
-#endif
+
+bool is_gpu(Device device) {
+    return gpu_backend() && device == Device{.backend = *gpu_backend()};
+}
 
 System& system_of(Device device) {
     // Never destroyed: tensors with static lifetime may outlive every other static object.
     static auto* const host = new System{allocate_on_host, release_on_host};
     if (device.backend == Backend::cpu) return *host;
-#ifdef CNPD_HAS_CUDA
     static auto* const gpu = new System{allocate_on_gpu, release_on_gpu};
-    if (device == Device{.backend = kGpu}) return *gpu;
-#endif
+    if (is_gpu(device)) return *gpu;
     throw DeviceError("no memory on device " + device.str());
 }
 
@@ -128,13 +120,16 @@ class MemoryPool {
   private:
     std::byte* from_system(std::size_t capacity) {
         std::byte* data = system_.allocate(capacity);
-        if (!data) {
+        // A graph that is being captured refers to buffers that its pool has got back already.
+        if (!data && !is_capturing()) {
             drop_unused();
             data = system_.allocate(capacity);
         }
         if (!data) throw std::bad_alloc();
         return data;
     }
+
+    bool is_capturing() const { return is_gpu(device_) && kernels::gpu::is_capturing(); }
 
     void drop_unused() {
         for (const auto& [size, data] : free_) {
@@ -155,11 +150,9 @@ namespace {
 const std::shared_ptr<MemoryPool>& common_pool(Device device) {
     static auto* const host = new auto(std::make_shared<MemoryPool>(Device{}));
     if (device.backend == Backend::cpu) return *host;
-#ifdef CNPD_HAS_CUDA
-    static auto* const gpu = new auto(std::make_shared<MemoryPool>(Device{.backend = kGpu}));
-    if (device == Device{.backend = kGpu}) return *gpu;
-#endif
-    throw DeviceError("no memory on device " + device.str());
+    if (!is_gpu(device)) throw DeviceError("no memory on device " + device.str());
+    static auto* const gpu = new auto(std::make_shared<MemoryPool>(device));
+    return *gpu;
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ class MemoryPoolScope {
 };
 
 // Uninitialised memory on a device, aligned to 64 bytes; goes back to its pool with its last owner.
+// Throws std::bad_alloc. While a graph is captured, nothing is given back to the system to make
+// room.
 class Storage {
   public:
     Storage(std::size_t bytes, Device device);

@@ -6,9 +6,7 @@
 #include "cnpd/version.h"
 #include "engine/device.h"
 #include "kernels/common/cpu_info.h"
-#ifdef CNPD_REAL_CUDA
 #include "kernels/common/gpu.h"
-#endif
 #include "kernels/common/parallel.h"
 #include "kernels/vendor/onednn.h"
 #include "models/classifier.h"
@@ -80,8 +78,8 @@ class Info : public Command {
         return info;
     }
 
-    static void add_gpu([[maybe_unused]] nlohmann::ordered_json& info) {
-#ifdef CNPD_REAL_CUDA
+    static void add_gpu(nlohmann::ordered_json& info) {
+        if (engine::gpu_backend() != engine::Backend::cuda) return;
         if (!engine::why_no_gpu().empty()) {
             info["gpu"] = fmt::format("none: {}", engine::why_no_gpu());
             return;
@@ -90,7 +88,6 @@ class Info : public Command {
         info["gpu"] = fmt::format("{}, compute capability {}.{}, {} multiprocessors, {} GiB",
                                   gpu.name, gpu.compute_major, gpu.compute_minor,
                                   gpu.multiprocessors, gpu.memory_bytes >> 30);
-#endif
     }
 
     models::ModelOptions model_{.name = ""};

@@ -13,9 +13,11 @@
 #include "cnpd/cli/help_formatter.h"
 #include "cnpd/settings/suggest.h"
 #include "cnpd/terminal/interrupt.h"
+#include "cnpd/terminal/log.h"
 #include "cnpd/version.h"
 #include "engine/passive_waiting.h"
 #include "kernels/common/error.h"
+#include "kernels/common/notice.h"
 
 namespace {
 
@@ -134,6 +136,7 @@ int main(int argc, char** argv) {
     cnpd::engine::wait_passively(argv);
     try {
         cnpd::install_interrupt_handler();
+        cnpd::set_notice_receiver(cnpd::log_warning);
         return run(argc, argv);
     } catch (const cnpd::InputError& error) {
         return complain(error.what(), kInputError);

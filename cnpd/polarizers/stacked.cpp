@@ -84,6 +84,8 @@ void StackedPolarizer::calibrate(const FeatureStatistics& statistics) {
 }
 
 void StackedPolarizer::refresh() {
+    // An attempt to record a step may have ended between its gradients and its update.
+    for (Trained& each : trained_) each.whole.zero_grad();
     for (Layer& layer : layers_) layer.maps = ops::fold_polarizer(layer.stacked);
     if (layers_.size() == 1) maps_ = layers_.front().maps;
 }

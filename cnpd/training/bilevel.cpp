@@ -94,10 +94,10 @@ Tensor BilevelTask::step(std::int64_t epoch, std::int64_t batch) {
 }
 
 void BilevelTask::update(const Tensor& loss) {
+    optimizer_.zero_grad();
     engine::backward(loss);
     polarizer_.prepare_gradients(settings_.clip_norm);
     optimizer_.step();
-    optimizer_.zero_grad();
 }
 
 // Both kinds of steps begin by folding the parameters, and do not leave it to an update's end: a

@@ -70,9 +70,10 @@ class BilevelTask : public TrainingTask {
     std::int64_t batch_size() const override { return settings_.batch_size; }
     engine::Device device() const override { return images_.device(); }
     engine::Tensor step(std::int64_t epoch, std::int64_t batch) override;
-    std::string obstacle_to_graphs() const override { return bilevel_graph_.obstacle(); }
     // For comparisons: no graphs.
     void run_as_written();
+    // Why steps of the bi-level problem could not be recorded; empty if they were, or not tried.
+    const std::string& obstacle_to_graphs() const { return bilevel_graph_.obstacle(); }
     // Steps of the bi-level problem that were replayed.
     std::int64_t replays() const { return bilevel_graph_.replays(); }
     void end_epoch(std::int64_t epoch, double train_loss, nlohmann::ordered_json& record) override;

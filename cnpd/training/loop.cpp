@@ -209,10 +209,6 @@ class Loop {
         loss_.clear();
         directory_.append_metrics(record);
         save();
-        if (const std::string why = task_.obstacle_to_graphs(); !why.empty() && !warned_) {
-            log_warning(fmt::format("steps are launched kernel by kernel: {}", why));
-            warned_ = true;
-        }
         if (interrupted() && position_.epoch() < task_.epochs()) stop();
     }
 
@@ -221,7 +217,6 @@ class Loop {
     LoopOptions options_;
     Position position_;
     EpochLoss loss_;
-    bool warned_ = false;
     std::vector<NamedTensor> state_;
 };
 

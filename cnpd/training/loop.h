@@ -34,9 +34,6 @@ class TrainingTask {
     // One update; returns the loss, a scalar on the device that the next step may overwrite. It may
     // be running still. Epochs and batches count from 0.
     virtual engine::Tensor step(std::int64_t epoch, std::int64_t batch) = 0;
-    // Why the steps of a GPU are launched one by one and not replayed as a graph; empty: they are
-    // replayed, or it was not tried.
-    virtual std::string obstacle_to_graphs() const { return {}; }
     // Adds what there is to say of a finished epoch ("lr", "acc", ...) to its line of metrics.
     virtual void end_epoch(std::int64_t epoch, double train_loss,
                            nlohmann::ordered_json& record) = 0;

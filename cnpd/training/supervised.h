@@ -69,7 +69,6 @@ class SupervisedTask : public TrainingTask {
     std::int64_t batch_size() const override { return settings_.recipe.batch_size; }
     engine::Device device() const override { return images_.device(); }
     engine::Tensor step(std::int64_t epoch, std::int64_t batch) override;
-    std::string obstacle_to_graphs() const override { return graph_.obstacle(); }
     void end_epoch(std::int64_t epoch, double train_loss, nlohmann::ordered_json& record) override;
     std::vector<engine::nn::NamedTensor> state() override;
 

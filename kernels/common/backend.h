@@ -8,6 +8,21 @@
 #define CNPD_HOST_DEVICE
 #endif
 
+namespace cnpd::kernels {
+
+// Which GPU backend this program was built with: `cuda::` functions exist for a real GPU
+// (-DCNPD_CUDA=ON), for the emulated one (-DCNPD_CUDA=EMULATE), or not at all.
+enum class GpuBackend { none, real, emulated };
+#if defined(CNPD_REAL_CUDA)
+inline constexpr GpuBackend kGpuBackend = GpuBackend::real;
+#elif defined(CNPD_EMULATED)
+inline constexpr GpuBackend kGpuBackend = GpuBackend::emulated;
+#else
+inline constexpr GpuBackend kGpuBackend = GpuBackend::none;
+#endif
+
+}  // namespace cnpd::kernels
+
 // Declares a kernel once for each backend: `reference::f` (plain loops, sums in double, the truth
 // for tests), `cpu::f` and `cuda::f` (a GPU's, or the emulated one's, whichever the build has). All
 // three promise what the comment above the declaration says. Pointers are device pointers of that

@@ -1,7 +1,5 @@
 #include "kernels/common/device_workspace.h"
 
-#ifdef CNPD_HAS_CUDA
-
 #include <map>
 
 #include "kernels/common/gpu.h"
@@ -39,5 +37,3 @@ DeviceWorkspace::~DeviceWorkspace() {
 }
 
 }  // namespace cnpd::kernels
-
-#endif

@@ -1,6 +1,8 @@
 // The CUDA runtime as far as it is used, without its headers: memory, streams, events and graphs of
 // the current GPU, or of the emulated one. Everything here is checked and throws CudaError
-// (error.h); nothing is copied or launched except on the calling thread's current stream.
+// (error.h); nothing is copied or launched except on the calling thread's current stream. A build
+// without either links gpu_none.cpp: device_count() is 0 and all that needs a device throws
+// DeviceError.
 #pragma once
 
 #include <cstddef>
@@ -108,7 +110,7 @@ class Graph {
 // Whether the current stream records a graph.
 bool is_capturing();
 
-// Emulated builds only: runs `work`, or adds it to the graph that is being captured.
+// Not on a real GPU: runs `work`, or adds it to the graph that is being captured.
 void enqueue(std::function<void()> work);
 
 }  // namespace cnpd::kernels::gpu

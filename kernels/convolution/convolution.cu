@@ -9,6 +9,7 @@
 #include "kernels/common/cuda.h"
 #include "kernels/common/device_workspace.h"
 #include "kernels/common/gemm_tile.h"
+#include "kernels/common/notice.h"
 #include "kernels/common/row_grid.h"
 #include "kernels/common/vector_access.h"
 #include "kernels/elementwise/elementwise.h"
@@ -295,9 +296,26 @@ void convolution_wgrad(const ConvolutionShape& shape, const T* x, const T* dy, f
 
 #else
 
+namespace {
+
+void say_that_cudnn_is_missing() {
+    if constexpr (kGpuBackend == GpuBackend::real) {
+        static const bool said = [] {
+            notice(
+                "this program was built without cuDNN, so convolutions use a slower kernel; "
+                "configure it with cuDNN beside the toolkit, or with -DCNPD_CUDA_ROOTS");
+            return true;
+        }();
+        static_cast<void>(said);
+    }
+}
+
+}  // namespace
+
 template <typename T>
 void convolution_forward(const ConvolutionShape& shape, const T* x, const T* filter,
                          const ConvolutionEpilogue<T>& epilogue, T* y) {
+    say_that_cudnn_is_missing();
     implicit_gemm::convolution_forward(shape, x, filter, epilogue, y);
 }
 

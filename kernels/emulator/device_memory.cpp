@@ -1,13 +1,16 @@
 #include "kernels/emulator/device_memory.h"
 
 #include <execinfo.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <new>
@@ -15,16 +18,33 @@
 
 namespace cnpd::kernels::emulator {
 
+namespace {
+
+std::atomic<std::size_t> limit{std::numeric_limits<std::size_t>::max()};
+std::atomic<std::size_t> in_use{0};
+
+}  // namespace
+
+void limit_device_memory(std::size_t bytes) {
+    limit = bytes;
+}
+std::size_t device_memory_in_use() {
+    return in_use;
+}
+
 #if defined(__SANITIZE_ADDRESS__)
 
 // AddressSanitizer sees the end of each allocation, which is worth more; its memory is the heap's.
 void* allocate_device_memory(std::size_t bytes) {
     void* memory = nullptr;
-    if (::posix_memalign(&memory, 256, bytes) != 0) throw std::bad_alloc();
+    if (in_use + bytes > limit || ::posix_memalign(&memory, 256, bytes) != 0)
+        throw std::bad_alloc();
+    in_use += ::malloc_usable_size(memory);
     std::memset(memory, 0xFF, bytes);
     return memory;
 }
 void release_device_memory(void* memory) noexcept {
+    in_use -= ::malloc_usable_size(memory);
     std::free(memory);
 }
 bool is_device_memory(const void*) {
@@ -54,7 +74,8 @@ class Arena {
         bytes = (std::max<std::size_t>(bytes, 1) + kPage - 1) / kPage * kPage;
         const auto found = std::find_if(free_.begin(), free_.end(),
                                         [&](const auto& gap) { return gap.second >= bytes; });
-        if (found == free_.end()) throw std::bad_alloc();
+        if (found == free_.end() || in_use + bytes > limit) throw std::bad_alloc();
+        in_use += bytes;
         const auto [offset, room] = *found;
         free_.erase(found);
         if (room > bytes) free_[offset + bytes] = room - bytes;
@@ -73,6 +94,7 @@ class Arena {
         if (found == used_.end()) return;
         auto [offset, bytes] = *found;
         used_.erase(found);
+        in_use -= bytes;
         ::madvise(memory, bytes, MADV_DONTNEED);
         auto after = free_.lower_bound(offset);
         if (after != free_.end() && after->first == offset + bytes) {

@@ -12,6 +12,10 @@ namespace cnpd::kernels::emulator {
 void* allocate_device_memory(std::size_t bytes);
 void release_device_memory(void* memory) noexcept;
 
+// For tests: from now on, allocations that would make the total exceed so many bytes fail.
+void limit_device_memory(std::size_t bytes);
+std::size_t device_memory_in_use();  // bytes
+
 bool is_device_memory(const void* address);
 
 // The pages are open while one of these lives: in launches and copies. Without one, an access is

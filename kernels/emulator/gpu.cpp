@@ -7,6 +7,7 @@
 #include <new>
 
 #include "kernels/common/error.h"
+#include "kernels/emulator/capture.h"
 #include "kernels/emulator/device_memory.h"
 
 namespace cnpd::kernels::gpu {
@@ -15,6 +16,7 @@ namespace {
 using Work = std::vector<std::function<void()>>;
 
 thread_local Work* captured = nullptr;
+thread_local std::int64_t launches_until_failure = -1;
 thread_local void* chosen_stream = nullptr;
 
 void refuse_capture(const char* what) {
@@ -148,10 +150,20 @@ bool is_capturing() {
 }
 
 void enqueue(std::function<void()> work) {
-    if (captured)
-        captured->push_back(std::move(work));
-    else
-        work();
+    if (!captured) return work();
+    if (launches_until_failure == static_cast<std::int64_t>(captured->size())) {
+        launches_until_failure = -1;
+        throw std::bad_alloc();
+    }
+    captured->push_back(std::move(work));
 }
 
 }  // namespace cnpd::kernels::gpu
+
+namespace cnpd::kernels::emulator {
+
+void fail_capture_after(std::int64_t launches) {
+    gpu::launches_until_failure = launches;
+}
+
+}  // namespace cnpd::kernels::emulator

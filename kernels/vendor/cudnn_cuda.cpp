@@ -6,7 +6,10 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <type_traits>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
 
 #include <cuda_runtime.h>
 #include <cudnn.h>
@@ -15,7 +18,8 @@
 #include "kernels/common/device_workspace.h"
 #include "kernels/common/error.h"
 #include "kernels/common/gpu.h"
-#include "kernels/common/tf32.h"
+#include "kernels/common/notice.h"
+#include "kernels/vendor/algorithm_search.h"
 
 namespace cnpd::kernels::cudnn {
 namespace {
@@ -60,44 +64,20 @@ int as_int(std::int64_t value) {
     return static_cast<int>(value);
 }
 
-// What a convolution computes with.
-struct Arithmetic {
-    cudnnDataType_t type;
-    bool tensor_cores;
-};
-template <typename T>
-Arithmetic arithmetic_of() {
-    if constexpr (std::is_same_v<T, bfloat16>)
-        return {CUDNN_DATA_BFLOAT16, true};
-    else
-        return {CUDNN_DATA_FLOAT, tf32_allowed()};
-}
-
-// An algorithm, if there is one, and what it wants: scratch memory and the mathematics that it was
-// measured with.
-template <typename Algorithm>
-struct Choice {
-    Algorithm algorithm{};
-    std::size_t workspace = 0;
-    cudnnMathType_t math{};
-    bool made = false, possible = false;
-};
-
 // What belongs to one shape and arithmetic: its descriptors and, once they have been needed, the
 // algorithms.
 struct Problem {
     TensorDescriptor x, y;
     FilterDescriptor filter;
     ConvolutionDescriptor convolution;
-    bool tensor_cores;
-    Choice<cudnnConvolutionFwdAlgo_t> forward;
-    Choice<cudnnConvolutionBwdDataAlgo_t> dgrad;
-    Choice<cudnnConvolutionBwdFilterAlgo_t> wgrad;
+    ConvolutionShape shape;
+    Arithmetic arithmetic;
+    AlgorithmSearch forward, dgrad, wgrad;
 
-    Problem(const ConvolutionShape& s, const Arithmetic& arithmetic)
-        : tensor_cores(arithmetic.tensor_cores) {
+    Problem(const ConvolutionShape& s, Arithmetic chosen) : shape(s), arithmetic(chosen) {
         constexpr const char* kWhat = "convolution descriptors";
-        const cudnnDataType_t type = arithmetic.type;
+        const cudnnDataType_t type =
+            arithmetic == Arithmetic::bfloat16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
         check(cudnnSetTensor4dDescriptor(x.get(), CUDNN_TENSOR_NHWC, type, as_int(s.n), as_int(s.c),
                                          as_int(s.h), as_int(s.w)),
               kWhat);
@@ -120,61 +100,139 @@ struct Problem {
 
 template <typename T>
 Problem& problem_of(const ConvolutionShape& s) {
-    using Key = std::array<std::int64_t, 11>;
-    thread_local auto* const problems = new std::map<Key, std::unique_ptr<Problem>>;
+    thread_local auto* const problems = new std::map<SearchKey, std::unique_ptr<Problem>>;
     const Arithmetic arithmetic = arithmetic_of<T>();
-    auto& problem = (*problems)[Key{s.n, s.h, s.w, s.c, s.k, s.r, s.s, s.stride, s.pad,
-                                    arithmetic.type, arithmetic.tensor_cores}];
+    auto& problem = (*problems)[search_key(s, arithmetic)];
     if (!problem) problem = std::make_unique<Problem>(s, arithmetic);
     return *problem;
+}
+
+Answer answer_of(cudnnStatus_t status) {
+    if (status == CUDNN_STATUS_SUCCESS) return Answer::success;
+    return CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED ? Answer::unsupported
+                                                                       : Answer::failed;
+}
+
+Mathematics mathematics_of(cudnnMathType_t math) {
+    switch (math) {
+        case CUDNN_FMA_MATH:
+            return Mathematics::fma;
+        case CUDNN_DEFAULT_MATH:
+            return Mathematics::standard;
+        case CUDNN_TENSOR_OP_MATH:
+            return Mathematics::tensor_cores;
+        case CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION:
+            break;
+    }
+    return Mathematics::converting;
+}
+cudnnMathType_t math_type_of(Mathematics mathematics) {
+    switch (mathematics) {
+        case Mathematics::fma:
+            return CUDNN_FMA_MATH;
+        case Mathematics::standard:
+            return CUDNN_DEFAULT_MATH;
+        case Mathematics::tensor_cores:
+            return CUDNN_TENSOR_OP_MATH;
+        case Mathematics::converting:
+            break;
+    }
+    return CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
 }
 
 constexpr std::size_t kMostWorkspace = 512 << 20;
 
 constexpr int kCandidates = 16;
 
-// Whether an algorithm that was measured with this mathematics computes as it should.
-bool is_allowed(cudnnMathType_t math, bool tensor_cores) {
-    switch (math) {
-        case CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION:  // to float16
-            return false;
-        case CUDNN_TENSOR_OP_MATH:
-            return tensor_cores;
-        default:
-            return true;
+// Scratch memory for a search: as much of kMostWorkspace as there is.
+class SearchScratch {
+  public:
+    explicit SearchScratch(const std::string& operation) {
+        for (bytes_ = kMostWorkspace; bytes_ >= 1 << 20; bytes_ /= 8) {
+            try {
+                workspace_.emplace(bytes_);
+                if (bytes_ < kMostWorkspace) break;
+                return;
+            } catch (const std::bad_alloc&) {
+            }
+        }
+        if (!workspace_) bytes_ = 0;
+        notice(
+            fmt::format("{}: device memory is short; only algorithms with at most {} MiB of "
+                        "scratch memory were tried",
+                        operation, bytes_ >> 20));
     }
+    void* data() const { return workspace_ ? workspace_->data() : nullptr; }
+    std::size_t bytes() const { return bytes_; }
+
+  private:
+    std::optional<DeviceWorkspace> workspace_;
+    std::size_t bytes_ = 0;
+};
+
+// The algorithm of `search`, which is looked for where it is not known, or none. `find(results,
+// count, scratch, bytes)` measures; `workspace(algorithm, bytes)` asks for an algorithm's scratch
+// memory under the descriptor's mathematics.
+template <typename Performance, typename Find, typename Workspace>
+std::optional<ChosenAlgorithm> fastest(const char* what, Problem& problem, AlgorithmSearch& search,
+                                       const Find& find, const Workspace& workspace) {
+    if (search.is_decided()) return search.chosen();
+    const std::string operation = describe(what, problem.shape);
+    const auto measure = [&] {
+        if (gpu::is_capturing())
+            throw CudaError(operation +
+                            ": the first convolution of a shape cannot be part of a graph");
+        // float32 means float32: no TF32 unless it was asked for.
+        problem.use(problem.arithmetic == Arithmetic::float32 ? CUDNN_FMA_MATH
+                                                              : CUDNN_TENSOR_OP_MATH);
+        std::array<Performance, kCandidates> measured{};
+        int count = 0;
+        const SearchScratch scratch(operation);
+        const cudnnStatus_t status = find(measured.data(), &count, scratch.data(), scratch.bytes());
+        Measurements all{.answer = answer_of(status), .error = {}, .results = {}};
+        if (all.answer != Answer::success) {
+            all.error = cudnnGetErrorString(status);
+            return all;
+        }
+        for (const Performance& each : std::span(measured).first(static_cast<std::size_t>(count)))
+            all.results.push_back({.algorithm = static_cast<int>(each.algo),
+                                   .answer = answer_of(each.status),
+                                   .deterministic = each.determinism == CUDNN_DETERMINISTIC,
+                                   .mathematics = mathematics_of(each.mathType),
+                                   .workspace = each.memory});
+        return all;
+    };
+    const auto query = [&](int algorithm, Mathematics mathematics) -> std::optional<std::size_t> {
+        std::size_t bytes = 0;
+        problem.use(math_type_of(mathematics));
+        const auto asked = static_cast<decltype(Performance::algo)>(algorithm);
+        if (workspace(asked, &bytes) != CUDNN_STATUS_SUCCESS) return std::nullopt;
+        return bytes;
+    };
+    return search.algorithm(operation, problem.arithmetic, kMostWorkspace, measure, query);
 }
 
-// The fastest of the measured algorithms that is deterministic, allowed and fits; the descriptor is
-// left with its mathematics. `find` is given where to put the results, how many there are, and
-// scratch memory.
-template <typename Performance, typename Algorithm, typename Find>
-void choose(const char* what, Problem& problem, Choice<Algorithm>& choice, const Find& find) {
-    if (choice.made) {
-        if (choice.possible) problem.use(choice.math);
-        return;
+// Runs the chosen algorithm with run(algorithm, scratch, bytes). Returns false, having done
+// nothing, where there is none or no scratch memory for it.
+template <typename Performance, typename Run>
+bool run_with(const char* what, Problem& problem, const std::optional<ChosenAlgorithm>& chosen,
+              const Run& run) {
+    if (!chosen) return false;
+    std::optional<DeviceWorkspace> scratch;
+    try {
+        scratch.emplace(chosen->workspace);
+    } catch (const std::bad_alloc&) {
+        if (gpu::is_capturing()) throw;  // the graph would keep the slower kernel
+        notice(
+            fmt::format("{}: {} MiB of scratch memory are not free on the device; a slower "
+                        "kernel is used until they are",
+                        describe(what, problem.shape), chosen->workspace >> 20));
+        return false;
     }
-    // float32 means float32: no TF32 unless it was asked for.
-    problem.use(problem.tensor_cores ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH);
-    std::array<Performance, kCandidates> measured{};
-    int count = 0;
-    const DeviceWorkspace workspace(kMostWorkspace);
-    const cudnnStatus_t status = find(measured.data(), &count, workspace.data());
-    choice.made = true;
-    if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED) return;
-    check(status, what);
-    for (int i = 0; i < count; ++i) {
-        const Performance& each = measured[static_cast<std::size_t>(i)];
-        if (each.status != CUDNN_STATUS_SUCCESS || each.determinism != CUDNN_DETERMINISTIC ||
-            !is_allowed(each.mathType, problem.tensor_cores) || each.memory > kMostWorkspace)
-            continue;
-        choice.algorithm = each.algo;
-        choice.workspace = each.memory;
-        choice.math = problem.tensor_cores ? each.mathType : CUDNN_FMA_MATH;
-        choice.possible = true;
-        problem.use(choice.math);
-        return;
-    }
+    problem.use(math_type_of(chosen->mathematics));
+    const auto algorithm = static_cast<decltype(Performance::algo)>(chosen->algorithm);
+    check(run(algorithm, scratch->data(), chosen->workspace), what);
+    return true;
 }
 
 constexpr float kOne = 1, kZero = 0;
@@ -183,59 +241,71 @@ constexpr float kOne = 1, kZero = 0;
 
 template <typename T>
 bool forward(const ConvolutionShape& shape, const T* x, const T* filter, T* y) {
-    constexpr const char* kWhat = "convolution_forward";
     Problem& p = problem_of<T>(shape);
-    choose<cudnnConvolutionFwdAlgoPerf_t>(
-        kWhat, p, p.forward, [&](auto* measured, int* count, void* scratch) {
+    const auto chosen = fastest<cudnnConvolutionFwdAlgoPerf_t>(
+        "convolution_forward", p, p.forward,
+        [&](auto* measured, int* count, void* scratch, std::size_t bytes) {
             return cudnnFindConvolutionForwardAlgorithmEx(
                 handle(), p.x.get(), x, p.filter.get(), filter, p.convolution.get(), p.y.get(), y,
-                kCandidates, count, measured, scratch, kMostWorkspace);
+                kCandidates, count, measured, scratch, bytes);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+            return cudnnGetConvolutionForwardWorkspaceSize(handle(), p.x.get(), p.filter.get(),
+                                                           p.convolution.get(), p.y.get(),
+                                                           algorithm, bytes);
         });
-    if (!p.forward.possible) return false;
-    const DeviceWorkspace workspace(p.forward.workspace);
-    check(cudnnConvolutionForward(handle(), &kOne, p.x.get(), x, p.filter.get(), filter,
-                                  p.convolution.get(), p.forward.algorithm, workspace.data(),
-                                  p.forward.workspace, &kZero, p.y.get(), y),
-          kWhat);
-    return true;
+    return run_with<cudnnConvolutionFwdAlgoPerf_t>(
+        "convolution_forward", p, chosen, [&](auto algorithm, void* scratch, std::size_t bytes) {
+            return cudnnConvolutionForward(handle(), &kOne, p.x.get(), x, p.filter.get(), filter,
+                                           p.convolution.get(), algorithm, scratch, bytes, &kZero,
+                                           p.y.get(), y);
+        });
 }
 
 template <typename T>
 bool dgrad(const ConvolutionShape& shape, const T* dy, const T* filter, T* dx) {
-    constexpr const char* kWhat = "convolution_dgrad";
     Problem& p = problem_of<T>(shape);
-    choose<cudnnConvolutionBwdDataAlgoPerf_t>(
-        kWhat, p, p.dgrad, [&](auto* measured, int* count, void* scratch) {
+    const auto chosen = fastest<cudnnConvolutionBwdDataAlgoPerf_t>(
+        "convolution_dgrad", p, p.dgrad,
+        [&](auto* measured, int* count, void* scratch, std::size_t bytes) {
             return cudnnFindConvolutionBackwardDataAlgorithmEx(
                 handle(), p.filter.get(), filter, p.y.get(), dy, p.convolution.get(), p.x.get(), dx,
-                kCandidates, count, measured, scratch, kMostWorkspace);
+                kCandidates, count, measured, scratch, bytes);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+            return cudnnGetConvolutionBackwardDataWorkspaceSize(handle(), p.filter.get(), p.y.get(),
+                                                                p.convolution.get(), p.x.get(),
+                                                                algorithm, bytes);
         });
-    if (!p.dgrad.possible) return false;
-    const DeviceWorkspace workspace(p.dgrad.workspace);
-    check(cudnnConvolutionBackwardData(handle(), &kOne, p.filter.get(), filter, p.y.get(), dy,
-                                       p.convolution.get(), p.dgrad.algorithm, workspace.data(),
-                                       p.dgrad.workspace, &kZero, p.x.get(), dx),
-          kWhat);
-    return true;
+    return run_with<cudnnConvolutionBwdDataAlgoPerf_t>(
+        "convolution_dgrad", p, chosen, [&](auto algorithm, void* scratch, std::size_t bytes) {
+            return cudnnConvolutionBackwardData(handle(), &kOne, p.filter.get(), filter, p.y.get(),
+                                                dy, p.convolution.get(), algorithm, scratch, bytes,
+                                                &kZero, p.x.get(), dx);
+        });
 }
 
 template <typename T>
 bool wgrad(const ConvolutionShape& shape, const T* x, const T* dy, T* dfilter) {
-    constexpr const char* kWhat = "convolution_wgrad";
     Problem& p = problem_of<T>(shape);
-    choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
-        kWhat, p, p.wgrad, [&](auto* measured, int* count, void* scratch) {
+    const auto chosen = fastest<cudnnConvolutionBwdFilterAlgoPerf_t>(
+        "convolution_wgrad", p, p.wgrad,
+        [&](auto* measured, int* count, void* scratch, std::size_t bytes) {
             return cudnnFindConvolutionBackwardFilterAlgorithmEx(
                 handle(), p.x.get(), x, p.y.get(), dy, p.convolution.get(), p.filter.get(), dfilter,
-                kCandidates, count, measured, scratch, kMostWorkspace);
+                kCandidates, count, measured, scratch, bytes);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+            return cudnnGetConvolutionBackwardFilterWorkspaceSize(handle(), p.x.get(), p.y.get(),
+                                                                  p.convolution.get(),
+                                                                  p.filter.get(), algorithm, bytes);
         });
-    if (!p.wgrad.possible) return false;
-    const DeviceWorkspace workspace(p.wgrad.workspace);
-    check(cudnnConvolutionBackwardFilter(handle(), &kOne, p.x.get(), x, p.y.get(), dy,
-                                         p.convolution.get(), p.wgrad.algorithm, workspace.data(),
-                                         p.wgrad.workspace, &kZero, p.filter.get(), dfilter),
-          kWhat);
-    return true;
+    return run_with<cudnnConvolutionBwdFilterAlgoPerf_t>(
+        "convolution_wgrad", p, chosen, [&](auto algorithm, void* scratch, std::size_t bytes) {
+            return cudnnConvolutionBackwardFilter(handle(), &kOne, p.x.get(), x, p.y.get(), dy,
+                                                  p.convolution.get(), algorithm, scratch, bytes,
+                                                  &kZero, p.filter.get(), dfilter);
+        });
 }
 
 CNPD_INSTANTIATE(forward);
