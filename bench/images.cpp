@@ -76,14 +76,6 @@ void add_stamping() {
                      levels.data<double>(), added.data<double>(), out.data<std::uint8_t>());
         });
     });
-    bench::add(fmt::format("stamp_pixels/images:{}", images), [=](benchmark::State& state) {
-        Tensor pixels = bench::values(images * values), out = pixels.clone();
-        Tensor added = bench::values(values);
-        measure(state, 8 * images * values, [&] {
-            CNPD_RUN(options().device, stamp_pixels, shape, data(pixels), 0.8f, data(added),
-                     data(out));
-        });
-    });
 }
 
 }  // namespace

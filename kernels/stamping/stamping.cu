@@ -24,21 +24,6 @@ struct StampBytes {
     }
 };
 
-struct StampPixels {
-    const float *images, *added;
-    float* out;
-    std::int64_t values;
-    float keep;
-
-    template <int Width>
-    __device__ void at(std::int64_t i) const {
-        auto pixels = load<Width>(images + i);
-        for (int k = 0; k < Width; ++k)
-            pixels.of[k] = fminf(fmaxf(keep * pixels.of[k] + added[(i + k) % values], 0.0f), 1.0f);
-        store(out + i, pixels);
-    }
-};
-
 }  // namespace
 
 void stamp_bytes(const StampShape& shape, const std::uint8_t* images, const double* levels,
@@ -50,12 +35,6 @@ void stamp_bytes(const StampShape& shape, const std::uint8_t* images, const doub
     launch(elements_shape("stamp_bytes", aligned ? (count + 3) / 4 : count),
            aligned ? for_each_pack<4, StampBytes> : for_each_pack<1, StampBytes>,
            StampBytes{images, levels, added, out, shape.values}, count);
-}
-
-void stamp_pixels(const StampShape& shape, const float* images, float keep, const float* added,
-                  float* out) {
-    launch_packs("stamp_pixels", shape.n * shape.values,
-                 StampPixels{images, added, out, shape.values, keep}, images, out);
 }
 
 }  // namespace cnpd::kernels::cuda

@@ -24,9 +24,4 @@ struct StampShape {
 CNPD_KERNEL(void stamp_bytes(const StampShape& shape, const std::uint8_t* images,
                              const double* levels, const double* added, std::uint8_t* out))
 
-// images [N,H,W,C] in [0,1], added [H,W,C] in the same unit: out = clamp(keep image + added, 0, 1).
-// out may be images.
-CNPD_KERNEL(void stamp_pixels(const StampShape& shape, const float* images, float keep,
-                              const float* added, float* out))
-
 }  // namespace cnpd::kernels

@@ -26,13 +26,4 @@ void stamp_bytes(const StampShape& shape, const std::uint8_t* images, const doub
     });
 }
 
-void stamp_pixels(const StampShape& shape, const float* images, float keep, const float* added,
-                  float* out) {
-    for_each_image(shape, [&](std::int64_t at) {
-#pragma omp simd
-        for (std::int64_t i = 0; i < shape.values; ++i)
-            out[at + i] = std::min(std::max(keep * images[at + i] + added[i], 0.0f), 1.0f);
-    });
-}
-
 }  // namespace cnpd::kernels::cpu

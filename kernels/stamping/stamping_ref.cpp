@@ -11,11 +11,4 @@ void stamp_bytes(const StampShape& shape, const std::uint8_t* images, const doub
             std::clamp(levels[images[i]] + added[i % shape.values], 0.0, 255.0));
 }
 
-void stamp_pixels(const StampShape& shape, const float* images, float keep, const float* added,
-                  float* out) {
-    for (std::int64_t i = 0; i < shape.n * shape.values; ++i)
-        out[i] = static_cast<float>(
-            std::clamp(double{keep} * images[i] + added[i % shape.values], 0.0, 1.0));
-}
-
 }  // namespace cnpd::kernels::reference

@@ -61,23 +61,3 @@ TEST_CASE("stamping bytes: grey levels are cut off, not rounded, and do not wrap
         CHECK(out == std::vector<std::uint8_t>{255, 0, 100, 99, 255, 255});
     }
 }
-
-TEST_CASE("stamping pixels equals the reference, unaligned too") {
-    for (const StampShape& shape : kShapes)
-        for (const std::int64_t offset : {0, 1}) {
-            CAPTURE(shape.values);
-            CAPTURE(offset);
-            const auto images = random_values(shape.n * shape.values, 0.3f, 0.5f),
-                       added = random_values(shape.values, 0.3f);
-            Guarded<float> expected(static_cast<std::int64_t>(images.size()));
-            reference::stamp_pixels(shape, images.data(), 0.8f, added.data(), expected.data());
-            for (const auto& run : CNPD_IMPLEMENTATIONS(stamp_pixels)) {
-                INFO(run.backend);
-                Guarded<float> out(expected.size(), offset);
-                run(shape, Guarded<float>(images, offset), 0.8f, added, out);
-                // Two roundings of numbers below 2.
-                check_close(out, expected, 0, 2.4e-7, "out");
-                CHECK(out.intact());
-            }
-        }
-}
