@@ -1,4 +1,4 @@
-// What a defense costs as the number of classes grows: parameters, seconds of a step of the
+// The cost of a defense as the number of classes grows: parameters, seconds of a step of the
 // bi-level problem, and peak memory. One method and one number of classes in a process, because
 // memory is the process's peak:
 //

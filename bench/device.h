@@ -144,7 +144,7 @@ inline double product_flops(engine::DType dtype = engine::DType::float32) {
     return measured[dtype];
 }
 
-// What a call has to do at the least.
+// The least work that a call has to do.
 struct Work {
     std::int64_t bytes = 0;  // to and from memory
     double flops = 0;        // 0: too few to count

@@ -116,7 +116,7 @@ stage_build() {
     emulated || "$root/tests/cuda/check_registers.py" "$build" --csv "$out/registers.csv"
 }
 
-# Kernels first: what they cannot do nothing else can.
+# Kernels first: everything else depends on them.
 stage_test() {
     local status=0 first='^cuda/'
     emulated && first='^(emulator|kernels)/|every device'

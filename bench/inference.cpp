@@ -1,4 +1,4 @@
-// What a purified model costs at inference, against the victim alone: the prefix runs once, the
+// The cost of a purified model at inference, against the victim alone: the prefix runs once, the
 // suffix twice, and every polarizer but the ensemble is one affine map for each image.
 //
 //     bench_inference --width 16 --batch 1 256

@@ -24,9 +24,9 @@ class GradientSink {
     bool wants(std::size_t input) const { return slots_[input].wanted; }
     // Gives the gradient of an input; adds it to what has reached the input along other paths.
     void give(std::size_t input, Tensor gradient);
-    // What has reached the input along other paths so far, undefined if nothing. Whoever takes it
-    // must include it in what it gives: a kernel can so add on the fly what would need a pass of
-    // its own.
+    // What has reached the input along other paths so far, undefined if nothing. A kernel that
+    // takes it must include it in what it gives: a kernel can so add on the fly what would need a
+    // pass of its own.
     Tensor take(std::size_t input);
 
   private:

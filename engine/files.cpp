@@ -102,7 +102,7 @@ class Temporary {
     void open() {
         file_ = open_locked(path_, target_);
         if (!file_) throw FileError(target_.string(), "is being written by another process");
-        // What a killed process left.
+        // Left by a killed process.
         if (::ftruncate(file_.get(), 0) < 0) cannot_write(target_, errno);
         reached(WriteStage::opened, target_);
     }

@@ -1,4 +1,4 @@
-// Reading whole files, and replacing files so that nobody ever finds half of one.
+// Reading whole files, and replacing files so that no reader finds half of one.
 #pragma once
 
 #include <atomic>

@@ -18,7 +18,7 @@ struct ParameterGroup {
     double learning_rate_factor = 1;  // times the optimizer's learning rate
     double weight_decay = 0;
     // One number for each parameter, on its device, or nothing: a parameter whose number is 0 is
-    // left alone, as one without a gradient is. For what the host need not know.
+    // left alone, as one without a gradient is. For decisions that stay on the device.
     std::vector<Tensor> active{};
 };
 

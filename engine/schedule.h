@@ -15,7 +15,7 @@ class Schedule {
     virtual double learning_rate(std::int64_t step) const = 0;
     // Tells the schedule how an epoch ended; only the plateau schedule listens.
     virtual void observe(double /*metric*/) {}
-    // What a resumed run has to restore.
+    // State that a resumed run has to restore.
     virtual std::vector<double> state() const { return {}; }
     virtual void restore(const std::vector<double>& /*state*/) {}
 };

@@ -34,7 +34,7 @@ bool StepGraph::fits(std::span<const Tensor> inputs) const {
 bool StepGraph::record() {
     Recording& made = *recording_;
     const Device device = made.inputs.front().device();
-    // The graph gets memory of its own; what lies unused elsewhere would be missing then.
+    // The graph allocates from a pool of its own, which cannot reuse the shared pool's buffers.
     empty_cache(device);
     made.memory = make_memory_pool(device);
     try {

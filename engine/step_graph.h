@@ -17,7 +17,7 @@ namespace cnpd::engine {
 // also lets libraries choose their algorithms; with the same shapes once more it is recorded, and
 // from then on replayed. On the CPU it always runs as it is written.
 //
-// What is recorded must not depend on values that the host sees: no copies to or from the host, and
+// A recorded step must not depend on values that the host sees: no copies to or from the host, and
 // no numbers but those that are the same in every step; the others, such as the learning rate, have
 // to be in tensors.
 //

@@ -111,7 +111,7 @@ class MemoryPool {
         }
     }
 
-    // Gives what is not in use back to the system.
+    // Gives unused buffers back to the system.
     void empty() {
         const std::scoped_lock lock(system_.mutex);
         drop_unused();
@@ -146,7 +146,7 @@ class MemoryPool {
 
 namespace {
 
-// Everybody's. Never destroyed, as its system.
+// The pool that all threads share. Never destroyed, as its system.
 const std::shared_ptr<MemoryPool>& common_pool(Device device) {
     static auto* const host = new auto(std::make_shared<MemoryPool>(Device{}));
     if (device.backend == Backend::cpu) return *host;

@@ -9,8 +9,8 @@
 
 namespace cnpd::engine {
 
-// Buffers of one device that are handed out again. Each device has one for everybody; a graph has
-// one of its own, since its memory must not be anybody else's between two replays.
+// Buffers of one device that are handed out again. Each device has one that all share; a graph has
+// one of its own, since no one else may write its memory between two replays.
 class MemoryPool;
 std::shared_ptr<MemoryPool> make_memory_pool(Device device);
 
@@ -55,7 +55,7 @@ struct MemoryStatistics {
     std::size_t reserved = 0;  // bytes held from the system: in use and cached
 };
 MemoryStatistics memory_statistics(Device device);
-// Gives the unused buffers of the pool for everybody back to the system.
+// Gives the unused buffers of the shared pool back to the system.
 void empty_cache(Device device);
 
 // The most physical memory that this process has held so far, in bytes.

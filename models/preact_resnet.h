@@ -25,7 +25,7 @@ class PreActBlock : public engine::nn::Module {
     Tensor leave(const Cut& cut) const;
     Tensor leave_pooled(const Cut& cut) const;
 
-    // bn2 into conv1, whose output nobody else sees. bn1's input is the shortcut's as well.
+    // bn2 into conv1, whose output no other layer sees. bn1's input is the shortcut's as well.
     void fold() { conv1_bn2_.fold(); }
     void unfold() { conv1_bn2_.unfold(); }
 

@@ -9,7 +9,7 @@
 namespace cnpd::engine::ops {
 namespace {
 
-// What the backward pass needs.
+// Kept for the backward pass.
 struct Saved {
     Tensor x, mean, inv_std, scale, shift;
     std::int64_t rows, channels;

@@ -1,4 +1,4 @@
-// What the CPU is and what the kernels were compiled for.
+// The CPU's name and the instruction set that the kernels were compiled for.
 #pragma once
 
 #include <string>

@@ -20,7 +20,7 @@ class Error : public std::runtime_error {
     std::source_location where_;
 };
 
-// What the user gave cannot be used: an option, a file, a device by name. Exit status 2.
+// The user's input cannot be used: an option, a file, a device by name. Exit status 2.
 class InputError : public Error {
     using Error::Error;
 };

@@ -57,7 +57,7 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* address) {
 
 // --- Barriers ------------------------------------------------------------------------------------
 // A phase ends when all arrivals have come and all expected bytes have been written. Phases are
-// told apart by parity: the first has 0. Whoever waits may be at most one phase behind.
+// told apart by parity: the first has 0. A waiting thread may be at most one phase behind.
 
 __device__ __forceinline__ void init(Barrier& barrier, unsigned arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)),

@@ -1,5 +1,6 @@
 // A warp for each sample: two softmaxes, four terms, both gradients. A few kilobytes in and out and
-// some thousand exponentials: what it costs is the launch, so it is one, and it is done in double.
+// some thousand exponentials: the launch dominates, so there is only one, and it computes in
+// double.
 #include "kernels/defense_loss/defense_loss.h"
 
 #include "kernels/common/cuda.h"

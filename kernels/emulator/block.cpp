@@ -97,7 +97,7 @@ struct Thread {
 
 // A collective that some lanes of a warp have reached.
 struct Meeting {
-    unsigned mask = 0, arrived = 0;  // mask 0: nobody waits
+    unsigned mask = 0, arrived = 0;  // mask 0: no lane waits
     Combine combine = nullptr;
 };
 

@@ -146,7 +146,7 @@ Arena& arena() {
     return *arena;
 }
 
-struct sigaction before;  // whoever handled segmentation faults
+struct sigaction before;  // the previous handler of segmentation faults
 
 void say(std::string_view text) {
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());

@@ -1,6 +1,6 @@
 // Hopper's asynchronous instructions by the names of kernels/common/hopper.h, for a block alone
 // (no clusters). Copies and products happen at once, so this checks what is computed and whom
-// everybody waits for, but not a fence or a wait for products that is missing. Shared memory that
+// all threads wait for, but not a fence or a wait for products that is missing. Shared memory that
 // only these instructions touch is not checked for races.
 #pragma once
 

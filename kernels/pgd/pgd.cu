@@ -52,7 +52,8 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * count;
     CNPD_DYNAMIC_SHARED(float, shared);
     float* const d = InShared ? shared : input + at;
-    // A thread always visits the same elements, so between the reductions nobody else's are read.
+    // A thread always visits the same elements, so between the reductions no other thread's are
+    // read.
     const auto for_each = [&](auto visit) {
         for (std::int64_t i = threadIdx.x; i < count; i += kThreads) visit(i);
     };

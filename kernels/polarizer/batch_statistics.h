@@ -35,7 +35,7 @@ CNPD_ACTIVATION_KERNEL(void polarizer_batch_forward(const PolarizerShape& shape,
                                                     const PolarizerBatchNorm& norm, Activation* u,
                                                     float* mean, float* inv_std, Activation* out))
 
-// What the forward pass left behind.
+// Kept by the forward pass for the backward pass.
 template <typename Activation>
 struct PolarizerBatch {
     const Activation* u;

@@ -7,7 +7,7 @@ namespace cnpd::kernels::cuda {
 namespace {
 
 // All kernels below: neighbouring threads have neighbouring channels, so a warp's loads and stores
-// are contiguous; each thread owns elements of the output, and nobody else writes them.
+// are contiguous; each thread owns elements of the output, and no other thread writes them.
 
 // The rows of windows that cover row h: [first, last].
 struct Range {

@@ -15,7 +15,7 @@
 
 namespace cnpd::kernels {
 
-// What a convolution is allowed to compute with.
+// The number formats that a convolution may compute with.
 enum class Arithmetic {
     float32,   // plain float32 products
     tf32,      // float32 whose factors may be rounded for tensor cores
@@ -52,14 +52,14 @@ struct Measurement {
     std::size_t workspace = 0;                   // bytes of scratch memory under that mathematics
 };
 
-// What a search in the library gave.
+// The result of a search in the library.
 struct Measurements {
     Answer answer = Answer::success;
     std::string error{};                 // of an answer other than success, in words
     std::vector<Measurement> results{};  // fastest first
 };
 
-// An algorithm and what it has to be run with.
+// An algorithm and the settings that it has to be run with.
 struct ChosenAlgorithm {
     int algorithm = 0;
     Mathematics mathematics = Mathematics::fma;

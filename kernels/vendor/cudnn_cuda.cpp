@@ -64,7 +64,7 @@ int as_int(std::int64_t value) {
     return static_cast<int>(value);
 }
 
-// What belongs to one shape and arithmetic: its descriptors and, once they have been needed, the
+// One shape in one arithmetic: its descriptors and, once they have been needed, the
 // algorithms.
 struct Problem {
     TensorDescriptor x, y;

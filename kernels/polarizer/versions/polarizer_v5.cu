@@ -1,4 +1,4 @@
-// Version 5: Hopper. What limits version 4 is moving operands: through registers, through
+// Version 5: Hopper. Version 4 is limited by moving operands: through registers, through
 // instructions that threads have to issue, through the L2 cache once for every tile. Here
 //
 //   - wgmma multiplies from shared memory, at the full rate of the tensor cores;
@@ -272,7 +272,7 @@ __device__ __forceinline__ void finish_tile(const float (&sum)[2][64], const MyR
     }
 }
 
-// What a warpgroup knows of the block's current map.
+// A warpgroup's state for the block's current map.
 struct MapCursor {
     unsigned generation = 0;
     bool seen = false;  // whether all its chunks have arrived, as far as this warpgroup knows

@@ -1,5 +1,5 @@
 // The ladder of the polarizer's inference kernel, from the plainest to the fastest. Each version is
-// complete and says at its top what it changes and what that should gain; docs/kernels-polarizer.md
+// complete and names at its top its change and the expected gain; docs/kernels-polarizer.md
 // tells the story in one piece. All keep the contract of inference.h on every shape that they
 // support. Which of them polarizer_inference runs, inference.cu decides.
 #pragma once
@@ -27,7 +27,7 @@ struct PolarizerVersion {
     const char* name;
     PolarizerInference<T>* run;
     // Whether this device and build can run it on such a shape; `grouped`: with labels and more
-    // than one class. What it does not support it refuses to run (v5 runs v4 instead).
+    // than one class. It throws for shapes that it does not support (v5 runs v4 instead).
     bool (*supports)(const PolarizerShape& shape, bool grouped);
 };
 
