@@ -6,7 +6,7 @@ set(CNPD_REAL_CUDA OFF)
 if(CNPD_CUDA STREQUAL "EMULATE")
   set(CNPD_EMULATED ON)
   find_package(Boost 1.74 REQUIRED COMPONENTS context)
-  target_compile_definitions(cnpd_flags INTERFACE CNPD_HAS_CUDA CNPD_EMULATED)
+  target_compile_definitions(cnpd_usage INTERFACE CNPD_HAS_CUDA CNPD_EMULATED)
 endif()
 
 if(CNPD_CUDA STREQUAL "AUTO")
@@ -28,13 +28,21 @@ if(CNPD_REAL_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90a-real 80-virtual)
   endif()
+  # Hopper's own instructions exist for 90a only. Code for plain 90 would run on the same GPUs, and lack them.
+  foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)
+    if(architecture MATCHES "^(90(-real|-virtual)?|all|all-major)$")
+      message(FATAL_ERROR "CMAKE_CUDA_ARCHITECTURES has '${architecture}': the kernels for Hopper need 90a, "
+                          "and plain 90 would be taken instead of it. Write 90a for Hopper (all and "
+                          "all-major contain plain 90; name the architectures instead).")
+    endif()
+  endforeach()
   enable_language(CUDA)
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc has C++20
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
   endif()
   find_package(CUDAToolkit 12.4 REQUIRED)
-  target_compile_definitions(cnpd_flags INTERFACE CNPD_HAS_CUDA CNPD_REAL_CUDA)
+  target_compile_definitions(cnpd_usage INTERFACE CNPD_HAS_CUDA CNPD_REAL_CUDA)
 
   # cuBLASLt and cuDNN: beside the toolkit, or wherever CNPD_CUDA_ROOTS says (Python's wheels unpack
   # them too, without the names that linkers look for).

@@ -393,11 +393,20 @@ __device__ __forceinline__ void run(const Pass& pass) {
     if constexpr (Cluster > 1) hopper::cluster_barrier();
 }
 
+// Compilers refuse the attribute where they compile for GPUs without clusters.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define CNPD_CLUSTER(blocks)
+#else
+#define CNPD_CLUSTER(blocks) __cluster_dims__(blocks, 1, 1)
+#endif
+
 template <int Cluster>
-__global__ void __cluster_dims__(Cluster, 1, 1) __launch_bounds__(kThreads, 1)
+__global__ void CNPD_CLUSTER(Cluster) __launch_bounds__(kThreads, 1)
     persistent(const __grid_constant__ Pass pass) {
 #ifdef CNPD_HOPPER
     run<Cluster>(pass);
+#else
+    __trap();  // rather than leave `out` as it was
 #endif
 }
 
@@ -437,11 +446,18 @@ void start(const PolarizerShape& s, Pass pass) {
            persistent<Cluster>, pass);
 }
 
+// Whether the kernel has a body here: a Hopper GPU may also run code that was compiled for older
+// ones.
 bool is_hopper() {
 #ifdef CNPD_EMULATED
     return true;
 #else
-    static const bool answer = gpu::properties().compute_major == 9;
+    static const bool answer = [] {
+        if (gpu::properties().compute_major != 9) return false;
+        cudaFuncAttributes of{};
+        gpu::check(cudaFuncGetAttributes(&of, persistent<1>), "polarizer_v5");
+        return of.ptxVersion >= 90;
+    }();
     return answer;
 #endif
 }
