@@ -19,22 +19,39 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
+include(GNUInstallDirs)
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(fmt REQUIRED)
 find_package(dnnl REQUIRED)
 
-# Everything of ours is compiled with these.
+find_package(nlohmann_json REQUIRED)
+
+# What our headers need, also of those who use them from an installation.
+add_library(cnpd_usage INTERFACE)
+target_compile_features(cnpd_usage INTERFACE cxx_std_20)
+target_include_directories(
+  cnpd_usage INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                       $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/cnpd>)
+target_link_libraries(cnpd_usage INTERFACE fmt::fmt OpenMP::OpenMP_CXX Threads::Threads
+                                           nlohmann_json::nlohmann_json)
+
+# How everything of ours is compiled, and nothing of others.
 add_library(cnpd_flags INTERFACE)
-target_include_directories(cnpd_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(
   cnpd_flags
   INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-unknown-pragmas -Werror>
             "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas,-Werror;--expt-relaxed-constexpr>"
 )
-target_link_libraries(cnpd_flags INTERFACE fmt::fmt OpenMP::OpenMP_CXX Threads::Threads)
+target_link_libraries(cnpd_flags INTERFACE cnpd_usage)
 if(CNPD_SANITIZE)
   target_compile_options(cnpd_flags INTERFACE -fsanitize=${CNPD_SANITIZE}
                                               -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(cnpd_flags INTERFACE -fsanitize=${CNPD_SANITIZE})
 endif()
+
+# xxHash, for rooms that ask for it (PRIVATE cnpd_xxhash). Used from its header alone: nothing to link.
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+add_library(cnpd_xxhash INTERFACE)
+target_include_directories(cnpd_xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR})
+target_compile_definitions(cnpd_xxhash INTERFACE XXH_INLINE_ALL)

@@ -1,6 +1,7 @@
-# cnpd_room(NAME [DEPENDS targets...]) makes the library of one room from all its .cpp files. Files
-# below cli/ belong to another target. With a CUDA backend, real or emulated, the .cu files belong to
-# it as well; without one, the files *_none.cpp take their place.
+# cnpd_room(NAME [DEPENDS targets...] [PRIVATE targets...]) makes the library of one room from all its
+# .cpp files, and installs it. Files below cli/ belong to another target. With a CUDA backend, real or
+# emulated, the .cu files belong to it as well; without one, the files *_none.cpp take their place. DEPENDS are what its headers need, PRIVATE what only its
+# .cpp files do.
 function(cnpd_room name)
   cmake_parse_arguments(ROOM "" "" "DEPENDS;PRIVATE" ${ARGN})
   # Relative, so that the names of the directories above the project do not matter.
@@ -21,7 +22,20 @@ function(cnpd_room name)
     list(APPEND sources ${cuda_sources})
   endif()
   add_library(${name} STATIC ${sources})
-  target_link_libraries(${name} PUBLIC cnpd_flags ${ROOM_DEPENDS} PRIVATE ${ROOM_PRIVATE})
+  target_link_libraries(${name} PUBLIC cnpd_usage ${ROOM_DEPENDS})
+  # Of what the room keeps to itself, users of the installed library have to link the libraries, but need
+  # not have what consists of headers or flags.
+  foreach(item IN ITEMS cnpd_flags LISTS ROOM_PRIVATE)
+    set(type UNKNOWN)
+    if(TARGET ${item})
+      get_target_property(type ${item} TYPE)
+    endif()
+    if(type STREQUAL "INTERFACE_LIBRARY")
+      set(item $<BUILD_INTERFACE:${item}>)
+    endif()
+    target_link_libraries(${name} PRIVATE ${item})
+  endforeach()
+  cnpd_install_room(${name})
 endfunction()
 
 # cnpd_tests(NAME FOLDER libraries...) makes one doctest program of a folder of tests; every
@@ -37,7 +51,7 @@ function(cnpd_tests name folder)
     return()
   endif()
   add_executable(${name} ${sources} ${CMAKE_CURRENT_SOURCE_DIR}/support/main.cpp)
-  target_link_libraries(${name} PRIVATE ${ARGN} cnpd_test_support)
+  target_link_libraries(${name} PRIVATE ${ARGN} cnpd_test_support cnpd_flags)
   # Threads that spin while they wait cost minutes where others want the processor too.
   doctest_discover_tests(${name} TEST_PREFIX "${folder}/"
                          PROPERTIES TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)

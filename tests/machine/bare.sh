@@ -135,9 +135,6 @@ inside='
 '
 environment=(HOME=/root USER=root LANG=C.UTF-8 TERM="${TERM:-dumb}"
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
-for name in CCACHE_DIR CMAKE_CXX_COMPILER_LAUNCHER; do
-    [ -z "${!name:-}" ] || environment+=("$name=${!name}")
-done
 status=0
 unshare --mount --pid --fork --kill-child \
     sh -e -c "$inside" sh "$root" "$base.packages" "$(IFS=: && echo "${with[*]:-}")" \
