@@ -20,7 +20,7 @@ int main() {
     model->train();
     const datasets::Epoch epoch(images, images.size(), 1, 0);
     float first = 0, last = 0;
-    for (int step = 0; step < 10; ++step) {
+    for (int step = 0; step < 30; ++step) {
         optimizer.zero_grad();
         const auto logits = model->forward(images.input(epoch.indices(0)));
         const auto loss = engine::ops::cross_entropy(logits, epoch.labels(0));
