@@ -16,7 +16,7 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME cnpd)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)  # by dpkg-shlibdeps, of package dpkg-dev
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME cnpd-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-    "g++, libdnnl-dev, ocl-icd-opencl-dev, libfmt-dev, libarchive-dev, nlohmann-json3-dev")
+    "g++, libdnnl-dev, ocl-icd-opencl-dev, libfmt-dev, libarchive-dev, zlib1g-dev, nlohmann-json3-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "Libraries and headers of cnpd")
 
 # Other people's machines lack this one's instructions.

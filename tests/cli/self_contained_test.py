@@ -131,8 +131,8 @@ class RealLayouts(support.ProgramTest):
         config, result = self.check(data.parent, "--dataset", "cifar10", *FEW)
         self.assertEqual(config["input"]["class_names"][::9], ["airplane", "truck"])
         self.assertEqual((result["n_train"], result["n_clean"]), (600, 100))
-        # The classes differ by their shade of grey alone; chance is 10 %.
-        self.assertGreater(result["acc"], 30)
+        # The classes differ by their shade of grey alone; chance is 10 %, of 200 images hardly ever 20 %.
+        self.assertGreater(result["acc"], 20)
 
     def test_image_folder(self):
         data = pictures.write_image_folder(self.folder / "signs", per_class=20)

@@ -1,4 +1,4 @@
-// Trains a small network on drawn traffic signs with the installed library; status 0 if its loss fell.
+// Trains a small network on drawn signs with the installed library; status 0 if its loss fell.
 #include <cstdio>
 
 #include "cnpd/version.h"
