@@ -31,8 +31,10 @@ why_not() { # prints what is missing, if anything
         echo "needs root"
     elif ! command -v debootstrap >/dev/null && ! command -v apt-get >/dev/null; then
         echo "needs debootstrap"
-    elif ! unshare --mount sh -c 'mount -t tmpfs none /mnt' 2>/dev/null; then
+    elif ! unshare --mount --pid --fork sh -c 'mount -t proc proc /mnt' 2>/dev/null; then
         echo "may not mount anything"
+    elif ! (mkdir -p "$cache" && rm -f "$cache/null" && mknod "$cache/null" c 1 3 && : >"$cache/null") 2>/dev/null; then
+        echo "may not make devices below $cache"
     fi
 }
 
@@ -59,7 +61,7 @@ shift
 [[ $suite =~ ^[a-z]+$ ]] || fail "$suite is not the name of a Debian release"
 reason=$(why_not)
 [ -z "$reason" ] || fail "$reason"
-project=$(git -C "$(dirname "${BASH_SOURCE[0]}")" rev-parse --show-toplevel)
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # Where this machine gets Debian from; nothing, and so debootstrap's own choice, if it is not Debian.
 mirror() {
@@ -113,7 +115,7 @@ done
 mkdir -p "$root/root/cnpd"
 (
     cd "$project"
-    git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
+    git -c safe.directory='*' ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
         [ ! -e "$file" ] && [ ! -L "$file" ] || printf '%s\0' "$file"
     done | tar -c --null -T - --owner=0 --group=0
 ) | tar -x -C "$root/root/cnpd"

@@ -23,7 +23,7 @@ case "$1" in
             echo "cpack packs a build with CNPD_ARCH native" >&2
             exit 1
         fi
-        grep -q "cmake --preset package" "$out/words"
+        tr -s ' \n' ' ' <"$out/words" | grep -q "cmake --preset package"
         cmake --preset package >/dev/null
         cmake --build --preset package
         cd build/package
