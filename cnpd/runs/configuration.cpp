@@ -13,9 +13,9 @@
 #include "cnpd/store/run_directory.h"
 #include "cnpd/version.h"
 #include "engine/files.h"
+#include "kernels/common/build_info.h"
 #include "kernels/common/cpu_info.h"
 #include "kernels/common/parallel.h"
-#include "kernels/vendor/onednn.h"
 
 namespace cnpd::runs {
 
@@ -24,26 +24,22 @@ namespace fs = std::filesystem;
 
 namespace {
 
-#if defined(__clang__)
-constexpr const char* kCompiler = "Clang " __VERSION__;
-#else
-constexpr const char* kCompiler = "GCC " __VERSION__;
-#endif
-
 constexpr std::int64_t kMaxKeptBytes = 64 << 20;
 
 }  // namespace
 
 ordered_json environment(const training::Compute& compute) {
+    const kernels::BuildInfo build = kernels::build_info();
     const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
     ordered_json all{{"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))},
                      {"version", kVersion},
                      {"commit", CNPD_COMMIT},
-                     {"compiler", kCompiler},
+                     {"compiler", build.compiler},
                      {"cpu", kernels::cpu_name()},
-                     {"instruction_set", kernels::compiled_isa()},
-                     {"onednn", kernels::onednn::version()},
-                     {"onednn_instruction_set", kernels::onednn::isa()},
+                     {"architecture", build.architecture},
+                     {"instruction_set", build.isa},
+                     {"onednn", build.onednn},
+                     {"onednn_instruction_set", build.onednn_isa},
                      {"threads", kernels::thread_count()}};
     if (compute.device.backend != engine::Backend::cpu) all["gpu"] = compute.device.str();
     return all;
