@@ -17,4 +17,13 @@ void add_scores(nlohmann::ordered_json& record, const Scores& scores) {
     record["r_acc"] = percent(scores.r_acc);
 }
 
+void add_roc(nlohmann::ordered_json& record, const Roc& curve) {
+    if (curve.true_positive_rate.empty()) return;
+    nlohmann::ordered_json& roc = record["detection_roc"];
+    for (const double rate : curve.false_positive_rate)
+        roc["false_positive_rate"].push_back(percent(rate));
+    for (const double rate : curve.true_positive_rate)
+        roc["true_positive_rate"].push_back(percent(rate));
+}
+
 }  // namespace cnpd::metrics

@@ -1,6 +1,8 @@
 #include "cnpd/metrics/metrics.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <vector>
 
 #include "kernels/common/error.h"
@@ -14,6 +16,14 @@ double share_equal(std::span<const std::int32_t> a, std::span<const std::int32_t
     std::size_t equal = 0;
     for (std::size_t i = 0; i < a.size(); ++i) equal += a[i] == b[i];
     return static_cast<double>(equal) / static_cast<double>(a.size());
+}
+
+bool have_curve(std::span<const float> positives, std::span<const float> negatives) {
+    const auto measured = [](std::span<const float> scores) {
+        return !scores.empty() && std::none_of(scores.begin(), scores.end(),
+                                               [](float score) { return std::isnan(score); });
+    };
+    return measured(positives) && measured(negatives);
 }
 
 double share_untriggered(std::span<const std::int32_t> clean_predictions,
@@ -71,7 +81,7 @@ std::vector<float> drops_of_probability(std::span<const float> victim,
 }
 
 double auroc(std::span<const float> positives, std::span<const float> negatives) {
-    if (positives.empty() || negatives.empty()) return std::numeric_limits<double>::quiet_NaN();
+    if (!have_curve(positives, negatives)) return std::numeric_limits<double>::quiet_NaN();
     std::vector<float> sorted(negatives.begin(), negatives.end());
     std::sort(sorted.begin(), sorted.end());
     double below = 0;  // pairs; a tie is half of one
@@ -80,6 +90,39 @@ double auroc(std::span<const float> positives, std::span<const float> negatives)
         below += static_cast<double>((first - sorted.begin()) + (last - sorted.begin())) / 2;
     }
     return below / (static_cast<double>(positives.size()) * static_cast<double>(sorted.size()));
+}
+
+Roc roc(std::span<const float> positives, std::span<const float> negatives) {
+    Roc curve;
+    if (!have_curve(positives, negatives)) return curve;
+    const auto falling = [](std::span<const float> scores) {
+        std::vector<float> sorted(scores.begin(), scores.end());
+        std::sort(sorted.begin(), sorted.end(), std::greater<>());
+        return sorted;
+    };
+    const std::vector<float> high = falling(positives), low = falling(negatives);
+    const auto add = [&](std::size_t true_positives, std::size_t false_positives) {
+        curve.true_positive_rate.push_back(static_cast<double>(true_positives) /
+                                           static_cast<double>(high.size()));
+        curve.false_positive_rate.push_back(static_cast<double>(false_positives) /
+                                            static_cast<double>(low.size()));
+        return curve.true_positive_rate.back() + curve.false_positive_rate.back();
+    };
+    // The two rates never fall, so their sum, which ends at 2, measures the way along the curve.
+    constexpr int kSteps = 100;
+    double kept = add(0, 0);
+    for (std::size_t i = 0, j = 0; i < high.size() || j < low.size();) {
+        const float threshold = j == low.size()                        ? high[i]
+                                : i == high.size() || low[j] > high[i] ? low[j]
+                                                                       : high[i];
+        while (i < high.size() && high[i] == threshold) ++i;
+        while (j < low.size() && low[j] == threshold) ++j;
+        const double sum = static_cast<double>(i) / static_cast<double>(high.size()) +
+                           static_cast<double>(j) / static_cast<double>(low.size());
+        const bool last = i == high.size() && j == low.size();
+        if (last || std::floor(sum * kSteps / 2) > std::floor(kept * kSteps / 2)) kept = add(i, j);
+    }
+    return curve;
 }
 
 Detection detect(const Judged& clean, const Judged& poisoned,
@@ -101,6 +144,7 @@ Detection detect(const Judged& clean, const Judged& poisoned,
                    : std::numeric_limits<double>::quiet_NaN();
     detection.auroc = auroc(poisoned.drops, clean.drops);
     detection.auroc_successful = auroc(drops_of_successful, clean.drops);
+    detection.roc = roc(poisoned.drops, clean.drops);
     return detection;
 }
 

@@ -14,8 +14,8 @@ struct Scores {
     double asr = std::numeric_limits<double>::quiet_NaN();  // poisoned predicted as backdoor label
     double r_acc =
         std::numeric_limits<double>::quiet_NaN();  // poisoned predicted as original label
-    // The same images without the trigger predicted as backdoor label: the part of ASR that is
-    // no more than the model's ordinary mistakes.
+    // Share of the same images that are predicted as backdoor label without the trigger: the part
+    // of ASR that comes from the model's ordinary mistakes.
     double asr_untriggered = std::numeric_limits<double>::quiet_NaN();
     std::int64_t n_clean = 0, n_poisoned = 0;
 };
@@ -41,31 +41,42 @@ Scores score(const Counts& counts);
 // where one of the four was not measured.
 double defense_effectiveness(const Scores& before, const Scores& after);
 
-// Detection by disagreement: an image is flagged where the purified model predicts another class
-// than the victim.
+// Shares of the negatives and of the positives whose score reaches a threshold, which falls from
+// point to point: both rates start at 0 and grow to 1. Of equal length; empty without a curve.
+struct Roc {
+    std::vector<double> false_positive_rate, true_positive_rate;
+};
+
+// Detection by disagreement: an image is flagged if the victim and the purified model predict
+// different classes.
 struct Detection {
     double true_positive_rate = 0;  // over all poisoned images
-    double true_positive_rate_successful =
-        0;                           // over those that the victim gives their backdoor label
+    // Over the poisoned images that the victim predicts as their backdoor label.
+    double true_positive_rate_successful = 0;
     double false_positive_rate = 0;  // over the clean images
-    // The score is a drop of probability: areas under its ROC, poisoned images against clean ones,
-    // over the same two sets.
+    // The score is the drop in the probability of the victim's class. Areas under its ROC curve:
+    // all poisoned images, or the successful ones, against the clean images.
     double auroc = 0, auroc_successful = 0;
+    Roc roc{};  // of all poisoned images against the clean ones
 };
 struct Judged {
     std::span<const std::int32_t> victim, purified;
-    std::span<const float> drops{};  // of the probability of what the victim predicts
+    std::span<const float> drops{};  // in the probability of the victim's class
 };
-// By how much the purified model believes less in what the victim predicts: the score of each
-// sample. Probabilities are [N,classes], N as many as there are predictions.
+// The drop in the probability of the victim's class, from the victim to the purified model, for
+// each image. Probabilities are [N,classes], N the number of predictions.
 std::vector<float> drops_of_probability(std::span<const float> victim,
                                         std::span<const float> purified,
                                         std::span<const std::int32_t> predicted);
 Detection detect(const Judged& clean, const Judged& poisoned,
                  std::span<const std::int32_t> backdoor_labels);
 
-// The probability that a positive's score is above a negative's, ties counting half; NaN without
-// either.
+// The probability that a positive's score is above a negative's; ties count half. NaN if there are
+// no positives, no negatives, or a score that is NaN.
 double auroc(std::span<const float> positives, std::span<const float> negatives);
+
+// The ROC curve of "the score is at least the threshold", in at most 101 points that lie about
+// equally far apart. Empty where auroc() is NaN.
+Roc roc(std::span<const float> positives, std::span<const float> negatives);
 
 }  // namespace cnpd::metrics

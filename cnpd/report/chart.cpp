@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace cnpd::report {
 namespace {
@@ -13,6 +14,7 @@ constexpr double label_height = 14;
 constexpr double smallest_span = 1e-90;    // of a range; keeps divisions by it finite
 constexpr std::size_t most_points = 400;   // of a polyline: more than a screen can show
 constexpr std::size_t most_tooltips = 60;  // of a line
+constexpr std::size_t most_rows = 120;     // of the table of values, for each line
 
 struct Axis {
     Range range;
@@ -129,25 +131,59 @@ Markup path(const Line& line, const Axis& x, const Axis& y) {
     return out;
 }
 
-// Invisible targets for the pointer, and a dash on the axis where a value is missing.
-Markup tooltips(const Chart& chart, const Line& line, const Axis& x, const Axis& y) {
+// Of one point: what is invisible until it is pointed at, touched or focused, and then shows its
+// values above the chart. A dash stands on the axis where a value is missing.
+Markup point(const Chart& chart, const Line& line, std::size_t i, const Axis& x, const Axis& y) {
+    Markup mark;
+    if (has_point(line, i))
+        mark = markup("<circle class=\"target {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\"/>",
+                      line.colour, x.position(line.x[i]), y.position(line.y[i]));
+    else if (is_drawable(line.x[i]))
+        mark = markup(
+            "<text class=\"missing {}\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{:.1f}\">"
+            "\xE2\x80\x93</text>",
+            line.colour, x.position(line.x[i]), bottom - 3);
+    else
+        return {};
+    return markup(
+        "<g class=\"point\" tabindex=\"-1\">{}<text class=\"tip\" text-anchor=\"end\" x=\"{:.1f}\" "
+        "y=\"28\">{}</text></g>",
+        mark, width, point_text(chart, line, i));
+}
+
+Markup points(const Chart& chart, const Line& line, const Axis& x, const Axis& y) {
     Markup out;
     const std::size_t step = length(line) / most_tooltips + 1;
-    for (std::size_t i = 0; i < length(line); i += step) {
-        if (has_point(line, i)) {
-            out += markup(
-                "<circle class=\"target {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"><title>{}</title>"
-                "</circle>",
-                line.colour, x.position(line.x[i]), y.position(line.y[i]),
-                point_text(chart, line, i));
-        } else if (is_drawable(line.x[i])) {
-            out += markup(
-                "<text class=\"missing {}\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{:.1f}\">"
-                "\xE2\x80\x93<title>{}</title></text>",
-                line.colour, x.position(line.x[i]), bottom - 3, point_text(chart, line, i));
+    for (std::size_t i = 0; i < length(line); i += step) out += point(chart, line, i, x, y);
+    return out;
+}
+
+// The same values for the keyboard and for those who cannot see the chart.
+Markup value_table(const Chart& chart) {
+    std::map<double, std::vector<double>> rows;
+    for (std::size_t k = 0; k < chart.lines.size(); ++k) {
+        const Line& line = chart.lines[k];
+        const std::size_t step = length(line) / most_rows + 1;
+        for (std::size_t i = 0; i < length(line); ++i) {
+            if (!is_drawable(line.x[i]) || (i % step != 0 && i + 1 != length(line))) continue;
+            const auto [row, added] = rows.try_emplace(line.x[i]);
+            row->second.resize(chart.lines.size(), std::nan(""));
+            row->second[k] = line.y[i];
         }
     }
-    return out;
+    Markup table = markup("<tr><th scope=\"col\">{}</th>", chart.x_name);
+    for (const Line& line : chart.lines) table += markup("<th scope=\"col\">{}</th>", line.label);
+    table.html += "</tr>\n";
+    for (const auto& [x, values] : rows) {
+        table += markup("<tr><th scope=\"row\">{}</th>", chart.x_percent ? percent(x) : number(x));
+        for (const double value : values)
+            table += markup("<td>{}</td>", chart.y_percent ? percent(value) : number(value));
+        table.html += "</tr>\n";
+    }
+    return markup(
+        "<details class=\"values\"><summary>Values</summary><div class=\"scroll\" "
+        "tabindex=\"0\"><table>\n{}</table></div></details>\n",
+        table);
 }
 
 struct Label {
@@ -191,7 +227,7 @@ Markup labels(const Chart& chart, const Axis& x, const Axis& y) {
     push_apart(placed);
     for (const Label& label : placed)
         out += markup("<text class=\"label {}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
-                      label.line->colour, right + 8, label.at + 4, shortened(label.line->label, 8));
+                      label.line->colour, right + 8, label.at + 4, shortened(label.line->label, 9));
     return out;
 }
 
@@ -228,10 +264,10 @@ Markup line_chart(const Chart& chart) {
         width, height, chart.title, chart.title);
     out += axes(chart, x, y);
     for (const Line& line : chart.lines) out += path(line, x, y);
-    for (const Line& line : chart.lines) out += tooltips(chart, line, x, y);
+    for (const Line& line : chart.lines) out += points(chart, line, x, y);
     out += labels(chart, x, y);
     out.html += "</svg>\n";
-    return out;
+    return markup("<div class=\"plot\">{}{}</div>\n", out, value_table(chart));
 }
 
 }  // namespace cnpd::report

@@ -1,4 +1,5 @@
-// Line charts as inline SVG: axes, ticks, labels at the lines' ends, values on hovering.
+// Line charts as inline SVG: axes, ticks, labels at the lines' ends. A point that is pointed at or
+// touched shows its values; a table below, which is closed at first, has them for the keyboard.
 #pragma once
 
 #include <optional>
@@ -11,7 +12,9 @@ namespace cnpd::report {
 
 struct Line {
     std::string label;
-    std::string colour;  // a class of the style sheet: "attack", "defense", "plain", "faint"
+    // Classes of the style sheet: "attack", "defense", "plain" or "faint"; and "dash-1" to
+    // "dash-3".
+    std::string colour;
     std::vector<double> x;
     std::vector<double> y;  // as long as x; gaps where a value is not finite
 };

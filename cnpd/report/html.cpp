@@ -4,13 +4,11 @@
 
 namespace cnpd::report {
 
-Markup section(const std::string& id, const std::string& heading, const Markup& what_you_see,
+Markup section(const std::string& id, const std::string& heading, const Markup& shown,
                const Markup& content) {
     if (content.empty()) return {};
-    return markup(
-        "<section id=\"{}\">\n<h2>{}</h2>\n<p class=\"seen\"><b>What you see.</b> "
-        "{}</p>\n{}</section>\n",
-        id, heading, what_you_see, content);
+    return markup("<section id=\"{}\">\n<h2>{}</h2>\n<p class=\"seen\">{}</p>\n{}</section>\n", id,
+                  heading, shown, content);
 }
 
 std::string render_html(const ReportData& data) {

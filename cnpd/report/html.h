@@ -1,4 +1,4 @@
-// The report of a run: one page that tells what the attack did and what the defense undid.
+// The report of a run: one page with the effect of the attack and of the defense.
 #pragma once
 
 #include <string>
@@ -12,8 +12,8 @@ struct ReportData;
 // empty, or whose sizes contradict each other, are left out.
 std::string render_html(const ReportData& data);
 
-// One sentence from the first victim's row and the highlighted row, as plain text: "The trigger
-// worked on 99.1 % of the images before and on 0.8 % after; ...". Empty where nothing was measured.
+// Headline and subtitle of outcome() as plain text: "The backdoor is removed. The attacker's class
+// was predicted for ...". Empty where nothing was measured.
 std::string verdict(const ReportData& data);
 
 }  // namespace cnpd::report

@@ -12,11 +12,6 @@ namespace {
 
 constexpr std::int64_t most_pixels = std::int64_t{1} << 22;  // keeps a page loadable
 
-bool are_comparable(const Image& a, const Image& b) {
-    return is_valid(a) && is_valid(b) && a.height == b.height && a.width == b.width &&
-           a.channels == b.channels;
-}
-
 }  // namespace
 
 bool is_valid(const Image& image) {
@@ -32,11 +27,32 @@ bool is_valid(const FeatureMap& map) {
     return area <= most_pixels && area * map.channels == std::ssize(map.values);
 }
 
+bool are_comparable(const Image& a, const Image& b) {
+    return is_valid(a) && is_valid(b) && a.height == b.height && a.width == b.width &&
+           a.channels == b.channels;
+}
+
+std::optional<Box> changed_box(const Image& clean, const Image& poisoned) {
+    if (!are_comparable(clean, poisoned)) return std::nullopt;
+    int left = clean.width, right = -1, top = clean.height, bottom = -1;
+    for (std::size_t i = 0; i < clean.pixels.size(); ++i) {
+        if (clean.pixels[i] == poisoned.pixels[i]) continue;
+        const int pixel = static_cast<int>(i) / clean.channels;
+        const int x = pixel % clean.width, y = pixel / clean.width;
+        left = std::min(left, x);
+        right = std::max(right, x);
+        top = std::min(top, y);
+        bottom = std::max(bottom, y);
+    }
+    if (right < 0) return std::nullopt;
+    return Box{.left = left, .top = top, .width = right - left + 1, .height = bottom - top + 1};
+}
+
 Markup picture(const Image& image, const std::string& description) {
     return markup(
-        "<img class=\"pixels\" width=\"{}\" height=\"{}\" alt=\"{}\" title=\"{}\" "
+        "<img class=\"pixels\" width=\"{}\" height=\"{}\" alt=\"{}\" "
         "src=\"data:image/png;base64,{}\"/>",
-        image.width, image.height, description, description,
+        image.width, image.height, description,
         base64(datasets::encode_png(image.pixels, image.height, image.width, image.channels)));
 }
 

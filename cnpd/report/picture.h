@@ -1,6 +1,7 @@
 // Images and feature maps as <img> elements that carry their pixels in a data URI.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "cnpd/report/colour_map.h"
@@ -15,6 +16,16 @@ bool is_valid(const FeatureMap& map);
 
 // <img class="pixels">. `image` must be valid.
 Markup picture(const Image& image, const std::string& description);
+
+// Both valid and of one size.
+bool are_comparable(const Image& a, const Image& b);
+
+// The smallest box around the pixels in which two comparable images differ, in pixels. Nothing if
+// the images are equal or not comparable.
+struct Box {
+    int left = 0, top = 0, width = 0, height = 0;
+};
+std::optional<Box> changed_box(const Image& clean, const Image& poisoned);
 
 // Poisoned minus clean, times `gain`, around mid-grey. Both valid and of one size.
 Image difference(const Image& clean, const Image& poisoned, int gain);

@@ -15,6 +15,9 @@
 namespace cnpd::report {
 
 inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
+inline bool is_measured(double value) {
+    return value == value;
+}
 
 // One line of the run's description: "Poison ratio", "10 %".
 struct Fact {
@@ -28,14 +31,19 @@ struct ResultRow {
     double acc = not_measured;    // accuracy on the clean test images
     double asr = not_measured;    // share of the poisoned images predicted as their backdoor label
     double r_acc = not_measured;  // share of them predicted as their original label
+    // Share of the same images predicted as their backdoor label without the trigger.
+    double asr_untriggered = not_measured;
     std::optional<double> der = {};
     std::optional<double> seconds = {};  // wall-clock time of the defense
     std::optional<std::int64_t> parameters_trained = {};
-    bool is_victim = false;  // the undefended model: "before" in the verdict
+    // An undefended model; the defenses below it are its own. The first one is "before" in the
+    // verdict.
+    bool is_victim = false;
     bool highlight = false;  // the row that the run is about: "after" in the verdict
 };
 
-enum class Quantity { loss, acc, asr, r_acc, learning_rate };
+// A loss term is a part of the loss, before it is weighted.
+enum class Quantity { loss, loss_term, acc, asr, r_acc, learning_rate };
 
 // One quantity over the epochs of a training. `epoch` and `value` have the same length.
 struct Series {
@@ -57,18 +65,19 @@ struct Guess {
     double probability = not_measured;
 };
 
-// One test image with and without the trigger, and what the models say of the poisoned one.
+// One test image with and without the trigger, and what the models predict for the poisoned one.
+// Without a poisoned image the predictions are for the clean one.
 struct Example {
     Image clean = {};
     Image poisoned = {};
     std::string original_class = {};
     std::string backdoor_class = {};
-    // The most likely classes, best first, as the victim and the purified model see them; three are
-    // shown.
+    // The most likely classes, best first, of the victim and of the defended model; three are
+    // shown. Empty for a model that is not there.
     std::vector<Guess> before = {};
     std::vector<Guess> after = {};
-    bool purified_right = false;  // the purified model predicts the original label
-    bool flagged = false;         // victim and purified model disagree: detected
+    bool defended_right = false;  // the defended model predicts the original label
+    bool flagged = false;         // the two models predict different classes: detected
 };
 
 // Activations of one image at one place, [H,W,C].
@@ -79,7 +88,7 @@ struct FeatureMap {
     std::vector<float> values = {};
 };
 
-// What the polarizer does to one image at the insertion point.
+// The features of one image at the insertion point, before and after the polarizer.
 struct PolarizedFeatures {
     Image image = {};
     std::string polarizer_class = {};  // the victim's prediction, which chose the polarizer
@@ -89,16 +98,15 @@ struct PolarizedFeatures {
 
 struct InsertionPoint {
     std::string name = {};  // "layer4.1.conv1"
+    // An image with the trigger and the same image without it; either may be empty.
     PolarizedFeatures poisoned = {};
-    PolarizedFeatures clean = {};  // the same image without the trigger; may be empty
+    PolarizedFeatures clean = {};
 };
 
-// How many poisoned images are predicted as one class.
-struct PredictionCount {
-    std::string class_name = {};
-    std::int64_t before = 0;  // by the victim
-    std::int64_t after = 0;   // by the purified model
-    bool is_target = false;   // drawn in the attack's colour; none for all-to-all attacks
+// Numbers of test images by true and by predicted class, [true,predicted]. A matrix may be empty.
+struct Confusion {
+    std::vector<std::int64_t> before = {};  // of the victim
+    std::vector<std::int64_t> after = {};   // of the defended model
 };
 
 struct RocPoint {
@@ -106,12 +114,12 @@ struct RocPoint {
     double true_positive_rate = not_measured;
 };
 
-// An image is flagged where the purified model disagrees with the victim.
+// An image is flagged if the victim and the purified model predict different classes.
 struct Detection {
     double true_positive_rate = not_measured;                  // over all poisoned images
     double false_positive_rate = not_measured;                 // over the clean ones
     std::optional<double> true_positive_rate_successful = {};  // over those whose attack succeeded
-    // The score of the curve is the drop of the probability of the victim's prediction.
+    // The score of the curve is the drop in the probability of the victim's class.
     std::optional<double> auroc = {};
     std::vector<RocPoint> roc = {};  // in the order of a falling threshold
 };
@@ -119,7 +127,9 @@ struct Detection {
 struct ReportData {
     std::string title = {};
     std::string subtitle = {};
-    std::vector<Fact> facts = {};  // data set, model, attack, seed, ... in the order shown
+    bool benign = false;                 // no training image of the victim was poisoned
+    std::vector<Fact> facts = {};        // data set, model, attack, seed, ... in the order shown
+    std::vector<Fact> environment = {};  // date, commit, hardware, versions
     std::vector<std::string> commands = {};  // what to type to get this run again
 
     std::vector<ResultRow> results = {};
@@ -131,7 +141,12 @@ struct ReportData {
 
     std::vector<Example> examples = {};
     std::optional<InsertionPoint> features = {};
-    std::vector<PredictionCount> poisoned_predictions = {};
+    // The classes' names, and the predictions of all test images; the poisoned ones stand in the
+    // row of their original class.
+    std::vector<std::string> classes = {};
+    Confusion clean_predictions = {};
+    Confusion poisoned_predictions = {};
+    std::optional<std::size_t> target = {};  // class of an all-to-one attack
     std::optional<Detection> detection = {};
 };
 

@@ -16,6 +16,11 @@ bool is_drawn(const PolarizedFeatures& features) {
            a.channels == b.channels;
 }
 
+struct Group {
+    const char* name;
+    const PolarizedFeatures* features;
+};
+
 FeatureMap absolute_change(const PolarizedFeatures& features) {
     FeatureMap change = features.after;
     for (std::size_t i = 0; i < change.values.size(); ++i)
@@ -93,26 +98,51 @@ double mean(const FeatureMap& map) {
     return sum / static_cast<double>(map.values.size());
 }
 
-Markup mean_change(const PolarizedFeatures& poisoned, const PolarizedFeatures* clean) {
-    const double changed = mean(absolute_change(poisoned));
-    if (!is_drawable(changed)) return {};
-    Markup out = markup(
-        "Over all {} channels the features of the image with the trigger change by "
-        "<b>{}</b> on average",
-        poisoned.before.channels, number(changed, 3));
-    const double twin = clean ? mean(absolute_change(*clean)) : not_measured;
-    if (is_drawable(twin)) out += markup(", those of its clean twin by <b>{}</b>", number(twin, 3));
-    return markup("<p class=\"fact\">{}.</p>\n", out);
+// In which the mean of each channel that is drawn can be read.
+void add_means(Markup& rows, const std::string& name, const FeatureMap& map,
+               const Drawing& drawing) {
+    const std::vector<double> means = channel_means(map);
+    rows += markup("<tr><th scope=\"row\">{}</th>", name);
+    for (int channel : drawing.channels) rows += markup("<td>{}</td>", number(means[channel], 3));
+    rows.html += "</tr>\n";
+}
+
+Markup mean_table(const std::vector<Group>& groups, const Drawing& drawing) {
+    Markup rows = markup("<tr><th scope=\"col\">channel</th>");
+    for (int channel : drawing.channels) rows += markup("<th scope=\"col\">{}</th>", channel);
+    rows.html += "</tr>\n";
+    for (const Group& group : groups) {
+        add_means(rows, fmt::format("{}, before", group.name), group.features->before, drawing);
+        add_means(rows, fmt::format("{}, after", group.name), group.features->after, drawing);
+        add_means(rows, fmt::format("{}, change", group.name), absolute_change(*group.features),
+                  drawing);
+    }
+    return markup(
+        "<details class=\"values\"><summary>Mean of each map</summary><div class=\"scroll\" "
+        "tabindex=\"0\"><table>\n{}</table></div></details>\n",
+        rows);
+}
+
+Markup mean_change(const std::vector<Group>& groups) {
+    Markup out;
+    for (const Group& group : groups) {
+        const double changed = mean(absolute_change(*group.features));
+        if (!is_drawable(changed)) continue;
+        out += markup("{}{}: <b>{}</b>", out.empty() ? "" : "; ", group.name, number(changed, 3));
+    }
+    if (out.empty()) return out;
+    return markup("<p class=\"fact\">Mean absolute change over all {} channels. {}.</p>\n",
+                  groups.front().features->before.channels, out);
 }
 
 Markup box(const char* kind, const char* name, const std::string& note) {
     return markup("<span class=\"{}\"><b>{}</b><small>{}</small></span>", kind, name, note);
 }
 
-Markup pipeline(const InsertionPoint& point) {
+Markup pipeline(const InsertionPoint& point, bool chosen_by_class) {
     std::string polarizer = point.name.empty() ? "trained" : "trained, at " + point.name;
-    if (!point.poisoned.polarizer_class.empty()) polarizer += ", chosen by the victim's prediction";
-    Markup boxes = box("box", "Image", "may carry a trigger");
+    if (chosen_by_class) polarizer += ", chosen by the victim's prediction";
+    Markup boxes = box("box", "Image", "with or without a trigger");
     boxes += box("box", "Prefix", "victim's layers, frozen");
     boxes += box("box polarizer", "Polarizer", polarizer);
     boxes += box("box", "Suffix", "victim's layers, frozen");
@@ -120,16 +150,13 @@ Markup pipeline(const InsertionPoint& point) {
     return markup("<div class=\"pipeline\">{}</div>\n", boxes);
 }
 
-Markup grid(const InsertionPoint& point, bool with_clean) {
+Markup grid(const std::vector<Group>& groups) {
     Drawing drawing;
-    const FeatureMap change = absolute_change(point.poisoned);
-    drawing.channels = most_changed(change);
-    include(drawing.change, change, drawing.channels);
-    for (const PolarizedFeatures* features : {&point.poisoned, &point.clean}) {
-        if (features == &point.clean && !with_clean) continue;
-        include(drawing.activation, features->before, drawing.channels);
-        include(drawing.activation, features->after, drawing.channels);
-        include(drawing.change, absolute_change(*features), drawing.channels);
+    drawing.channels = most_changed(absolute_change(*groups.front().features));
+    for (const Group& group : groups) {
+        include(drawing.activation, group.features->before, drawing.channels);
+        include(drawing.activation, group.features->after, drawing.channels);
+        include(drawing.change, absolute_change(*group.features), drawing.channels);
     }
     if (drawing.activation.low > drawing.activation.high) return {};
 
@@ -138,33 +165,36 @@ Markup grid(const InsertionPoint& point, bool with_clean) {
         "scope=\"col\">channel</th>");
     for (int channel : drawing.channels) table += markup("<th scope=\"col\">{}</th>", channel);
     table.html += "</tr></thead>\n";
-    table += map_group(point.poisoned, "With trigger", drawing);
-    if (with_clean) table += map_group(point.clean, "Clean twin", drawing);
+    for (const Group& group : groups) table += map_group(*group.features, group.name, drawing);
     table.html += "</table></div>\n";
-    return markup("{}<p class=\"legends\">{} {}</p>\n", table,
+    return markup("{}<p class=\"legends\">{} {}</p>\n{}", table,
                   legend(drawing.activation, "before and after"),
-                  legend(drawing.change, "absolute change"));
+                  legend(drawing.change, "absolute change"), mean_table(groups, drawing));
 }
 
 }  // namespace
 
 Markup features_section(const ReportData& data) {
-    if (!data.features || !is_drawn(data.features->poisoned)) return {};
+    if (!data.features) return {};
     const InsertionPoint& point = *data.features;
-    const bool with_clean =
-        is_drawn(point.clean) && point.clean.before.channels == point.poisoned.before.channels;
-    const Markup maps = grid(point, with_clean);
+    std::vector<Group> groups;
+    const auto add = [&](const char* name, const PolarizedFeatures& features) {
+        const bool fits =
+            groups.empty() || groups.front().features->before.channels == features.before.channels;
+        if (is_drawn(features) && fits) groups.push_back({name, &features});
+    };
+    add("With trigger", point.poisoned);
+    add(groups.empty() ? "Clean image" : "Without trigger", point.clean);
+    const Markup maps = groups.empty() ? Markup{} : grid(groups);
     if (maps.empty()) return {};
-    Markup content = pipeline(point);
+    const bool chosen_by_class = !groups.front().features->polarizer_class.empty();
+    Markup content = pipeline(point, chosen_by_class);
     content += maps;
-    content += mean_change(point.poisoned, with_clean ? &point.clean : nullptr);
+    content += mean_change(groups);
     Markup seen = markup(
-        "The channels that the polarizer changes most, each a small map over the image, before and "
-        "after it.");
-    if (!point.poisoned.polarizer_class.empty())
-        seen += markup(
-            " The victim's own prediction chooses the polarizer: a trigger that works selects the "
-            "one that has learned to undo it.");
+        "Feature maps before and after the polarizer, in the channels that it changes most.");
+    if (chosen_by_class)
+        seen += markup(" The class that the victim predicts chooses the polarizer.");
     return section("features", "Inside the network", seen, content);
 }
 

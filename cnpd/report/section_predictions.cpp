@@ -9,6 +9,32 @@ namespace {
 
 constexpr std::size_t classes_shown = 12;
 
+// How many poisoned images are predicted as one class.
+struct PredictionCount {
+    std::string class_name = {};
+    std::int64_t before = 0, after = 0;  // by the victim and by the defended model
+    bool is_target = false;              // drawn in the attack's colour
+};
+
+std::int64_t column_sum(const std::vector<std::int64_t>& matrix, std::size_t column,
+                        std::size_t classes) {
+    std::int64_t sum = 0;
+    for (std::size_t at = column; at < matrix.size(); at += classes) sum += matrix[at];
+    return sum;
+}
+
+std::vector<PredictionCount> counts_of(const ReportData& data) {
+    const std::size_t classes = data.classes.size();
+    const Confusion& confusion = data.poisoned_predictions;
+    std::vector<PredictionCount> counts;
+    for (std::size_t y = 0; y < classes; ++y)
+        counts.push_back({.class_name = data.classes[y],
+                          .before = column_sum(confusion.before, y, classes),
+                          .after = column_sum(confusion.after, y, classes),
+                          .is_target = data.target == y});
+    return counts;
+}
+
 // The most frequent classes in their given order, the others summed up at the end.
 std::vector<PredictionCount> most_frequent(const std::vector<PredictionCount>& counts) {
     if (counts.size() <= classes_shown) return counts;
@@ -36,9 +62,9 @@ Markup count_bar(std::int64_t value, std::int64_t total, const char* colour) {
     const double share =
         total > 0 ? static_cast<double>(value) / static_cast<double>(total) : not_measured;
     return markup(
-        "<span class=\"track\" title=\"{}\"><span class=\"bar {}\" style=\"width:{:.2f}%\"></span>"
-        "</span><span class=\"number\">{}</span>",
-        count(value), colour, 100 * clamped_rate(share), percent(share));
+        "<span class=\"cell\"><span class=\"track\"><span class=\"bar {}\" "
+        "style=\"width:{:.2f}%\"></span></span><span class=\"number\">{}</span></span>",
+        colour, 100 * clamped_rate(share), percent(share));
 }
 
 Markup distribution(const std::vector<PredictionCount>& all) {
@@ -48,18 +74,21 @@ Markup distribution(const std::vector<PredictionCount>& all) {
         after += each.after;
     }
     if (before <= 0 && after <= 0) return {};
+    const char* kind = before > 0 && after > 0 ? "pair" : "pair single";
     Markup out = markup(
-        "<div class=\"distribution\"><h3>Poisoned images by predicted class</h3>\n<div "
-        "class=\"pair "
-        "head\"><span class=\"name\"></span><span>victim</span><span>purified "
-        "model</span></div>\n");
+        "<div class=\"distribution\"><h3>Share of the images with the trigger, by predicted "
+        "class</h3>\n<div class=\"{} head\"><span class=\"name\"></span>",
+        kind);
+    if (before > 0) out.html += "<span>victim</span>";
+    if (after > 0) out.html += "<span>defended model</span>";
+    out.html += "</div>\n";
     for (const PredictionCount& each : most_frequent(all)) {
         const char* colour = each.is_target ? "attack" : "faint";
-        out += markup(
-            "<div class=\"pair\"><span class=\"name {}\" title=\"{}\">{}</span>"
-            "<span class=\"cell\">{}</span><span class=\"cell\">{}</span></div>\n",
-            each.is_target ? "attack" : "", each.class_name, each.class_name,
-            count_bar(each.before, before, colour), count_bar(each.after, after, colour));
+        out += markup("<div class=\"{}\"><span class=\"name {}\" tabindex=\"0\">{}</span>", kind,
+                      each.is_target ? "attack" : "", each.class_name);
+        if (before > 0) out += count_bar(each.before, before, colour);
+        if (after > 0) out += count_bar(each.after, after, colour);
+        out.html += "</div>\n";
     }
     out.html += "</div>\n";
     return out;
@@ -98,13 +127,14 @@ Markup roc_chart(const Detection& detection) {
 Markup detection_part(const Detection& detection) {
     Markup rows;
     if (is_drawable(detection.true_positive_rate))
-        rows += rate_row("of the poisoned images (TPR)", "defense", detection.true_positive_rate);
+        rows += rate_row("of the images with the trigger (TPR)", "defense",
+                         detection.true_positive_rate);
     if (detection.true_positive_rate_successful)
-        rows += rate_row("of those that fooled the victim", "defense",
+        rows += rate_row("of those predicted as the attacker wants", "defense",
                          *detection.true_positive_rate_successful);
     if (is_drawable(detection.false_positive_rate))
         rows += rate_row("of the clean images (FPR)", "faint", detection.false_positive_rate);
-    if (!rows.empty()) rows = markup("<h3>Flagged as suspicious</h3>\n{}", rows);
+    if (!rows.empty()) rows = markup("<h3>Share of the images flagged</h3>\n{}", rows);
     if (!detection.roc.empty()) rows += roc_chart(detection);
     return rows.empty() ? rows : markup("<div class=\"detection\">{}</div>\n", rows);
 }
@@ -112,20 +142,27 @@ Markup detection_part(const Detection& detection) {
 }  // namespace
 
 Markup predictions_section(const ReportData& data) {
-    const Markup where = distribution(data.poisoned_predictions);
+    const Markup where = distribution(counts_of(data));
     const Markup flags = data.detection ? detection_part(*data.detection) : Markup{};
-    Markup seen;
-    if (!where.empty())
-        seen += markup(
-            "The classes that the poisoned test images end up in; a working backdoor gathers them "
-            "in <span class=\"attack\">the target class</span>. ");
+    const Markup matrices = confusion_part(data);
+    Markup seen = markup("Predictions of all test images.");
     if (!flags.empty())
         seen += markup(
-            "How often an image is flagged, because the purified model disagrees with the victim: "
-            "often where it is poisoned, rarely where it is clean.");
-    if (where.empty() && flags.empty()) return {};
-    return section("predictions", "All poisoned images", seen,
-                   markup("<div class=\"columns\">{}{}</div>\n", where, flags));
+            " An image is flagged if the victim and the defended model predict different "
+            "classes{}.",
+            data.detection->roc.empty()
+                ? ""
+                : "; the curve varies the threshold on the drop in the probability of the "
+                  "victim's class");
+    if (!matrices.empty())
+        seen += markup(
+            " In the matrices a row is the original class and a column the predicted class; "
+            "shades are shares of the row.");
+    Markup content;
+    if (!where.empty() || !flags.empty())
+        content = markup("<div class=\"columns\">{}{}</div>\n", where, flags);
+    content += matrices;
+    return section("predictions", "All test images", seen, content);
 }
 
 }  // namespace cnpd::report

@@ -1,59 +1,21 @@
 #include <algorithm>
 
 #include "cnpd/report/html.h"
+#include "cnpd/report/outcome.h"
 #include "cnpd/report/sections.h"
 
 namespace cnpd::report {
 namespace {
 
-// A sentence in pieces, so that the page can colour what the text only says.
-struct Piece {
-    std::string text;
-    const char* colour = "";  // class of the style sheet; plain where empty
-};
-using Sentence = std::vector<Piece>;
-
-void tell_success(Sentence& sentence, const ResultRow* before, const ResultRow* after) {
-    if (before && after) {
-        sentence.insert(sentence.end(), {{"The trigger worked on "},
-                                         {percent(before->asr), "attack"},
-                                         {" of the images before and on "},
-                                         {percent(after->asr), "defense"},
-                                         {" after"}});
-    } else {
-        sentence.insert(sentence.end(), {{"The trigger works on "},
-                                         {percent((before ? before : after)->asr), "attack"},
-                                         {" of the images"}});
+const char* class_of(Tone tone) {
+    switch (tone) {
+        case Tone::good:
+            return "defense";
+        case Tone::bad:
+            return "attack";
+        default:
+            return "";
     }
-}
-
-void tell_accuracy(Sentence& sentence, const ResultRow* before, const ResultRow* after) {
-    if (before && after) {
-        sentence.push_back(
-            {"clean accuracy went from " + percent(before->acc) + " to " + percent(after->acc)});
-    } else {
-        sentence.push_back({"clean accuracy is " + percent((before ? before : after)->acc)});
-    }
-}
-
-// Only what was measured on both sides is compared.
-Sentence verdict_pieces(const ReportData& data) {
-    const ResultRow* before = victim_row(data);
-    const ResultRow* after = highlighted_row(data);
-    if (!before && !after) return {};
-    const auto measured = [&](double ResultRow::*rate) {
-        return (!before || is_drawable(before->*rate)) && (!after || is_drawable(after->*rate));
-    };
-    Sentence sentence;
-    if (measured(&ResultRow::asr)) tell_success(sentence, before, after);
-    if (measured(&ResultRow::acc)) {
-        const std::size_t start = sentence.size();
-        if (start > 0) sentence.push_back({"; "});
-        tell_accuracy(sentence, before, after);
-        if (start == 0) sentence[0].text[0] = 'C';
-    }
-    if (!sentence.empty()) sentence.push_back({"."});
-    return sentence;
 }
 
 struct Tile {
@@ -72,12 +34,13 @@ Markup tile_bar(double rate, const char* colour, const char* name) {
         name, colour, 100 * clamped_rate(rate), percent(rate));
 }
 
-Markup tile(const Tile& tile, const ResultRow* before, const ResultRow* after) {
+Markup tile(const Tile& tile, const ResultRow* before, const ResultRow* after, Tone tone) {
     const ResultRow& last = after ? *after : *before;
+    const char* colour = after && tone == Tone::good ? "defense" : "";
+    if (tone == Tone::bad && tile.rate == &ResultRow::asr) colour = "attack";
     Markup out = markup(
         "<div class=\"tile\"><h3>{}</h3><p class=\"big {}\">{}</p><p class=\"meaning\">{}</p>",
-        tile.name, after ? tile.after_colour : tile.before_colour, percent(last.*tile.rate),
-        tile.meaning);
+        tile.name, colour, percent(last.*tile.rate), tile.meaning);
     if (before && after) {
         out += tile_bar(before->*tile.rate, tile.before_colour, "before");
         out += tile_bar(after->*tile.rate, tile.after_colour, "after");
@@ -86,24 +49,33 @@ Markup tile(const Tile& tile, const ResultRow* before, const ResultRow* after) {
     return out;
 }
 
-Markup tiles(const ReportData& data) {
+Markup tiles(const ReportData& data, Tone tone) {
     const ResultRow* before = victim_row(data);
     const ResultRow* after = highlighted_row(data);
     if (!before && !after) return {};
     static constexpr Tile all[] = {
-        {"ASR", "poisoned images predicted as the attacker wants", &ResultRow::asr, "attack",
+        {"ASR", "share of the images with the trigger predicted as the attacker wants",
+         &ResultRow::asr, "attack", "attack"},
+        {"ACC", "share of the clean images predicted as their class", &ResultRow::acc, "faint",
          "defense"},
-        {"ACC", "clean images predicted right", &ResultRow::acc, "faint", "defense"},
-        {"R-ACC", "poisoned images predicted as what they show", &ResultRow::r_acc, "faint",
-         "defense"}};
+        {"R-ACC", "share of the images with the trigger predicted as their original class",
+         &ResultRow::r_acc, "faint", "defense"}};
     Markup out = markup("<div class=\"tiles\">\n");
-    for (const Tile& each : all) out += tile(each, before, after);
+    for (const Tile& each : all) {
+        const bool of_trigger = each.rate != &ResultRow::acc;
+        if (!data.benign || !of_trigger) out += tile(each, before, after, tone);
+    }
+    if (data.benign && data.detection && is_drawable(data.detection->false_positive_rate))
+        out += markup(
+            "<div class=\"tile\"><h3>False alarms</h3><p class=\"big\">{}</p><p "
+            "class=\"meaning\">share of the clean images flagged</p></div>\n",
+            percent(data.detection->false_positive_rate));
     out.html += "</div>\n";
     return out;
 }
 
 struct Columns {
-    bool der = false, parameters = false, seconds = false;
+    bool untriggered = false, der = false, parameters = false, seconds = false;
 };
 
 // On a phone the rows become blocks, and each cell shows its column's name itself.
@@ -123,6 +95,7 @@ Markup table_row(const ResultRow& row, const Columns& columns) {
     Markup out = markup("<tr class=\"{}\"><th scope=\"row\">{}</th>", kind, row.name);
     out += cell("ACC", percent(row.acc, 2));
     out += cell("ASR", percent(row.asr, 2), bar);
+    if (columns.untriggered) out += cell("Without trigger", percent(row.asr_untriggered, 2));
     out += cell("R-ACC", percent(row.r_acc, 2));
     if (columns.der) out += cell("DER", row.der ? percent(*row.der, 2) : dash);
     if (columns.parameters)
@@ -135,10 +108,11 @@ Markup table_row(const ResultRow& row, const Columns& columns) {
 
 std::string counts(const ReportData& data) {
     std::string text;
-    if (data.n_clean > 0) text = "ACC counts " + count(data.n_clean) + " clean test images. ";
+    if (data.n_clean > 0) text = fmt::format(" Of {} clean test images", count(data.n_clean));
     if (data.n_poisoned > 0)
-        text += "ASR and R-ACC count " + count(data.n_poisoned) + " poisoned ones. ";
-    return text;
+        text += fmt::format("{} {} with the trigger", text.empty() ? " Of" : " and",
+                            count(data.n_poisoned));
+    return text.empty() ? text : text + ".";
 }
 
 }  // namespace
@@ -157,21 +131,20 @@ const ResultRow* highlighted_row(const ReportData& data) {
 }
 
 std::string verdict(const ReportData& data) {
-    std::string text;
-    for (const Piece& piece : verdict_pieces(data)) text += piece.text;
-    return text;
+    const Outcome found = outcome(data);
+    if (found.headline.empty()) return found.subtitle;
+    return found.headline + "." + (found.subtitle.empty() ? "" : " " + found.subtitle);
 }
 
 Markup headline(const ReportData& data) {
+    const Outcome found = outcome(data);
     Markup out = markup("<header>\n");
     if (!data.title.empty()) out += markup("<h1>{}</h1>\n", data.title);
     if (!data.subtitle.empty()) out += markup("<p class=\"subtitle\">{}</p>\n", data.subtitle);
-    Markup sentence;
-    for (const Piece& piece : verdict_pieces(data))
-        sentence += *piece.colour ? markup("<b class=\"{}\">{}</b>", piece.colour, piece.text)
-                                  : markup("{}", piece.text);
-    if (!sentence.empty()) out += markup("<p class=\"verdict\">{}</p>\n", sentence);
-    out += tiles(data);
+    if (!found.headline.empty())
+        out += markup("<p class=\"verdict {}\">{}</p>\n", class_of(found.tone), found.headline);
+    if (!found.subtitle.empty()) out += markup("<p class=\"numbers\">{}</p>\n", found.subtitle);
+    out += tiles(data, found.tone);
     out.html += "</header>\n";
     return out;
 }
@@ -180,29 +153,32 @@ Markup results_section(const ReportData& data) {
     if (data.results.empty()) return {};
     Columns columns;
     for (const ResultRow& row : data.results) {
+        columns.untriggered |= is_drawable(row.asr_untriggered);
         columns.der |= row.der.has_value();
         columns.parameters |= row.parameters_trained.has_value();
         columns.seconds |= row.seconds.has_value();
     }
     Markup table = markup(
         "<div class=\"scroll\"><table class=\"results\">\n<thead><tr><th scope=\"col\">Model</th>"
-        "<th scope=\"col\">ACC</th><th scope=\"col\">ASR</th><th scope=\"col\">R-ACC</th>");
+        "<th scope=\"col\">ACC</th><th scope=\"col\">ASR</th>");
+    if (columns.untriggered) table.html += "<th scope=\"col\">Without trigger</th>";
+    table.html += "<th scope=\"col\">R-ACC</th>";
     if (columns.der) table.html += "<th scope=\"col\">DER</th>";
     if (columns.parameters) table.html += "<th scope=\"col\">Parameters trained</th>";
     if (columns.seconds) table.html += "<th scope=\"col\">Time</th>";
     table.html += "</tr></thead>\n<tbody>\n";
     for (const ResultRow& row : data.results) table += table_row(row, columns);
     table.html += "</tbody></table></div>\n";
-    const Markup seen = data.results.size() > 1
-                            ? markup(
-                                  "Each model's accuracy on clean images, and how often the "
-                                  "trigger still decides. A good defense has a short red bar and "
-                                  "keeps ACC and R-ACC high. {}",
-                                  counts(data))
-                            : markup(
-                                  "The model's accuracy on clean images, and how often the "
-                                  "trigger decides. {}",
-                                  counts(data));
+    Markup seen = markup("ACC: share of the clean images predicted as their class.");
+    if (!data.benign) {
+        seen += markup(
+            " ASR, with a bar: share of the images with the trigger predicted as the attacker "
+            "wants");
+        if (columns.untriggered) seen += markup(", beside the share of them without the trigger");
+        seen += markup(
+            ". R-ACC: share of the images with the trigger predicted as their original class.");
+    }
+    seen += markup("{}", counts(data));
     return section("results", "Results", seen, table);
 }
 

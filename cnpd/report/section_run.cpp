@@ -9,45 +9,63 @@ struct Term {
 };
 
 constexpr Term glossary[] = {
-    {"Trigger",
-     "the change to an image that makes a backdoored model predict the attacker's class."},
-    {"Victim", "the model trained on data some of which was poisoned."},
-    {"Target class", "the class the attacker wants triggered images to be predicted as."},
+    {"Trigger", "a change to an image that makes a backdoored model predict the attacker's class."},
+    {"Victim", "the model before a defense, trained on data that may have been poisoned."},
+    {"Benign", "trained without a poisoned image."},
+    {"Target class", "the attacker's class: images with the trigger are to be predicted as it."},
+    {"Backdoor label",
+     "the class that the attacker wants for an image with the trigger: the target class, or in an "
+     "all-to-all attack the class after the image's own."},
     {"Poison ratio", "share of the training images that carry the trigger."},
     {"Clean ratio", "share of the training images that the defender has, known to be clean."},
-    {"ACC", "accuracy on clean test images."},
+    {"ACC", "accuracy: share of the clean test images predicted as their class."},
     {"ASR",
-     "attack success rate: share of the poisoned test images predicted as their backdoor label."},
+     "attack success rate: share of the test images with the trigger predicted as their backdoor "
+     "label."},
+    {"Without trigger",
+     "share of the same images predicted as the same label without the trigger: mistakes that no "
+     "trigger causes."},
     {"R-ACC",
-     "robust accuracy: share of the poisoned test images predicted as their original label."},
+     "robust accuracy: share of the test images with the trigger predicted as their original "
+     "class."},
     {"DER",
      "defense effectiveness rating, ((ASR lost) \xE2\x88\x92 (ACC lost) + 1) / 2, gains counted "
-     "as 0: 50\xC2\xA0% is no effect, 100\xC2\xA0% a perfect defense."},
-    {"Insertion point", "the place in the victim where the polarizer's layer is put."},
+     "as 0: 50\xC2\xA0% without any effect, 100\xC2\xA0% if an ASR of 100\xC2\xA0% falls to 0 and "
+     "ACC stays."},
+    {"Insertion point", "the place in the victim where the polarizer is put."},
     {"Neural polarizer",
-     "a small trained layer that lets benign features pass and blocks the "
-     "trigger's; class-conditional: one for each class."},
-    {"Flagged", "the victim and the purified model predict different classes."},
+     "a small trained layer that lets benign features pass and blocks the trigger's; "
+     "class-conditional: one for each class."},
+    {"Flagged",
+     "the victim and the defended model predict different classes for the image. On a clean image "
+     "this is a false alarm."},
+    {"ROC",
+     "true positive rate over false positive rate, as the threshold on the drop in the probability "
+     "of the victim's class varies. An area of 1 separates all images, 0.5 none."},
 };
+
+Markup facts(const std::vector<Fact>& facts) {
+    if (facts.empty()) return {};
+    Markup out = markup("<dl class=\"facts\">\n");
+    for (const Fact& fact : facts)
+        out += markup("<div><dt>{}</dt><dd>{}</dd></div>\n", fact.key,
+                      fact.value.empty() ? percent(not_measured) : fact.value);
+    out.html += "</dl>\n";
+    return out;
+}
 
 }  // namespace
 
 Markup run_section(const ReportData& data) {
-    Markup content;
-    if (!data.facts.empty()) {
-        content += markup("<dl class=\"facts\">\n");
-        for (const Fact& fact : data.facts)
-            content += markup("<div><dt>{}</dt><dd>{}</dd></div>\n", fact.key,
-                              fact.value.empty() ? percent(not_measured) : fact.value);
-        content.html += "</dl>\n";
-    }
+    Markup content = facts(data.facts);
+    const Markup environment = facts(data.environment);
+    if (!environment.empty()) content += markup("<h3>Environment</h3>\n{}", environment);
     if (!data.commands.empty()) {
-        content += markup("<h3>To get this run again</h3>\n<pre><code>");
+        content += markup("<h3>To get this run again</h3>\n<pre tabindex=\"0\"><code>");
         for (const std::string& command : data.commands) content += markup("{}\n", command);
         content.html += "</code></pre>\n";
     }
-    return section("run", "The run", markup("Everything that determined the numbers above."),
-                   content);
+    return section("run", "The run", markup("Settings, machine and versions of the run."), content);
 }
 
 Markup glossary_section() {

@@ -10,6 +10,8 @@ const char* name_of(Quantity quantity) {
     switch (quantity) {
         case Quantity::loss:
             return "loss";
+        case Quantity::loss_term:
+            return "term";
         case Quantity::acc:
             return "ACC";
         case Quantity::asr:
@@ -37,18 +39,19 @@ bool is_rate(Quantity quantity) {
     return quantity == Quantity::acc || quantity == Quantity::asr || quantity == Quantity::r_acc;
 }
 
+// Lines of one colour are told apart by their dashes.
 template <class Predicate>
 std::vector<Line> lines_of(const std::vector<Series>& training, Predicate wanted) {
+    constexpr const char* dashes[] = {"", " dash-1", " dash-2", " dash-3"};
     std::vector<Line> lines;
     for (const Series& series : training) {
         if (!wanted(series.quantity)) continue;
-        // The second line of a quantity is fainter, so that names tell them apart by more than
-        // place.
+        const std::string colour = colour_of(series.quantity);
         const auto same = std::count_if(lines.begin(), lines.end(), [&](const Line& line) {
-            return line.colour == colour_of(series.quantity);
+            return line.colour.starts_with(colour);
         });
         lines.push_back({.label = series.name.empty() ? name_of(series.quantity) : series.name,
-                         .colour = same ? "faint" : colour_of(series.quantity),
+                         .colour = colour + dashes[same % std::ssize(dashes)],
                          .x = series.epoch,
                          .y = series.value});
     }
@@ -56,7 +59,7 @@ std::vector<Line> lines_of(const std::vector<Series>& training, Predicate wanted
 }
 
 Markup training_charts(const char* name, const std::vector<Series>& training) {
-    Markup out = line_chart({.title = "Measured on test images",
+    Markup out = line_chart({.title = "Shares of the test images",
                              .x_name = "epoch",
                              .y_percent = true,
                              .x_range = {},
@@ -68,6 +71,12 @@ Markup training_charts(const char* name, const std::vector<Series>& training) {
                     .x_range = {},
                     .y_range = {},
                     .lines = lines_of(training, [](Quantity q) { return q == Quantity::loss; })});
+    out += line_chart(
+        {.title = "Terms of the loss, unweighted",
+         .x_name = "epoch",
+         .x_range = {},
+         .y_range = {},
+         .lines = lines_of(training, [](Quantity q) { return q == Quantity::loss_term; })});
     out += line_chart(
         {.title = "Learning rate",
          .x_name = "epoch",
@@ -83,10 +92,10 @@ Markup training_charts(const char* name, const std::vector<Series>& training) {
 Markup training_section(const ReportData& data) {
     const Markup victim = training_charts("Victim", data.victim_training);
     const Markup defense = training_charts("Defense", data.defense_training);
-    Markup seen;
-    if (!victim.empty()) seen += markup("The victim learning its task and the backdoor together. ");
-    if (!defense.empty()) seen += markup("The defense taking the backdoor out. ");
-    seen += markup("Point at a line for its values.");
+    const Markup seen = markup(
+        "Each epoch of the training{}. A point shows its values when it is pointed at or touched; "
+        "the tables below the charts have all of them.",
+        defense.empty() ? "" : "s; epoch 0 is the model before");
     return section("training", "Training", seen, markup("{}{}", victim, defense));
 }
 

@@ -6,18 +6,19 @@
 
 namespace cnpd::report {
 
-// A heading, what one sees below it, and the content; empty where the content is.
-Markup section(const std::string& id, const std::string& heading, const Markup& what_you_see,
+// A heading, what the content shows, and the content; empty where the content is.
+Markup section(const std::string& id, const std::string& heading, const Markup& shown,
                const Markup& content);
 
 // The undefended model's row and the row that the run is about; null where there is none.
 const ResultRow* victim_row(const ReportData& data);
 const ResultRow* highlighted_row(const ReportData& data);
 
-Markup headline(const ReportData& data);             // title, verdict, large numbers
+Markup headline(const ReportData& data);             // title, outcome, large numbers
 Markup results_section(const ReportData& data);      // table of methods
 Markup examples_section(const ReportData& data);     // images and what the models say of them
-Markup predictions_section(const ReportData& data);  // all poisoned images, detection
+Markup predictions_section(const ReportData& data);  // all test images, detection
+Markup confusion_part(const ReportData& data);       // its matrices
 Markup features_section(const ReportData& data);     // activations at the insertion point
 Markup training_section(const ReportData& data);     // curves
 Markup run_section(const ReportData& data);          // facts, commands

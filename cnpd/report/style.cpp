@@ -2,18 +2,19 @@
 
 namespace cnpd::report {
 
-// Valid inside XML as well: no "<" and no "&".
+// Valid inside XML as well: no "<" and no "&". A test computes the contrast of the colours: text
+// has at least 4.5:1, and bars, lines and edges have at least 3:1, in both schemes.
 const char* const style_sheet = R"css(
 :root {
   color-scheme: light dark;
-  --paper: #fdfcfa; --ink: #1b1d21; --soft: #646870; --line: #e5e1da; --wash: #f4f1ec;
-  --track: #ece8e1; --faint: #a3a5a8;
-  --attack: #c8432b; --attack-wash: #fbe9e4; --defense: #17708f; --defense-wash: #e2f0f4;
+  --paper: #fdfcfa; --ink: #1b1d21; --soft: #5f636b; --line: #e5e1da; --wash: #f4f1ec;
+  --track: #ece8e1; --faint: #7f8185;
+  --attack: #bd3b24; --attack-wash: #fbe9e4; --defense: #17708f; --defense-wash: #e2f0f4;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --paper: #14161a; --ink: #e9e7e2; --soft: #9fa3ab; --line: #2c3037; --wash: #1c1f25;
-    --track: #292d34; --faint: #747982;
+    --track: #292d34; --faint: #8a8f98;
     --attack: #ff7d60; --attack-wash: #3a211c; --defense: #5fbfdc; --defense-wash: #16303a;
   }
 }
@@ -31,7 +32,6 @@ h3 { font-size: 14px; font-weight: 650; margin: 0 0 12px; }
 h4 { font-size: 13px; font-weight: 500; color: var(--soft); margin: 0 0 6px; }
 p { margin: 0; }
 section { margin-top: 88px; }
-.seen b { color: var(--ink); font-weight: 600; }
 .seen { max-width: 70ch; color: var(--soft); margin-bottom: 28px; }
 .subtitle { color: var(--soft); font-size: 15px; }
 .verdict {
@@ -39,7 +39,8 @@ section { margin-top: 88px; }
   max-width: 30em; margin: 44px 0 56px; text-wrap: balance; overflow-wrap: break-word;
   font-variant-numeric: normal;
 }
-.verdict b { font-weight: 650; white-space: nowrap; }
+.verdict { margin-bottom: 14px; font-weight: 500; }
+.numbers { max-width: 70ch; font-size: 17px; margin-bottom: 52px; }
 .attack { color: var(--attack); }
 .defense { color: var(--defense); }
 
@@ -69,7 +70,8 @@ section { margin-top: 88px; }
 table { border-collapse: collapse; }
 .results { width: 100%; min-width: 560px; }
 .results th, .results td { padding: 11px 0 11px 24px; text-align: right; white-space: nowrap; }
-.results th:first-child { text-align: left; padding-left: 12px; font-weight: 500; white-space: normal; }
+.results th:first-child { text-align: left; padding-left: 12px; font-weight: 500; white-space: normal;
+  overflow-wrap: break-word; min-width: 9em; }
 .results td:last-child, .results th:last-child { padding-right: 12px; }
 .results thead th { font-size: 13px; font-weight: 500; color: var(--soft); padding-bottom: 8px; }
 .results tbody tr { border-top: 1px solid var(--line); }
@@ -77,7 +79,7 @@ table { border-collapse: collapse; }
 .results .victim { color: var(--soft); }
 .results .highlight { background: var(--defense-wash); }
 .results .highlight th, .results .highlight td { font-weight: 650; }
-.results .track { display: inline-block; vertical-align: middle; width: 110px; margin-right: 4px; }
+.results .track { display: inline-block; vertical-align: middle; width: 90px; margin-right: 4px; }
 .results .value { display: inline-block; min-width: 66px; }
 
 .pixels { image-rendering: pixelated; display: block; height: auto; background: var(--wash); }
@@ -94,6 +96,11 @@ table { border-collapse: collapse; }
 .badge.defense { background: var(--defense-wash); color: var(--defense); }
 .strip { display: grid; grid-template-columns: repeat(3, 1fr); gap: 12px; }
 figure { margin: 0; }
+.framed { display: block; position: relative; border: 1px solid var(--faint); border-radius: 3px; }
+.ring {
+  position: absolute; border: 2px solid var(--attack); border-radius: 3px;
+  box-shadow: 0 0 0 1px #fff, inset 0 0 0 1px #fff;
+}
 figure .pixels { width: 100%; border-radius: 3px; }
 figcaption { font-size: 13px; color: var(--soft); margin-top: 5px; }
 .said { display: grid; grid-template-columns: 1fr 1fr; gap: 24px; margin-top: 14px; }
@@ -105,15 +112,38 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 5px; }
 .guess.attack { color: var(--attack); }
 .guess.defense { color: var(--defense); }
 .name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.name:focus, .name:hover { white-space: normal; overflow: visible; overflow-wrap: anywhere; }
+:focus-visible { outline: 2px solid var(--defense); outline-offset: 2px; }
 
 .columns { display: grid; grid-template-columns: 1.7fr 1fr; gap: 48px 72px; align-items: start; }
 .columns > :only-child { grid-column: 1 / -1; max-width: 720px; }
 .pair { display: grid; grid-template-columns: 104px 1fr 1fr; gap: 20px; font-size: 14px; line-height: 1.85; }
+.pair.single { grid-template-columns: 104px 1fr; }
 .pair.head { font-size: 13px; color: var(--soft); }
 .cell { display: grid; grid-template-columns: 1fr 54px; gap: 8px; align-items: center; }
 .rate { display: grid; grid-template-columns: 1fr 60px; gap: 0 10px; align-items: center; font-size: 14px; margin-bottom: 12px; }
 .rate .name { grid-column: 1 / -1; white-space: normal; }
 .detection .chart { margin-top: 28px; max-width: 400px; }
+
+.matrices { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 40px 48px; margin-top: 48px; }
+.matrix { min-width: 0; break-inside: avoid; }
+.confusion { width: 100%; table-layout: fixed; font-size: 12px; }
+.confusion th { font-weight: 400; color: var(--soft); padding: 3px 4px; }
+.confusion th:first-child { width: 108px; text-align: left; }
+.confusion thead th.attack { color: var(--attack); font-weight: 650; }
+.confusion td {
+  text-align: center; padding: 3px 0; height: 26px; border: 1px solid var(--line); overflow-wrap: normal;
+  background: color-mix(in srgb, var(--defense) calc(var(--s) * 45%), var(--paper)); color: var(--ink);
+}
+.confusion td.attack { background: color-mix(in srgb, var(--attack) calc(var(--s) * 45%), var(--paper)); }
+.confusion td.diagonal { border: 1px solid var(--faint); }
+.heat .pixels { width: 100%; border: 1px solid var(--faint); }
+.confused { margin: 12px 0 0; padding-left: 20px; font-size: 14px; }
+.values { margin-top: 10px; font-size: 13px; color: var(--soft); }
+.values summary { cursor: pointer; width: max-content; padding: 4px 0; }
+.values table { margin-top: 6px; }
+.values th, .values td { padding: 2px 14px 2px 0; text-align: right; font-weight: 400; white-space: nowrap; color: var(--ink); }
+.values .scroll { max-height: 300px; overflow: auto; }
 
 .pipeline { display: flex; gap: 30px; margin-bottom: 44px; }
 .box {
@@ -142,8 +172,9 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 5px; }
 .legend .pixels { width: 140px; height: 10px; border-radius: 2px; image-rendering: auto; }
 .fact { margin-top: 22px; max-width: 70ch; }
 
-.charts { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 28px 36px; margin-bottom: 44px; }
-.chart { display: block; width: 100%; height: auto; font-size: 11.5px; overflow: visible; break-inside: avoid; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); gap: 28px 36px; margin-bottom: 44px; }
+.plot { min-width: 0; break-inside: avoid; }
+.chart { display: block; width: 100%; height: auto; font-size: 11.5px; overflow: visible; }
 .chart text { fill: var(--soft); }
 .missing { font-weight: 700; font-size: 14px; }
 .chart .missing.attack { fill: var(--attack); } .chart .missing.defense { fill: var(--defense); }
@@ -156,8 +187,14 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 5px; }
 .dot.attack { fill: var(--attack); } .dot.defense { fill: var(--defense); } .dot.plain { fill: var(--ink); }
 .chart .label { font-weight: 600; font-size: 12px; }
 .chart .label.attack { fill: var(--attack); } .chart .label.defense { fill: var(--defense); } .chart .label.plain { fill: var(--ink); }
+.dash-1 { stroke-dasharray: 7 4; }
+.dash-2 { stroke-dasharray: 2 4; }
+.dash-3 { stroke-dasharray: 9 3 2 3; }
 .target { fill: transparent; }
-.target:hover { fill: var(--ink); fill-opacity: 0.35; }
+.point { outline: none; }
+.chart .tip { visibility: hidden; fill: var(--ink); font-weight: 600; font-size: 12px; }
+.point:hover .tip, .point:focus .tip { visibility: visible; }
+.point:hover .target, .point:focus .target { fill: var(--ink); fill-opacity: 0.4; stroke: var(--ink); stroke-dasharray: none; }
 
 dl { margin: 0; }
 dt { color: var(--soft); font-size: 13px; }
@@ -172,16 +209,36 @@ pre {
 .glossary dt { color: var(--ink); font-weight: 600; font-size: 14px; }
 .glossary dd { color: var(--soft); }
 
+@media screen and (max-width: 900px) {
+  .columns, .matrices { grid-template-columns: minmax(0, 1fr); gap: 36px; }
+  .tiles { gap: 0 28px; }
+  .said { gap: 14px; }
+  .guess { grid-template-columns: minmax(60px, 1.1fr) minmax(24px, 1fr) 50px; }
+  .results { min-width: 0; display: block; }
+  .results thead { display: none; }
+  .results tbody { display: block; }
+  .results tbody tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: 8px 16px; padding: 12px; }
+  .results th:first-child { grid-column: 1 / -1; padding: 0; font-weight: 650; }
+  .results td, .results td:last-child { padding: 0; text-align: left; white-space: nowrap; }
+  .results td::before { content: attr(data-name); display: block; font-size: 12px; font-weight: 400; color: var(--soft); }
+  .results .value { min-width: 0; }
+  .results .track { width: 50px; }
+}
 @media screen and (max-width: 760px) {
   main { padding: 36px 18px 64px; }
   section { margin-top: 64px; }
-  .verdict { margin: 28px 0 36px; }
-  .tiles, .columns, .charts { grid-template-columns: minmax(0, 1fr); gap: 36px; }
+  .verdict { margin: 28px 0 12px; }
+  .numbers { margin-bottom: 36px; }
+  .tiles, .charts { grid-template-columns: minmax(0, 1fr); gap: 36px; }
+  .confusion { font-size: 11px; }
+  .confusion th:first-child { width: 72px; }
+  .confusion th { padding: 2px; }
   .examples { gap: 48px; }
   .said { gap: 18px; }
   .guess { grid-template-columns: 1fr 48px; gap: 0 6px; line-height: 1.5; margin-bottom: 4px; }
   .guess .name { grid-column: 1 / -1; }
   .pair { grid-template-columns: 76px 1fr 1fr; gap: 10px; font-size: 13px; }
+  .pair.single { grid-template-columns: 76px 1fr; }
   .cell { grid-template-columns: 1fr 48px; gap: 6px; }
   .pipeline { flex-direction: column; gap: 26px; }
   .box + .box::before { content: "\2193"; left: 50%; top: -25px; transform: none; }
@@ -190,21 +247,18 @@ pre {
   .maps th, .maps thead th + th { width: auto; }
   .maps .group th { grid-column: 1 / -1; }
   .maps tr > :nth-child(n + 8) { display: none; }
-  .results { min-width: 0; display: block; }
-  .results thead { display: none; }
-  .results tbody { display: block; }
-  .results tbody tr { display: grid; grid-template-columns: 2fr 3fr 2fr; gap: 6px 16px; padding: 12px; }
-  .results th:first-child { grid-column: 1 / -1; padding: 0; font-weight: 650; }
-  .results td, .results td:last-child { padding: 0; text-align: left; white-space: nowrap; }
-  .results td::before { content: attr(data-name); display: block; font-size: 12px; font-weight: 400; color: var(--soft); }
-  .results .value { min-width: 0; }
-  .results .track { width: 50px; }
   .glossary { columns: 1; }
 }
 @media print {
   body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   main { max-width: none; padding: 0; }
-  .verdict { font-size: 26px; margin: 28px 0 32px; }
+  .verdict { font-size: 26px; margin: 28px 0 10px; }
+  .numbers { font-size: 13px; margin-bottom: 28px; }
+  .values { display: none; }
+  .charts { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 20px; }
+  .confusion { font-size: 9px; }
+  .confusion th:first-child { width: 84px; }
+  .matrices { gap: 24px; margin-top: 24px; }
   .big { font-size: 36px; }
   .examples { grid-template-columns: 1fr 1fr; gap: 32px; }
   .said { gap: 14px; }

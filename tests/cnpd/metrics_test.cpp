@@ -19,6 +19,45 @@ Scores scores(double acc, double asr) {
     return {.acc = acc, .asr = asr};
 }
 
+TEST_CASE("metrics: a score that is NaN has no ROC curve") {
+    const std::vector<float> whole = {1, 2}, broken = {1, std::nanf(""), 3, 0};
+    CHECK(std::isnan(auroc(whole, broken)));
+    CHECK(std::isnan(auroc(broken, whole)));
+    CHECK(roc(broken, whole).true_positive_rate.empty());
+    CHECK(roc(whole, {}).true_positive_rate.empty());
+    CHECK(roc({}, whole).true_positive_rate.empty());
+}
+
+TEST_CASE("metrics: an ROC curve steps at each score, ties in one step") {
+    const std::vector<float> high = {.9f, .5f, .5f, .1f}, low = {.5f, .1f};
+    const Roc curve = roc(high, low);
+    CHECK(curve.true_positive_rate == std::vector<double>{0, .25, .75, 1});
+    CHECK(curve.false_positive_rate == std::vector<double>{0, 0, .5, 1});
+}
+
+TEST_CASE("metrics: a long ROC curve keeps its area in 101 points") {
+    std::vector<float> high, low;
+    for (int i = 0; i < 5000; ++i) {
+        high.push_back(static_cast<float>((i * 37 % 5000) / 5000.0));
+        low.push_back(static_cast<float>(std::pow((i * 41 % 5000) / 5000.0, 2)));
+    }
+    const Roc curve = roc(high, low);
+    REQUIRE(curve.true_positive_rate.size() == curve.false_positive_rate.size());
+    CHECK(curve.true_positive_rate.size() <= 101);
+    CHECK(curve.true_positive_rate.size() > 80);
+    CHECK(curve.true_positive_rate.front() == 0);
+    CHECK(curve.false_positive_rate.back() == 1);
+    double area = 0;
+    for (std::size_t i = 1; i < curve.true_positive_rate.size(); ++i) {
+        const double width = curve.false_positive_rate[i] - curve.false_positive_rate[i - 1];
+        CHECK(width >= 0);
+        CHECK(curve.true_positive_rate[i] >= curve.true_positive_rate[i - 1]);
+        area += width * (curve.true_positive_rate[i] + curve.true_positive_rate[i - 1]) / 2;
+    }
+    // Each trapezoid is at most 0.04 along the curve, so it is off by less than the square of that.
+    CHECK(area == doctest::Approx(auroc(high, low)).epsilon(0.01));
+}
+
 }  // namespace
 
 TEST_CASE("accuracy, attack success rate and recovered accuracy") {

@@ -1,0 +1,176 @@
+#include "cnpd/report/compare.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "cnpd/report/markup.h"
+#include "cnpd/runs/configuration.h"
+#include "cnpd/training/run_directory.h"
+#include "engine/files.h"
+
+namespace cnpd::report {
+
+using nlohmann::ordered_json;
+namespace fs = std::filesystem;
+namespace run_files = training::run_files;
+
+namespace {
+
+constexpr std::size_t most_differences = 3;  // in a name
+constexpr int longest_value = 24;            // characters
+
+std::string victim_metrics(const fs::path& run) {
+    const fs::path path = training::run_file(run, run_files::victim_metrics);
+    constexpr std::int64_t most_bytes = 64 << 20;
+    return fs::exists(path) ? engine::read_text_file(path, most_bytes) : std::string();
+}
+
+bool has_same_scores(const ordered_json& one, const ordered_json& other) {
+    for (const char* key : {"acc_before", "asr_before", "r_acc_before"})
+        if (text_of(one, {key}) != text_of(other, {key})) return false;
+    return true;
+}
+
+// Fine-tuning may have left other weights in model.safetensors than its victim had. Its victim's
+// metrics hold the time of every epoch, so that no other training's are the same.
+bool have_same_victim(const RunJson& one, const RunJson& other) {
+    if (runs::fingerprint(one.path) == runs::fingerprint(other.path)) return true;
+    const std::string metrics = victim_metrics(one.path);
+    return !metrics.empty() && metrics == victim_metrics(other.path) &&
+           has_same_scores(one.result, other.result);
+}
+
+// Settings by their names; those of one section that lie in another's stead have no part in it.
+std::map<std::string, std::string> settings_of(const RunJson& run) {
+    std::map<std::string, std::string> all;
+    const std::string own = training_section_of(run.config);
+    for (const std::string& section :
+         {std::string("dataset"), std::string("model"), std::string("attack"),
+          std::string("training"), std::string("defense"), own}) {
+        const ordered_json* found = entry(run.config, {section.c_str()});
+        if (!found || !found->is_object()) continue;
+        for (const auto& [key, value] : found->items()) {
+            if (value.is_structured() || key == "data" || key == "evaluate_every" ||
+                key == "eval_every")
+                continue;
+            std::string name = key;
+            std::replace(name.begin(), name.end(), '_', ' ');
+            const bool victims = section != "defense" && section != own;
+            all[(victims && run.is_defense() ? "victim's " : "") + name] = shortened(
+                value.is_string() ? value.get<std::string>() : value.dump(), longest_value);
+        }
+    }
+    return all;
+}
+
+std::string directory_name(const fs::path& run) {
+    const fs::path whole = fs::absolute(run).lexically_normal();
+    return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
+// The directory and the one that it is in: "badnets-1/r-cnpd".
+std::string end_of(const fs::path& run) {
+    const std::string parent = directory_name((fs::absolute(run) / "..").lexically_normal());
+    return parent.empty() ? directory_name(run) : parent + "/" + directory_name(run);
+}
+
+// "epochs 20, seed 1": of one run, in which it differs from others.
+std::string differences(const std::map<std::string, std::string>& settings,
+                        const std::set<std::string>& differing) {
+    std::string text;
+    for (const std::string& name : differing) {
+        const auto found = settings.find(name);
+        const std::string value = found == settings.end() ? "-" : found->second;
+        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value.empty() ? "-" : value);
+    }
+    return text;
+}
+
+// Distinguishes the runs at these places, whose names are the same.
+void tell_apart(std::vector<std::string>& names, const std::vector<RunJson>& runs,
+                const std::vector<std::size_t>& places) {
+    std::vector<std::map<std::string, std::string>> settings;
+    std::set<std::string> differing;
+    for (const std::size_t place : places) settings.push_back(settings_of(runs[place]));
+    for (const auto& one : settings)
+        for (const auto& [name, value] : one)
+            for (const auto& other : settings) {
+                const auto found = other.find(name);
+                if (found == other.end() || found->second != value) differing.insert(name);
+            }
+    const bool few = !differing.empty() && differing.size() <= most_differences;
+    std::map<std::string, int> used;
+    std::vector<std::string> notes;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        notes.push_back(few ? differences(settings[i], differing)
+                            : directory_name(runs[places[i]].path));
+        ++used[notes.back()];
+    }
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        const fs::path path = runs[places[i]].path.lexically_normal();
+        if (used[notes[i]] > 1) notes[i] = few ? directory_name(path) : path.string();
+        names[places[i]] += fmt::format(" ({})", notes[i]);
+    }
+}
+
+struct Group {
+    RunJson first;  // whose victim it is
+    std::vector<std::size_t> defenses;
+};
+
+}  // namespace
+
+std::vector<std::string> distinct_names(const std::vector<std::string>& names,
+                                        const std::vector<RunJson>& runs) {
+    std::map<std::string, std::vector<std::size_t>> places;
+    for (std::size_t i = 0; i < names.size(); ++i) places[names[i]].push_back(i);
+    std::vector<std::string> result = names;
+    for (const auto& [name, same] : places)
+        if (same.size() > 1) tell_apart(result, runs, same);
+    return result;
+}
+
+std::vector<ResultRow> compared(const RunJson& run, const ResultRow& victim,
+                                const std::vector<fs::path>& others) {
+    std::vector<RunJson> runs;  // the run itself comes last
+    for (const fs::path& other : others) {
+        const bool known =
+            fs::weakly_canonical(other) == fs::weakly_canonical(run.path) ||
+            std::any_of(runs.begin(), runs.end(), [&](const RunJson& each) {
+                return fs::weakly_canonical(each.path) == fs::weakly_canonical(other);
+            });
+        if (!known) runs.push_back(read_run_json(other, "defense"));
+    }
+    runs.push_back(run);
+    std::vector<Group> groups{{.first = run, .defenses = {}}};
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        const auto same = std::find_if(groups.begin(), groups.end(), [&](const Group& group) {
+            return have_same_victim(group.first, runs[i]);
+        });
+        if (same == groups.end())
+            groups.push_back({.first = runs[i], .defenses = {i}});
+        else
+            same->defenses.push_back(i);
+        names.push_back(method_of(runs[i].config));
+    }
+    names = distinct_names(names, runs);
+
+    std::vector<ResultRow> rows;
+    for (const Group& group : groups) {
+        rows.push_back(victim);
+        if (&group != &groups.front())
+            rows.back() =
+                victim_row_of("victim of " + end_of(group.first.path), group.first.result);
+        for (const std::size_t i : group.defenses) {
+            rows.push_back(row_of(names[i], runs[i].result));
+            rows.back().highlight = i + 1 == runs.size();
+        }
+    }
+    return rows;
+}
+
+}  // namespace cnpd::report

@@ -1,0 +1,57 @@
+// What the JSON files of a run directory say, in the report's terms. Entries may be missing: what
+// they would have told is then not measured, or left out.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "cnpd/report/report_data.h"
+
+namespace cnpd::report {
+
+struct RunJson {
+    std::filesystem::path path;     // the run directory
+    nlohmann::ordered_json config;  // config.json
+    nlohmann::ordered_json result;  // result.json
+
+    bool is_defense() const { return config["kind"] == "defense"; }
+};
+
+// Reads both files. `kind` as for read_config(). Throws FileError for damaged or missing files, and
+// for rates and counts that are no numbers.
+RunJson read_run_json(const std::filesystem::path& run, const char* kind = "");
+
+// The first of these entries that a JSON object has: "attack/poison_ratio" is an entry of an object
+// in it. Null for none.
+const nlohmann::ordered_json* entry(const nlohmann::ordered_json& json,
+                                    std::initializer_list<const char*> paths);
+std::string text_of(const nlohmann::ordered_json& json, std::initializer_list<const char*> paths,
+                    const std::string& otherwise = "-");
+double number_of(const nlohmann::ordered_json& json, std::initializer_list<const char*> paths,
+                 double otherwise = not_measured);
+std::int64_t count_of(const nlohmann::ordered_json& json, std::initializer_list<const char*> paths);
+
+// A method as the page writes it.
+std::string method_of(const nlohmann::ordered_json& config);
+// "r-cnpd" and "ft" keep their settings in different sections; a victim in "training".
+std::string training_section_of(const nlohmann::ordered_json& config);
+
+// The scores of result.json; of the defended model, and of its victim.
+ResultRow row_of(const std::string& name, const nlohmann::ordered_json& result);
+ResultRow victim_row_of(const std::string& name, const nlohmann::ordered_json& result);
+std::optional<Detection> detection_of(const nlohmann::ordered_json& result);
+
+// A series for each quantity that the lines of a metrics.jsonl have. If no rate was measured at
+// epoch 0, the rates of `start` stand there; null for none.
+std::vector<Series> curves(const std::filesystem::path& metrics, const ResultRow* start);
+
+// Date, commit, hardware and versions: the object "environment", and what older runs say.
+std::vector<Fact> environment_of(const nlohmann::ordered_json& config);
+
+}  // namespace cnpd::report
