@@ -56,7 +56,7 @@ std::map<std::string, std::string> settings_of(const RunJson& run) {
             if (value.is_structured() || key == "data" || key == "evaluate_every" ||
                 key == "eval_every")
                 continue;
-            std::string name = key;
+            std::string name = key == "name" ? section : key;
             std::replace(name.begin(), name.end(), '_', ' ');
             const bool victims = section != "defense" && section != own;
             all[(victims && run.is_defense() ? "victim's " : "") + name] = shortened(
@@ -146,7 +146,6 @@ std::vector<ResultRow> compared(const RunJson& run, const ResultRow& victim,
     }
     runs.push_back(run);
     std::vector<Group> groups{{.first = run, .defenses = {}}};
-    std::vector<std::string> names;
     for (std::size_t i = 0; i < runs.size(); ++i) {
         const auto same = std::find_if(groups.begin(), groups.end(), [&](const Group& group) {
             return have_same_victim(group.first, runs[i]);
@@ -155,9 +154,7 @@ std::vector<ResultRow> compared(const RunJson& run, const ResultRow& victim,
             groups.push_back({.first = runs[i], .defenses = {i}});
         else
             same->defenses.push_back(i);
-        names.push_back(method_of(runs[i].config));
     }
-    names = distinct_names(names, runs);
 
     std::vector<ResultRow> rows;
     for (const Group& group : groups) {
@@ -165,9 +162,16 @@ std::vector<ResultRow> compared(const RunJson& run, const ResultRow& victim,
         if (&group != &groups.front())
             rows.back() =
                 victim_row_of("victim of " + end_of(group.first.path), group.first.result);
+        std::vector<RunJson> defenses;
+        std::vector<std::string> names;
         for (const std::size_t i : group.defenses) {
-            rows.push_back(row_of(names[i], runs[i].result));
-            rows.back().highlight = i + 1 == runs.size();
+            defenses.push_back(runs[i]);
+            names.push_back(method_of(runs[i].config));
+        }
+        names = distinct_names(names, defenses);
+        for (std::size_t k = 0; k < names.size(); ++k) {
+            rows.push_back(row_of(names[k], defenses[k].result));
+            rows.back().highlight = group.defenses[k] + 1 == runs.size();
         }
     }
     return rows;

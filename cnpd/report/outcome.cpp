@@ -92,6 +92,7 @@ OutcomeKind judged(const ResultRow& before, const ResultRow& after) {
     if (is <= effect_left)
         return accuracy_lost(before, after) > high_price ? OutcomeKind::removed_at_a_high_price
                                                          : OutcomeKind::removed;
+    if (after.asr >= before.asr) return OutcomeKind::not_removed;
     return is <= effect_reduced * was ? OutcomeKind::reduced : OutcomeKind::not_removed;
 }
 

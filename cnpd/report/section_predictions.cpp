@@ -18,6 +18,7 @@ struct PredictionCount {
 
 std::int64_t column_sum(const std::vector<std::int64_t>& matrix, std::size_t column,
                         std::size_t classes) {
+    if (matrix.size() != classes * classes) return 0;
     std::int64_t sum = 0;
     for (std::size_t at = column; at < matrix.size(); at += classes) sum += matrix[at];
     return sum;
