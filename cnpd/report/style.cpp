@@ -136,7 +136,7 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 5px; }
   background: color-mix(in srgb, var(--defense) calc(var(--s) * 45%), var(--paper)); color: var(--ink);
 }
 .confusion td.attack { background: color-mix(in srgb, var(--attack) calc(var(--s) * 45%), var(--paper)); }
-.confusion td.diagonal { border: 1px solid var(--faint); }
+.confusion td.diagonal { box-shadow: inset 0 0 0 1px var(--faint); }
 .heat .pixels { width: 100%; border: 1px solid var(--faint); }
 .confused { margin: 12px 0 0; padding-left: 20px; font-size: 14px; }
 .values { margin-top: 10px; font-size: 13px; color: var(--soft); }
@@ -264,10 +264,13 @@ pre {
   .said { gap: 14px; }
   .guess { grid-template-columns: 1fr 1fr 44px; gap: 6px; font-size: 10px; }
   .number { font-size: 11px; }
-  .results { min-width: 0; font-size: 11px; }
-  .results .track { width: 60px; }
-  .results .value { min-width: 52px; }
-  .results th, .results td { padding: 7px 0 7px 14px; }
+  .scroll { overflow: visible; }
+  .results { min-width: 0; font-size: 10px; }
+  .results thead th { font-size: 10px; white-space: normal; }
+  .results th:first-child { min-width: 7em; }
+  .results .track { width: 32px; }
+  .results .value { min-width: 44px; }
+  .results th, .results td { padding: 6px 0 6px 8px; }
   .columns { gap: 32px; }
   .cell, .pair { gap: 8px; }
   section { margin-top: 40px; }
