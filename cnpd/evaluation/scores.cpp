@@ -93,6 +93,7 @@ ordered_json to_json(const Comparison& scores) {
     json["detection_fpr"] = percent(detection.false_positive_rate);
     json["detection_auroc"] = percent(detection.auroc);
     json["detection_auroc_successful"] = percent(detection.auroc_successful);
+    metrics::add_roc(json, detection.roc);
     return json;
 }
 

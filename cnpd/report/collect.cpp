@@ -10,14 +10,14 @@
 #include "cnpd/report/pictures.h"
 #include "cnpd/report/run_json.h"
 #include "cnpd/runs/runs.h"
-#include "cnpd/training/run_directory.h"
+#include "cnpd/store/run_directory.h"
 
 namespace cnpd::report {
 
 using nlohmann::ordered_json;
 using runs::LoadedRun;
 namespace fs = std::filesystem;
-namespace run_files = training::run_files;
+namespace run_files = store::run_files;
 
 namespace {
 
@@ -84,30 +84,6 @@ std::vector<Fact> facts_of(const RunJson& run, const Poisoning& poisoning, const
     return facts;
 }
 
-std::vector<std::string> commands_of(const LoadedRun& run) {
-    const training::VictimSettings& v = run.victim_settings;
-    std::string train = fmt::format("cnpd train --dataset {}", v.data.name);
-    if (!v.data.directory.empty()) train += " --data DIR";
-    if (v.data.train_limit) train += fmt::format(" --train-limit {}", v.data.train_limit);
-    train += fmt::format(" --model {} --width {} --seed {}", v.model, v.width, v.seed);
-    if (!v.head.empty()) train += fmt::format(" --head {}", v.head);
-    train += fmt::format(" \\\n    --attack {} --poison-ratio {:g} --target {}", v.attack,
-                         v.attack_options.poison_ratio, v.attack_options.target);
-    train += fmt::format(" \\\n    --recipe {} --epochs {} --batch-size {} --out runs/victim",
-                         v.recipe.name, v.recipe.epochs, v.recipe.batch_size);
-    std::vector<std::string> commands{train};
-    if (!run.defense_settings) return commands;
-    const training::DefenseSettings& d = *run.defense_settings;
-    const auto [epochs, batch_size] =
-        run.polarizer ? std::pair{d.bilevel.epochs, d.bilevel.batch_size}
-                      : std::pair{d.fine_tuning.epochs, d.fine_tuning.batch_size};
-    commands.push_back(
-        fmt::format("cnpd defend --run runs/victim --method {} --seed {}", d.method, d.seed) +
-        fmt::format(" \\\n    --clean-ratio {:g} --epochs {} --batch-size {}", d.clean_ratio,
-                    epochs, batch_size));
-    return commands;
-}
-
 // Without a poisoned training image the numbers of a trigger say nothing of the model.
 void forget_attack(ReportData& data) {
     for (std::size_t i = 0; i < data.results.size(); ++i) {
@@ -140,7 +116,7 @@ ReportData collect(const fs::path& run_path, const CollectOptions& options,
                    const training::Compute& compute) {
     const RunJson json = read_run_json(run_path);
     const auto run = runs::load_run(run_path, compute);
-    const auto file = [&](const char* name) { return training::run_file(run_path, name); };
+    const auto file = [&](const char* name) { return store::run_file(run_path, name); };
 
     ReportData data;
     if (json.is_defense()) {
@@ -161,7 +137,7 @@ ReportData collect(const fs::path& run_path, const CollectOptions& options,
     add_titles(data, json);
     data.facts = facts_of(json, poisoning, data);
     data.environment = environment_of(json.config);
-    data.commands = commands_of(*run);
+    data.commands = runs::commands(*run);
     return data;
 }
 

@@ -7,40 +7,22 @@
 #include <fmt/format.h>
 
 #include "cnpd/report/markup.h"
-#include "cnpd/runs/configuration.h"
-#include "cnpd/training/run_directory.h"
-#include "engine/files.h"
+#include "cnpd/store/fingerprint.h"
+#include "cnpd/store/run_directory.h"
 
 namespace cnpd::report {
 
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
-namespace run_files = training::run_files;
+namespace run_files = store::run_files;
 
 namespace {
 
 constexpr std::size_t most_differences = 3;  // in a name
 constexpr int longest_value = 24;            // characters
 
-std::string victim_metrics(const fs::path& run) {
-    const fs::path path = training::run_file(run, run_files::victim_metrics);
-    constexpr std::int64_t most_bytes = 64 << 20;
-    return fs::exists(path) ? engine::read_text_file(path, most_bytes) : std::string();
-}
-
-bool has_same_scores(const ordered_json& one, const ordered_json& other) {
-    for (const char* key : {"acc_before", "asr_before", "r_acc_before"})
-        if (text_of(one, {key}) != text_of(other, {key})) return false;
-    return true;
-}
-
-// Fine-tuning may have left other weights in model.safetensors than its victim had. Its victim's
-// metrics hold the time of every epoch, so that no other training's are the same.
 bool have_same_victim(const RunJson& one, const RunJson& other) {
-    if (runs::fingerprint(one.path) == runs::fingerprint(other.path)) return true;
-    const std::string metrics = victim_metrics(one.path);
-    return !metrics.empty() && metrics == victim_metrics(other.path) &&
-           has_same_scores(one.result, other.result);
+    return store::fingerprint_of_weights(one.path) == store::fingerprint_of_weights(other.path);
 }
 
 // Settings by their names; those of one section that lie in another's stead have no part in it.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cnpd/attacks/poisoning.h"
+#include "cnpd/polarizers/purified_model.h"
 #include "cnpd/runs/explain.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
@@ -9,35 +11,33 @@
 namespace cnpd::report {
 
 using engine::Tensor;
+using evaluation::TestSets;
 using runs::LoadedRun;
-using training::TestSets;
 
 namespace {
 
-// Predicted classes of a set. A model that the run does not have predicts nothing.
+// Predicted classes of a set. A victim has no "after".
 struct Predicted {
     std::vector<std::int32_t> before, after;
-    // Of the model that is always there.
-    const std::vector<std::int32_t>& any() const { return before.empty() ? after : before; }
 };
-
-// A defense whose model stands alone, such as fine-tuning, has no victim beside it.
-bool has_victim(const LoadedRun& run) {
-    return run.purified || !run.defense_settings;
-}
 
 Predicted predict(const LoadedRun& run, const datasets::BatchSource& images) {
     Predicted all;
     if (images.size() == 0) return all;
-    const auto last = training::predict_all(images, [&](const Tensor& input) {
-        if (!run.purified) return run.model->forward(input);
-        const polarizers::Predictions p = run.purified->predict(input);
-        const auto piece = engine::ops::argmax(p.victim).to_host<std::int32_t>();
+    const auto last = evaluation::predict_all(images, [&](const Tensor& input) {
+        const evaluation::Predictions p = run.predictor().predict(input);
+        if (!run.defended) return p.purified;
+        const Tensor victim = p.victim.defined() ? p.victim : run.victim->forward(input);
+        const auto piece = engine::ops::argmax(victim).to_host<std::int32_t>();
         all.before.insert(all.before.end(), piece.begin(), piece.end());
         return p.purified;
     });
-    (run.defense_settings ? all.after : all.before) = last;
+    (run.defended ? all.after : all.before) = last;
     return all;
+}
+
+const polarizers::PurifiedModel* purified(const LoadedRun& run) {
+    return run.defended ? run.defended->purified() : nullptr;
 }
 
 std::vector<std::int64_t> confusion(const std::vector<std::int32_t>& truth,
@@ -102,7 +102,6 @@ std::vector<Example> examples_of(const LoadedRun& run, const Shown& shown) {
                         .after = guesses_of(said[i].purified),
                         .defended_right = said[i].purified_class == original,
                         .flagged = said[i].flagged};
-        if (!has_victim(run)) std::swap(example.before, example.after);
         examples.push_back(std::move(example));
     }
     return examples;
@@ -117,18 +116,18 @@ FeatureMap feature_map(const Tensor& z) {
 
 PolarizedFeatures polarized_features(const LoadedRun& run, const Tensor& input, Image image) {
     const engine::NoGrad no_grad;
-    const std::string& point = run.purified->options().insertion_point;
-    const models::Cut cut = run.model->prefix(input, point);
-    const Tensor logits = run.model->suffix(cut, point);
+    const std::string& point = purified(run)->options().insertion_point;
+    const models::Cut cut = run.victim->prefix(input, point);
+    const Tensor logits = run.victim->suffix(cut, point);
     const std::int32_t predicted = engine::ops::argmax(logits).to_host<std::int32_t>().front();
     return {.image = std::move(image),
             .polarizer_class = run.input.class_names[predicted],
             .before = feature_map(cut.z),
-            .after = feature_map(run.purified->polarized(cut.z, logits))};
+            .after = feature_map(purified(run)->polarized(cut.z, logits))};
 }
 
 struct Pictured {
-    const training::Experiment& experiment;
+    const data::PoisonedData& experiment;
     const TestSets& tests;
     Predicted clean, poisoned;
 };
@@ -137,7 +136,7 @@ void add_poisoned_examples(ReportData& data, const LoadedRun& run, const Picture
                            std::int64_t wanted) {
     const TestSets& tests = from.tests;
     const auto& labels = tests.poisoned.host_labels();
-    const auto& said = from.poisoned.any();
+    const auto& said = from.poisoned.before;
     const datasets::Images& clean = from.experiment.data.test;
     const datasets::Images poisoned =
         attacks::make_poisoned_test(*from.experiment.attack, clean).images;
@@ -151,11 +150,11 @@ void add_poisoned_examples(ReportData& data, const LoadedRun& run, const Picture
         data.examples[i].poisoned = image_of(poisoned, index);
         data.examples[i].backdoor_class = run.input.class_names[labels[index]];
     }
-    if (!run.purified || shown.chosen.empty()) return;
+    if (!purified(run) || shown.chosen.empty()) return;
     const std::int32_t first[] = {shown.chosen.front()};
     const std::int32_t twin[] = {tests.poisoned_indices[first[0]]};
     InsertionPoint& point = data.features.emplace();
-    point.name = run.purified->options().insertion_point;
+    point.name = purified(run)->options().insertion_point;
     point.poisoned =
         polarized_features(run, tests.poisoned.input(first), image_of(poisoned, first[0]));
     point.clean = polarized_features(run, tests.clean.input(twin), image_of(clean, twin[0]));
@@ -168,15 +167,15 @@ void add_clean_examples(ReportData& data, const LoadedRun& run, const Pictured& 
     const auto& [before, after] = from.clean;
     const bool both = before.size() == after.size();
     const Shown shown{from.tests.clean, labels, choose(labels, wanted, [&](std::int32_t i) {
-                          return both ? before[i] != after[i] : from.clean.any()[i] != labels[i];
+                          return both ? before[i] != after[i] : from.clean.before[i] != labels[i];
                       })};
     data.examples = examples_of(run, shown);
     for (std::size_t i = 0; i < data.examples.size(); ++i)
         data.examples[i].clean = image_of(from.experiment.data.test, shown.chosen[i]);
-    if (!run.purified || shown.chosen.empty()) return;
+    if (!purified(run) || shown.chosen.empty()) return;
     const std::int32_t first[] = {shown.chosen.front()};
     InsertionPoint& point = data.features.emplace();
-    point.name = run.purified->options().insertion_point;
+    point.name = purified(run)->options().insertion_point;
     point.clean = polarized_features(run, from.tests.clean.input(first),
                                      image_of(from.experiment.data.test, first[0]));
 }
@@ -190,17 +189,17 @@ void complete(ResultRow& row, const std::vector<std::int32_t>& clean,
     row.asr_untriggered = scores.asr_untriggered;
 }
 
-Poisoning poisoning_of(const training::Experiment& experiment) {
+Poisoning poisoning_of(const data::PoisonedData& experiment) {
     const auto& labels = experiment.data.train.labels;
-    const attacks::AttackOptions& attack = experiment.attack->options();
+    const attacks::Attack& attack = *experiment.attack;
     Poisoning poisoning{.images = static_cast<std::int64_t>(labels.size()),
                         .poisoned = static_cast<std::int64_t>(experiment.poisoned.indices.size()),
                         .candidates = static_cast<std::int64_t>(labels.size()),
                         .clean_label = experiment.attack->clean_label(),
-                        .all_to_one = attack.mode == attacks::LabelMode::all_to_one,
-                        .target = attack.target};
+                        .all_to_one = attack.mode() == attacks::LabelMode::all_to_one,
+                        .target = attack.target()};
     if (poisoning.clean_label)
-        poisoning.candidates = std::count(labels.begin(), labels.end(), attack.target);
+        poisoning.candidates = std::count(labels.begin(), labels.end(), attack.target());
     return poisoning;
 }
 
@@ -208,10 +207,8 @@ Poisoning poisoning_of(const training::Experiment& experiment) {
 
 Poisoning add_pictures(ReportData& data, const LoadedRun& run, const CollectOptions& options,
                        engine::Device device) {
-    training::VictimSettings settings = run.victim_settings;
-    if (!options.data_override.empty()) settings.data.directory = options.data_override;
-    const training::Experiment experiment = training::prepare_experiment(settings, run.input);
-    const TestSets tests = training::make_test_sets(experiment, device);
+    const data::PoisonedData experiment = run.poisoned_data(options.data_override);
+    const TestSets tests = data::make_test_sets(experiment, device);
     const Poisoning poisoning = poisoning_of(experiment);
     data.benign = !experiment.attack->plants_backdoor() || poisoning.poisoned == 0;
     data.classes = run.input.class_names;

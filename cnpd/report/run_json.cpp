@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "cnpd/report/markup.h"
-#include "cnpd/training/run_directory.h"
+#include "cnpd/store/run_directory.h"
 #include "engine/files.h"
 #include "kernels/common/error.h"
 
@@ -14,7 +14,7 @@ namespace cnpd::report {
 
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
-namespace run_files = training::run_files;
+namespace run_files = store::run_files;
 
 namespace {
 
@@ -115,9 +115,9 @@ void start_at_epoch_0(Series& series, double value) {
 }  // namespace
 
 RunJson read_run_json(const fs::path& run, const char* kind) {
-    RunJson json{.path = run, .config = training::read_config(run, kind), .result = {}};
-    const fs::path path = training::run_file(run, run_files::result);
-    json.result = training::read_json(path);
+    RunJson json{.path = run, .config = store::read_config(run, kind), .result = {}};
+    const fs::path path = store::run_file(run, run_files::result);
+    json.result = store::read_json(path);
     if (!json.result.is_object()) throw FileError(path.string(), "is no object", "a run's result");
     for (const char* key : rates_and_counts) {
         const auto found = json.result.find(key);
@@ -170,8 +170,7 @@ std::string method_of(const ordered_json& config) {
 
 std::string training_section_of(const ordered_json& config) {
     if (config["kind"] != "defense") return "training";
-    const bool polarizer = text_of(config, {"defense/method"}) != "ft";
-    return polarizer && config.contains("polarizer") ? "polarizer" : "fine_tuning";
+    return config.contains("polarizer") ? "polarizer" : "fine_tuning";
 }
 
 ResultRow row_of(const std::string& name, const ordered_json& result) {
@@ -218,7 +217,7 @@ std::vector<Series> curves(const fs::path& metrics, const ResultRow* start) {
                                   {"asr", Quantity::asr, &ResultRow::asr},
                                   {"r_acc", Quantity::r_acc, &ResultRow::r_acc},
                                   {"lr", Quantity::learning_rate, nullptr}};
-    const std::vector<ordered_json> lines = training::read_metrics(metrics);
+    const std::vector<ordered_json> lines = store::read_metrics(metrics);
     std::vector<Series> all;
     for (const Column& column : columns) {
         Series series = series_of(lines, column.key, column.at_start ? 0.01 : 1);
