@@ -17,7 +17,6 @@
 #include <CLI/CLI.hpp>
 
 #include "cnpd/training/precision.h"
-#include "cnpd/training/precision.h"
 #include "engine/device.h"
 #include "engine/storage.h"
 #include "kernels/common/error.h"
