@@ -28,24 +28,29 @@ Dataset load_cifar10(const LoadOptions& options) {
 
 struct Entry {
     DatasetInfo info;
-    bool needs_files;
+    bool needs_files, resizes;
     Dataset (*load)(const LoadOptions&);
 };
 
 constexpr Entry kEntries[] = {
     {{"synthetic", "10 classes of drawn traffic signs, 32x32; needs no files"},
      false,
+     false,
      load_synthetic},
     {{"cifar10", "CIFAR-10: binary batches, Python batches or an image folder, or its .tar.gz"},
      true,
+     false,
      load_cifar10},
     {{"gtsrb", "German traffic signs, 43 classes, 32x32; its unpacked folders or its .zip files"},
+     true,
      true,
      gtsrb::load},
     {{"tiny-imagenet", "Tiny ImageNet, 200 classes, 64x64; its unpacked folder or its .zip file"},
      true,
+     true,
      tiny_imagenet::load},
     {{"folder", "images in train/<class>/ and test/<class>/, JPEG, PNG or PPM"},
+     true,
      true,
      load_image_folder},
 };
@@ -69,8 +74,10 @@ Dataset load(std::string_view name, const LoadOptions& options) {
         if (entry.info.name == name) {
             if (entry.needs_files && options.data.empty())
                 throw InputError(fmt::format(
-                    "data set '{}' needs files; expected the path of their directory or archive",
-                    name));
+                    "--dataset {} needs --data: the directory or archive with its files", name));
+            if (!entry.resizes && options.image_size > 0)
+                throw InputError(fmt::format(
+                    "--dataset {} has images of 32 x 32 pixels and takes no --image-size", name));
             return entry.load(options);
         }
         known.append(known.empty() ? "" : ", ").append(entry.info.name);

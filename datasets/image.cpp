@@ -2,9 +2,11 @@
 
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "datasets/image_files.h"
 #include "engine/files.h"
 #include "kernels/common/error.h"
 
@@ -19,6 +21,22 @@ void* limited_malloc(std::size_t bytes) {
 }
 void* limited_realloc(void* block, std::size_t bytes) {
     return bytes > allocation_limit ? nullptr : std::realloc(block, bytes);
+}
+
+// A JPEG whose codes end before its pixels: the decoder goes on with zeros. CMakeLists.txt makes it
+// call these. Up to four zeros may be loaded ahead, as long as none of their bits is consumed.
+thread_local std::int64_t jpeg_padding = 0;  // bytes, behind all others of the decoder's buffer
+thread_local bool jpeg_ended_early = false;
+
+// `bits` are left in the buffer. Returns the next zero.
+[[maybe_unused]] unsigned note_jpeg_padding(int bits) {
+    if (bits < 8 * jpeg_padding) jpeg_ended_early = true;
+    ++jpeg_padding;
+    return 0;
+}
+[[maybe_unused]] void end_jpeg_interval(int bits) {
+    if (bits < 8 * jpeg_padding) jpeg_ended_early = true;
+    jpeg_padding = 0;
 }
 }  // namespace
 
@@ -148,9 +166,31 @@ std::size_t check_ppm_header(std::span<const stbi_uc> file, std::string_view pat
     return i + 1;
 }
 
+// Turns a stored image upright.
+Image upright(Image image, std::int32_t orientation) {
+    if (orientation == 1) return image;
+    // 5 to 8 swap the axes; of the stored image, which end each axis begins at.
+    const bool swaps = orientation >= 5;
+    const bool from_bottom =
+        orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    const bool from_right =
+        orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+    Image result{.h = swaps ? image.w : image.h, .w = swaps ? image.h : image.w, .c = image.c};
+    result.pixels.reserve(image.pixels.size());
+    for (std::int64_t y = 0; y < result.h; ++y)
+        for (std::int64_t x = 0; x < result.w; ++x) {
+            const std::int64_t row = swaps ? x : y, column = swaps ? y : x;
+            const std::int64_t from_y = from_bottom ? image.h - 1 - row : row;
+            const std::int64_t from_x = from_right ? image.w - 1 - column : column;
+            const auto pixel = image.pixels.begin() + (from_y * image.w + from_x) * image.c;
+            result.pixels.insert(result.pixels.end(), pixel, pixel + image.c);
+        }
+    return result;
+}
+
 }  // namespace
 
-Image decode_image(std::span<const std::byte> file, std::string_view path) {
+Image decode_image(std::span<const std::byte> file, std::string_view path, bool apply_exif) {
     if (file.empty()) throw FileError(path, "is empty", kFormats);
     if (static_cast<std::int64_t>(file.size()) > kMaxImageFileBytes)
         throw FileError(path, fmt::format("holds {} bytes", file.size()),
@@ -158,12 +198,13 @@ Image decode_image(std::span<const std::byte> file, std::string_view path) {
     const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
     const int size = static_cast<int>(file.size());
     if (bytes[0] == 0xff) check_jpeg({bytes, file.size()}, path);
+    if (is_png(file)) check_png(file, path);
     const std::size_t header = bytes[0] == 'P' ? check_ppm_header({bytes, file.size()}, path) : 0;
     int w = 0, h = 0, channels = 0;
     // A decoder's own state, some 20 kB, is allocated even to look at the header.
     allocation_limit = 1 << 16;
     if (!stbi_info_from_memory(bytes, size, &w, &h, &channels))
-        throw FileError(path, fmt::format("is no image ({})", stb_reason()), kFormats);
+        throw FileError(path, fmt::format("is not an image ({})", stb_reason()), kFormats);
     check_sides(w, h, path);
     if (const std::size_t needed = header + std::size_t{1} * w * h * channels;
         header > 0 && file.size() < needed)
@@ -173,16 +214,21 @@ Image decode_image(std::span<const std::byte> file, std::string_view path) {
     // dimensions padded to whole JPEG blocks, and the compressed bytes doubled likewise.
     allocation_limit += 16 * static_cast<std::size_t>(w + 64) * (h + 64) + 2 * file.size();
     constexpr int kChannels = 3;
+    jpeg_padding = 0;
+    jpeg_ended_early = false;
     const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
         stbi_load_from_memory(bytes, size, &w, &h, &channels, kChannels), stbi_image_free);
     if (!pixels)
         throw FileError(path, fmt::format("cannot be decoded ({})", stb_reason()), kFormats);
+    if (jpeg_ended_early)
+        throw FileError(path, "is a JPEG image whose compressed data end early", "a whole image");
     const std::int64_t count = std::int64_t{h} * w * kChannels;
-    return {.h = h, .w = w, .c = kChannels, .pixels = {pixels.get(), pixels.get() + count}};
+    Image image{.h = h, .w = w, .c = kChannels, .pixels = {pixels.get(), pixels.get() + count}};
+    return apply_exif ? upright(std::move(image), exif_orientation(file)) : image;
 }
 
-Image load_image(const std::filesystem::path& path) {
-    return decode_image(engine::read_file(path, kMaxImageFileBytes), path.string());
+Image load_image(const std::filesystem::path& path, bool apply_exif) {
+    return decode_image(engine::read_file(path, kMaxImageFileBytes), path.string(), apply_exif);
 }
 
 Image resize(const Image& image, std::int64_t h, std::int64_t w) {

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "datasets/class_names.h"
 #include "datasets/image.h"
 #include "datasets/labelled_files.h"
 #include "engine/files.h"
@@ -68,7 +69,7 @@ std::vector<LabelledFile> label_files(const FileTree& tree, const std::string& s
 ImageSize size_of(const FileTree& tree, const std::string& path) {
     const Image image =
         decode_image(read_file(tree, path, kMaxImageFileBytes), tree.full_name(path));
-    return {image.h, image.w};
+    return {.h = image.h, .w = image.w, .of_all = true};
 }
 
 }  // namespace
@@ -81,10 +82,12 @@ Dataset load_image_folder(const FileTree& tree, const std::string& folder,
     set.class_names = list_classes(tree, train);
     check_same_classes(tree.full_name(folder), set.class_names, list_classes(tree, test));
 
+    sort_class_names(set.class_names);
+
     LabelledFiles files{.train = label_files(tree, train, set.class_names),
                         .test = label_files(tree, test, set.class_names)};
     const ImageSize size = options.image_size > 0
-                               ? ImageSize{options.image_size, options.image_size}
+                               ? ImageSize{.h = options.image_size, .w = options.image_size}
                                : size_of(tree, files.train.front().path);
     load_images(tree, std::move(files), size, options, set);
     set.mean = {0.485f, 0.456f, 0.406f};

@@ -35,6 +35,14 @@ Images room_for(const std::vector<LabelledFile>& files, ImageSize size) {
     return images;
 }
 
+Image sized(Image image, const ImageSize& size, const std::string& name) {
+    if (size.of_all && (image.h != size.h || image.w != size.w))
+        throw InputError(fmt::format(
+            "{} has {} x {} pixels, the first image has {} x {}; give --image-size to resize all",
+            name, image.w, image.h, size.w, size.h));
+    return resize(image, size.h, size.w);
+}
+
 }  // namespace
 
 bool has_image_name(const std::string& name) {
@@ -51,7 +59,7 @@ std::vector<std::string> list_images(const FileTree& tree, const std::string& fo
     if (names.empty()) throw FileError(tree.full_name(folder), "is empty", "images of this class");
     for (const std::string& name : names)
         if (!has_image_name(name))
-            throw FileError(tree.full_name(join(folder, name)), "is no image",
+            throw FileError(tree.full_name(join(folder, name)), "is not an image",
                             "a .jpg, .jpeg, .png or .ppm file");
     return names;
 }
@@ -89,8 +97,8 @@ void load_images(const FileTree& tree, LabelledFiles files, ImageSize size,
         const auto count = static_cast<std::int64_t>(batch.size());
         const Failure failure = for_each_index(count, [&](std::int64_t i) {
             const auto& [index, contents] = batch[i];
-            const Image image =
-                resize(decode_image(contents, tree.full_name(paths[index])), size.h, size.w);
+            const Image image = sized(decode_image(contents, tree.full_name(paths[index])), size,
+                                      tree.full_name(paths[index]));
             std::memcpy(place(index), image.pixels.data(), bytes);
         });
         failure.rethrow();

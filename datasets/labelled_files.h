@@ -29,6 +29,8 @@ std::vector<std::string> list_images(const FileTree& tree, const std::string& fo
 
 struct ImageSize {
     std::int64_t h, w;
+    // Every image has to have this size, since the first one decided it; others are resized.
+    bool of_all = false;
 };
 
 // Decodes the images that options.train_limit and test_limit leave, on all cores, into set.train

@@ -46,7 +46,7 @@ class Predict : public Command {
     void run() override {
         const training::Compute compute = common.apply();
         const auto loaded = runs::load_run(run_, compute);
-        // All of them first: a file that is no image leaves nothing half-printed.
+        // All of them first: a file that is not an image leaves nothing half-printed.
         std::vector<runs::Explanation> said;
         for (const std::string& path : images_)
             said.push_back(explain_file(*loaded, path, compute.device));

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "cnpd/attacks/poisoning.h"
 #include "cnpd/data/streams.h"
+#include "cnpd/store/fingerprint.h"
 #include "cnpd/terminal/log.h"
 #include "cnpd/terminal/progress.h"
 #include "engine/files.h"
@@ -37,6 +39,16 @@ datasets::Dataset load_with_progress(const DataSettings& settings, std::uint64_t
                                                       "load images", total);
                                               progress->advance(done - std::exchange(shown, done));
                                           }});
+}
+
+std::string fingerprint_of(const datasets::Dataset& data) {
+    std::string parts;
+    for (const Images* images : {&data.train, &data.test}) {
+        parts += store::fingerprint(std::as_bytes(std::span(images->pixels)));
+        parts += store::fingerprint(std::as_bytes(std::span(images->labels)));
+    }
+    for (const std::string& name : data.class_names) parts += store::fingerprint(name);
+    return store::fingerprint(parts);
 }
 
 Images select(const Images& from, const std::vector<std::int32_t>& indices) {
@@ -85,6 +97,7 @@ PoisonedData prepare(const DataSettings& settings, std::shared_ptr<attacks::Atta
                      std::uint64_t seed, const attacks::ReadKept& kept) {
     PoisonedData all{
         .data = load_with_progress(settings, seed), .attack = std::move(attack), .poisoned = {}};
+    all.fingerprint = fingerprint_of(all.data);
     const Images& train = all.data.train;
     all.attack->prepare({.h = train.h,
                          .w = train.w,

@@ -30,6 +30,8 @@ struct PoisonedData {
     datasets::Dataset data;
     std::shared_ptr<attacks::Attack> attack;
     attacks::Plan poisoned;  // of the training set
+    std::string
+        fingerprint{};  // of the images, labels and class names, before anything is poisoned
 
     std::int64_t classes() const { return static_cast<std::int64_t>(data.class_names.size()); }
 };

@@ -55,6 +55,7 @@ ordered_json describe(const char* kind, const data::PoisonedData& data, ordered_
     config["threads"] = kernels::thread_count();
     config["environment"] = environment(compute);
     for (auto& [key, value] : settings.items()) config[key] = std::move(value);
+    config["dataset"]["fingerprint"] = data.fingerprint;
     config["input"] = data::to_json(data::input_info(data.data));
     return config;
 }

@@ -12,6 +12,7 @@
 #include "cnpd/store/run_files.h"
 #include "engine/autograd.h"
 #include "engine/checkpoint.h"
+#include "kernels/common/error.h"
 
 namespace cnpd::runs {
 
@@ -51,6 +52,12 @@ data::PoisonedData LoadedRun::poisoned_data(const std::string& data_override) co
     data::PoisonedData data =
         data::prepare(where, again.attack, victim_settings.seed, kept_files(path));
     data::check_same(data::input_info(data.data), input);
+    if (!data_fingerprint.empty() && data.fingerprint != data_fingerprint)
+        throw InputError(
+            fmt::format("the images are not those that {} was trained on: their fingerprint is {}, "
+                        "the run's {}; "
+                        "give its own with --data",
+                        path.string(), data.fingerprint, data_fingerprint));
     return data;
 }
 
@@ -74,6 +81,9 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, const training::Comput
                                               .victim = {},
                                               .defended = {}});
     if (config["kind"] == "defense") run->defense_settings = defense_settings(config, file);
+    if (const auto set = config.find("dataset"); set != config.end() && set->is_object())
+        if (const auto found = set->find("fingerprint"); found != set->end() && found->is_string())
+            run->data_fingerprint = found->get<std::string>();
     run->victim = make_victim(run->victim_settings, run->input, compute);
     engine::load_module(store::run_file(path, run_files::model), *run->victim);
     run->victim->freeze();

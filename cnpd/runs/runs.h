@@ -47,6 +47,7 @@ struct LoadedRun {
     VictimSettings victim_settings;
     std::optional<DefenseSettings> defense_settings;  // of a defense
     data::InputInfo input;
+    std::string data_fingerprint{};  // empty for runs of older versions
     std::unique_ptr<models::Classifier> victim;
     std::unique_ptr<defenses::Defended> defended;  // of a defense
 

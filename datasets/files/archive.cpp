@@ -39,6 +39,7 @@ class Archive : public FileTree {
     std::vector<std::string> list(const std::string& folder) const override;
     void read(const std::vector<std::string>& paths, std::int64_t max_bytes,
               const Take& take) const override;
+    Skipped skipped() const override { return skipped_; }
     std::string full_name(const std::string& path) const override {
         return path.empty() ? path_.string() : join(path_.string(), path);
     }
@@ -53,6 +54,7 @@ class Archive : public FileTree {
     void check_names() const;
 
     fs::path path_;
+    Skipped skipped_;
     std::vector<std::string> paths_;  // in byte order; folders, where they are entries, end with /
     std::map<std::string, std::vector<std::byte>, std::less<>> tables_;
 };
@@ -70,6 +72,8 @@ Archive::Archive(fs::path path) : path_(std::move(path)) {
         paths_.push_back(std::move(entry->path));
         if (entry->is_folder) paths_.back() += '/';
     }
+    skipped_ = {.count = reader.skipped(), .example = {}};
+    if (skipped_.count > 0) skipped_.example = full_name(reader.first_skipped());
     std::sort(paths_.begin(), paths_.end());
     check_names();
     paths_.erase(std::unique(paths_.begin(), paths_.end()), paths_.end());

@@ -3,10 +3,12 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 
 #include <algorithm>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -22,35 +24,56 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kFormats = "a .zip, .tar.gz or .tar file";
-constexpr std::string_view kOnlyFiles = "an archive of nothing but files and folders";
+constexpr std::string_view kOnlyFiles = "an archive of files and folders only";
 constexpr std::size_t kMaxPathBytes = 512;
 
+struct Path {
+    std::string text = {};
+    bool is_clutter = false;
+};
+
 // Without empty and "." parts. Throws FileError for a path that leads out.
-std::string normalised(std::string_view path, std::string_view archive_name) {
+Path normalised(std::string_view path, std::string_view archive_name) {
     const auto refuse = [&](std::string_view expected) {
         throw FileError(archive_name, "holds the name " + engine::in_quotes(path), expected);
     };
     if (path.size() > kMaxPathBytes) refuse(fmt::format("at most {} bytes", kMaxPathBytes));
-    if (!is_printable(path)) refuse(kPrintable);
     if (path.starts_with('/')) refuse("names that stay inside");
-    std::string result;
+    Path result;
     for (std::size_t begin = 0; begin < path.size();) {
         const std::size_t end = std::min(path.find('/', begin), path.size());
         const std::string_view part = path.substr(begin, end - begin);
         begin = end + 1;
         if (part == "..") refuse("names that stay inside");
-        if (!part.empty() && part != ".") result = join(result, part);
+        if (part.empty() || part == ".") continue;
+        result.text = join(result.text, part);
+        result.is_clutter |= is_clutter(part);
     }
+    if (!result.is_clutter && !is_printable(path)) refuse(kPrintable);
     return result;
-}
-
-bool is_hidden(std::string_view path) {
-    return path.starts_with('.') || path.find("/.") != std::string_view::npos;
 }
 
 bool is_ascii(std::string_view text) {
     return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80; });
 }
+
+// libarchive converts names to the character set of the thread's locale, and loses the letters that
+// this does not have; so the locale has to be one of UTF-8 as long as it runs, whatever the user's.
+class Utf8Locale {
+  public:
+    Utf8Locale() {
+        static const locale_t utf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+        if (utf8) before_ = ::uselocale(utf8);
+    }
+    Utf8Locale(const Utf8Locale&) = delete;
+    Utf8Locale& operator=(const Utf8Locale&) = delete;
+    ~Utf8Locale() {
+        if (before_) ::uselocale(before_);
+    }
+
+  private:
+    locale_t before_ = nullptr;
+};
 
 std::string_view path_of(archive_entry* entry) {
     // Converted from the archive's character set; where that cannot be done, as it is.
@@ -90,7 +113,7 @@ void ArchiveReader::fail(int status) const {
     const char* reason = archive_error_string(handle_.get());
     const std::string quoted = engine::in_quotes(reason ? reason : "unknown");
     if (entries_ == 0 && status != ARCHIVE_WARN)
-        throw FileError(name_, fmt::format("is no archive ({})", quoted), kFormats);
+        throw FileError(name_, fmt::format("is not an archive ({})", quoted), kFormats);
     throw FileError(current_.empty() ? name_ : join(name_, current_),
                     fmt::format("is damaged ({})", quoted), "a whole archive");
 }
@@ -108,6 +131,7 @@ void ArchiveReader::count(std::int64_t bytes) {
 }
 
 std::optional<ArchiveReader::Entry> ArchiveReader::next() {
+    const Utf8Locale locale;
     archive* handle = handle_.get();
     while (true) {
         current_.clear();
@@ -120,19 +144,31 @@ std::optional<ArchiveReader::Entry> ArchiveReader::next() {
             throw FileError(name_, "is compressed more than once", kFormats);
         if (++entries_ > kMaxArchiveEntries)
             throw FileError(name_, fmt::format("holds over {} entries", kMaxArchiveEntries));
-        Entry result = check(entry);
+        std::optional<Entry> result = check(entry);
+        if (!result) continue;
         // Warnings are about names beyond ASCII, which have just been looked at, or about a zip
         // that contradicts itself.
         if (status == ARCHIVE_WARN && is_zip() && is_ascii(current_)) fail(status);
-        if (!result.path.empty() && !is_hidden(result.path)) return result;
+        if (!result->path.empty()) return result;
     }
 }
 
-ArchiveReader::Entry ArchiveReader::check(archive_entry* entry) {
-    Entry result{.path = normalised(path_of(entry), name_), .is_folder = false};
+void ArchiveReader::pass_over(std::string path, bool is_folder) {
+    if (is_folder) return;
+    if (++skipped_ == 1) first_skipped_ = std::move(path);
+}
+
+std::optional<ArchiveReader::Entry> ArchiveReader::check(archive_entry* entry) {
+    Path path = normalised(path_of(entry), name_);
+    const auto type = archive_entry_filetype(entry);
+    if (path.is_clutter) {
+        pass_over(std::move(path.text), type == AE_IFDIR);
+        count(std::clamp<std::int64_t>(archive_entry_size(entry), 0, kMaxUnpackedBytes));
+        return std::nullopt;
+    }
+    Entry result{.path = std::move(path.text), .is_folder = false};
     current_ = result.path;
     const std::string full_name = join(name_, current_);
-    const auto type = archive_entry_filetype(entry);
     if (archive_entry_hardlink(entry) || type == AE_IFLNK)
         throw FileError(full_name, "is a link", kOnlyFiles);
     result.is_folder = type == AE_IFDIR;
@@ -143,8 +179,8 @@ ArchiveReader::Entry ArchiveReader::check(archive_entry* entry) {
     // Other ways to compress in a zip are rare; leaving them out leaves out their bugs.
     if (const std::string_view format = archive_format_name(handle_.get());
         is_zip() && !format.ends_with("(deflation)") && !format.ends_with("(uncompressed)"))
-        throw FileError(full_name, "is compressed in a way that few programs know",
-                        "deflate, as zip and Python do it");
+        throw FileError(full_name, "is compressed with an unusual method",
+                        "deflate, the default of zip and of Python");
     expected_ = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
     if (expected_ > kMaxEntryBytes)
         throw FileError(full_name, fmt::format("holds {} bytes", expected_),

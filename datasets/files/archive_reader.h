@@ -24,9 +24,13 @@ class ArchiveReader {
         std::string path;  // "train/a/1.png": no "." or "..", no slash at either end
         bool is_folder;
     };
-    // The next entry, in the order of the archive; nothing at the end. Names that begin with a dot
-    // are skipped, and so is all that is in folders of such a name.
+    // The next entry, in the order of the archive; nothing at the end. Names that is_clutter() in
+    // names.h skips are passed over, and so is everything in folders of such a name.
     std::optional<Entry> next();
+
+    // Files passed over so far, and the path of the first of them.
+    std::int64_t skipped() const { return skipped_; }
+    const std::string& first_skipped() const { return first_skipped_; }
 
     // The contents of the entry that next() has returned. Throws FileError when it has more than
     // max_bytes, whatever the archive says of it.
@@ -38,7 +42,9 @@ class ArchiveReader {
     };
     [[noreturn]] void fail(int status) const;
     bool is_zip() const;
-    Entry check(archive_entry* entry);
+    // Nothing for clutter.
+    std::optional<Entry> check(archive_entry* entry);
+    void pass_over(std::string path, bool is_folder);
     void count(std::int64_t bytes);
 
     std::string name_;
@@ -46,6 +52,8 @@ class ArchiveReader {
     std::int64_t limit_;         // of bytes after unpacking
     std::int64_t declared_ = 0;  // so far
     std::int64_t entries_ = 0;
+    std::int64_t skipped_ = 0;
+    std::string first_skipped_;
     std::string current_;        // entry, for messages
     std::int64_t expected_ = 0;  // its declared size, -1 where it has none
 };

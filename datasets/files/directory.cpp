@@ -1,5 +1,6 @@
 // A directory as a file tree. Nothing outside it is read.
 #include <algorithm>
+#include <map>
 #include <system_error>
 #include <utility>
 
@@ -45,6 +46,15 @@ class Directory : public FileTree {
     void read(const std::vector<std::string>& paths, std::int64_t max_bytes,
               const Take& take) const override;
 
+    Skipped skipped() const override {
+        Skipped all;
+        for (const auto& [folder, skipped] : skipped_) {
+            if (all.count == 0) all.example = skipped.example;
+            all.count += skipped.count;
+        }
+        return all;
+    }
+
     std::string full_name(const std::string& path) const override {
         return path.empty() ? root_.string() : (root_ / path).string();
     }
@@ -55,6 +65,7 @@ class Directory : public FileTree {
     void check_links(const std::string& path) const;
 
     fs::path root_, canonical_;
+    mutable std::map<std::string, Skipped> skipped_;  // by folder, since some are listed repeatedly
 };
 
 std::vector<std::string> Directory::list(const std::string& folder) const {
@@ -62,10 +73,15 @@ std::vector<std::string> Directory::list(const std::string& folder) const {
     check_links(folder);
     std::error_code error;
     std::vector<std::string> names;
+    Skipped skipped;
+    std::string first_skipped;
     fs::directory_iterator entry(root_ / folder, error);
     for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
         std::string name = entry->path().filename().string();
-        if (name.starts_with('.')) continue;
+        if (is_clutter(name)) {
+            if (++skipped.count == 1 || name < first_skipped) first_skipped = name;
+            continue;
+        }
         if (!is_printable(name))
             throw FileError(full_name(folder), "holds the name " + engine::in_quotes(name),
                             kPrintable);
@@ -75,6 +91,10 @@ std::vector<std::string> Directory::list(const std::string& folder) const {
         names.push_back(std::move(name));
     }
     if (error) throw FileError(full_name(folder), "cannot be listed: " + error.message());
+    if (skipped.count > 0) {
+        skipped.example = full_name(join(folder, first_skipped));
+        skipped_[folder] = std::move(skipped);
+    }
     std::sort(names.begin(), names.end());
     return names;
 }

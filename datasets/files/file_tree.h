@@ -1,4 +1,4 @@
-// Where a data set's files are: in a directory, or in archives that nobody has unpacked.
+// Where a data set's files are: in a directory, or in archives, which are not unpacked.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@
 namespace cnpd::datasets {
 
 // Paths are relative to the tree's root and have slashes between their parts; "" is the root.
-// Every function throws FileError for what cannot be read or must not be: links out of a directory,
-// and names that are hidden behind control characters.
+// Every function throws FileError for unreadable files, links out of a directory, and names with
+// control characters or in another encoding than UTF-8.
 class FileTree {
   public:
     virtual ~FileTree() = default;
@@ -23,16 +23,24 @@ class FileTree {
     virtual bool has_file(const std::string& path) const = 0;
     virtual bool has_folder(const std::string& path) const = 0;
 
-    // The names in a folder, in byte order and without those that begin with a dot. They are UTF-8
-    // without control characters.
+    // The names in a folder, in byte order, without those that is_clutter() in names.h skips. They
+    // are UTF-8 without control characters.
     virtual std::vector<std::string> list(const std::string& folder) const = 0;
+
+    // What list() has skipped so far: a directory's names in the folders that have been listed, an
+    // archive's files.
+    struct Skipped {
+        std::int64_t count = 0;
+        std::string example = {};  // the first of them, as full_name() gives it
+    };
+    virtual Skipped skipped() const = 0;
 
     struct File {
         std::size_t index;  // among the paths asked for
         std::vector<std::byte> contents;
     };
     using Take = std::function<void(std::span<File>)>;
-    // Reads files, each at most `max_bytes` large, in whichever order costs least, a batch at a
+    // Reads files, each at most `max_bytes` large, in the order that costs least, a batch at a
     // time. A directory's files come in the order asked for.
     virtual void read(const std::vector<std::string>& paths, std::int64_t max_bytes,
                       const Take& take) const = 0;
@@ -46,9 +54,9 @@ class FileTree {
 // Of a directory; its own path may go through links.
 std::unique_ptr<FileTree> open_directory(const std::filesystem::path& path);
 
-// Of a .zip, .tar.gz or .tar file, recognised by its contents. Nothing is unpacked to disk. Besides
-// what read() is to return, memory holds the names and the .csv and .txt files, so that these cost
-// no second pass.
+// Of a .zip, .tar.gz or .tar file, recognised by its contents. Nothing is unpacked to disk. Memory
+// holds one batch of files, all names, and the .csv and .txt files, so that these cost no second
+// pass. Names are UTF-8, whatever the locale.
 //
 // Throws FileError for any other file, for one that is damaged or encrypted, for entries that are
 // neither files nor folders, for names that occur twice or lead out of the tree, and for more than

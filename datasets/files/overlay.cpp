@@ -55,6 +55,16 @@ class Overlay : public FileTree {
         }
     }
 
+    Skipped skipped() const override {
+        Skipped all;
+        for (const auto& tree : trees_) {
+            Skipped skipped = tree->skipped();
+            if (all.count == 0) all.example = std::move(skipped.example);
+            all.count += skipped.count;
+        }
+        return all;
+    }
+
     std::string full_name(const std::string& path) const override {
         if (const FileTree* tree = owner(path)) return tree->full_name(path);
         for (const auto& tree : trees_)

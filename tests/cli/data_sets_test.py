@@ -1,6 +1,8 @@
 """Training on the official layouts of GTSRB and Tiny ImageNet, unpacked and packed."""
 
 import json
+import os
+import zipfile
 
 import pictures
 import support
@@ -17,6 +19,30 @@ class DataSets(support.ProgramTest):
     def check_same_models(self, *runs):
         for run in runs[1:]:
             self.assert_same_run(runs[0], run, ["model.safetensors"])
+
+    def test_names_beyond_ascii_are_read_in_any_locale(self):
+        data = pictures.write_image_folder(self.folder / "signs")
+        packed = self.folder / "signs.zip"
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, contents in pictures.files_of(data).items():
+                archive.writestr(name.replace("red", "rouge-é"), contents)  # sets the UTF-8 flag
+        out = self.folder / "out"
+        self.succeed(*support.train(out, "--dataset", "folder", "--data", packed, "--epochs", "1",
+                                    "--batch-size", "8", "--attack", "none"),
+                     env={**os.environ, "LC_ALL": "C"})
+        names = json.loads((out / "config.json").read_text())["input"]["class_names"]
+        self.assertIn("rouge-é", names)
+
+    def test_what_systems_leave_in_folders_is_skipped(self):
+        data = pictures.write_image_folder(self.folder / "signs")
+        plain = self.train("folder", data, "plain")
+        for name in ("Thumbs.db", "train/desktop.ini", "train/red/._0.png", "test/.DS_Store",
+                     "__MACOSX/train/red/._0.png", "train/.ipynb_checkpoints/0.png"):
+            (data / name).parent.mkdir(parents=True, exist_ok=True)
+            (data / name).write_bytes(b"x")
+        packed = pictures.pack(self.folder / "signs.zip", pictures.files_of(data))
+        self.check_same_models(plain, self.train("folder", data, "littered"),
+                               self.train("folder", packed, "packed"))
 
     def test_gtsrb(self):
         data = pictures.write_gtsrb(self.folder / "unpacked")

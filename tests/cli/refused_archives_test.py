@@ -63,7 +63,7 @@ class RefusedArchives(support.ProgramTest):
                 with tarfile.open(path, "w:gz") as archive:
                     pictures.add_to_tar(archive, "train/red/1.png", type=kind,
                                         linkname="/etc/passwd")
-                self.refuse_data(path, "expected an archive of nothing but files and folders")
+                self.refuse_data(path, "expected an archive of files and folders only")
         link = zipfile.ZipInfo("train/red/x.png")
         link.external_attr = 0o120777 << 16
         pictures.pack(self.folder / "data.zip", self.files)
@@ -85,7 +85,7 @@ class RefusedArchives(support.ProgramTest):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
             for name, contents in self.files.items():
                 archive.writestr(name, contents)
-        self.refuse_data(path, "compressed in a way")
+        self.refuse_data(path, "with an unusual method")
 
     def test_bombs(self):
         for name in ("data.zip", "data.tar.gz"):
@@ -112,7 +112,7 @@ class RefusedArchives(support.ProgramTest):
             with self.subTest(name):
                 path = pictures.pack(self.folder / name,
                                      {**self.files, "train/red/9.png": b"no image"})
-                self.refuse_data(path, "train/red/9.png", "is no image")
+                self.refuse_data(path, "train/red/9.png", "is not an image")
 
 
 class RefusedTables(support.ProgramTest):

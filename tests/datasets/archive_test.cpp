@@ -210,7 +210,7 @@ TEST_CASE("whatever is no whole archive is refused") {
     write_file(folder / "empty", "");
     check_contains(message("empty"), "empty: is empty; expected a .zip, .tar.gz or .tar file");
     write_file(folder / "text", "a text\n");
-    check_contains(message("text"), "text: is no archive");
+    check_contains(message("text"), "text: is not an archive");
     check_contains(message("none"), "none: is missing");
     check_contains(message_of([] { open_file_tree("/dev/null"); }), "neither a directory nor");
 

@@ -160,11 +160,11 @@ TEST_CASE("GTSRB's tables and images have to name each other") {
     check_refused(with_table(gtsrb_header() + first), folder + "00000_00001.ppm",
                   "has no annotation; expected a line for it in");
     check_refused([&](const fs::path& f) { write_file(f / folder / "notes.md", "x"); },
-                  folder + "notes.md", "is no image");
+                  folder + "notes.md", "is not an image");
     check_refused([&](const fs::path& f) { fs::remove(f / folder / "00000_00001.ppm"); }, table,
                   "line 3 names \"00000_00001.ppm\"; expected an image");
     check_refused([&](const fs::path& f) { write_file(f / folder / "00000_00001.ppm", "GIF89a"); },
-                  folder + "00000_00001.ppm", "is no image");
+                  folder + "00000_00001.ppm", "is not an image");
     check_refused(
         [&](const fs::path& f) {
             write_file(f / "GT-final_test.csv",

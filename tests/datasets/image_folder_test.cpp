@@ -73,13 +73,22 @@ TEST_CASE("an image folder is read in the order of its names") {
     CHECK(set.std.size() == 3);
 }
 
-TEST_CASE("images are resized to the size asked for, or to the first one's") {
+TEST_CASE("class folders sort as numbers where all names are numbers") {
+    const TemporaryDirectory folder;
+    for (const char* split : {"train", "test"})
+        for (const char* name : {"0", "1", "10", "2"})
+            write_file(folder / split / name / "1.png", picture(6, 8, 90));
+    const Dataset set = load("folder", {.data = folder.path().string()});
+    CHECK(set.class_names == std::vector<std::string>{"0", "1", "2", "10"});
+    CHECK(set.train.labels == std::vector<std::int32_t>{0, 1, 2, 3});
+}
+
+TEST_CASE("images of several sizes need --image-size") {
     const TemporaryDirectory folder;
     write_set(folder.path());
     write_file(folder / "train/b/9.png", picture(31, 17, 90));
-    const Dataset set = load("folder", {.data = folder.path().string()});
-    CHECK(set.train.h == 6);
-    CHECK(set.train.pixels.back() == 90);
+    const std::string said = message_of([&] { load("folder", {.data = folder.path().string()}); });
+    for (const char* part : {"9.png", "17 x 31", "8 x 6", "--image-size"}) contains(said, part);
     const Dataset small = load("folder", {.data = folder.path().string(), .image_size = 5});
     CHECK(small.train.h == 5);
     CHECK(small.train.w == 5);
@@ -168,13 +177,13 @@ TEST_CASE("whatever is not an image in its class is named") {
     contains(refusal([](const fs::path& f) { write_file(f / "train/list.txt", "x"); }),
              "list.txt: is no folder");
     contains(refusal([](const fs::path& f) { write_file(f / "train/a/list.txt", "x"); }),
-             "list.txt: is no image");
+             "list.txt: is not an image");
     contains(refusal([](const fs::path& f) { fs::create_directory(f / "train/a/x.png"); }),
              "x.png: is a directory");
     contains(refusal([](const fs::path& f) { write_file(f / "train/b/x.png", ""); }),
              "x.png: is empty");
     contains(refusal([](const fs::path& f) { write_file(f / "train/b/x.jpg", "GIF89a"); }),
-             "x.jpg: is no image");
+             "x.jpg: is not an image");
     contains(refusal([](const fs::path& f) {
                  write_file(f / "train/b/x.png", picture(6, 8, 1).substr(0, 60));
              }),

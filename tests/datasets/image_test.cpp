@@ -131,11 +131,11 @@ TEST_CASE("every cut of an image file is refused") {
 TEST_CASE("files that are no images are refused by name") {
     CHECK(refusal("").find("is empty") != std::string::npos);
     CHECK(refusal("hello").find("a JPEG, PNG or PPM") != std::string::npos);
-    CHECK(refusal(std::string(5000, '\0')).find("is no image") != std::string::npos);
+    CHECK(refusal(std::string(5000, '\0')).find("is not an image") != std::string::npos);
     // A GIF, a BMP and a TGA: formats that stb_image could read.
-    CHECK(refusal("GIF89a\x01\0\x01\0\x80\0\0" + std::string(50, '\0')).find("is no image") !=
+    CHECK(refusal("GIF89a\x01\0\x01\0\x80\0\0" + std::string(50, '\0')).find("is not an image") !=
           std::string::npos);
-    CHECK(refusal("BM" + std::string(100, '\x01')).find("is no image") != std::string::npos);
+    CHECK(refusal("BM" + std::string(100, '\x01')).find("is not an image") != std::string::npos);
 }
 
 TEST_CASE("a JPEG's tables of codes are not larger than the decoder's") {
@@ -192,7 +192,26 @@ TEST_CASE("sizes are checked before pixels are allocated") {
 // Appends a PNG chunk; stb_image does not look at check sums.
 void add_chunk(std::string& file, const std::string& type, const std::string& data) {
     for (int shift = 24; shift >= 0; shift -= 8) file += static_cast<char>(data.size() >> shift);
-    file += type + data + std::string(4, '\0');
+    std::uint32_t crc = 0xffffffffu;
+    for (const char c : type + data) {
+        crc ^= static_cast<unsigned char>(c);
+        for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0xedb88320u : 0u);
+    }
+    file += type + data;
+    for (int shift = 24; shift >= 0; shift -= 8) file += static_cast<char>(~crc >> shift);
+}
+
+TEST_CASE("a PNG with a flipped bit is refused, wherever the bit is") {
+    const std::vector<std::uint8_t> pixels(5 * 7 * 3, 99);
+    const auto png = encode_png(pixels, 5, 7, 3);
+    const std::string sound(png.begin(), png.end());
+    CHECK_NOTHROW(decode_image(bytes_of(sound), "a.png"));
+    for (std::size_t i = 8; i < sound.size(); ++i) {
+        std::string damaged = sound;
+        damaged[i] = static_cast<char>(damaged[i] ^ 4);
+        CAPTURE(i);
+        CHECK(refusal(damaged) != "");
+    }
 }
 
 TEST_CASE("a small PNG cannot unpack to gigabytes") {

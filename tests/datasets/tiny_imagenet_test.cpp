@@ -94,7 +94,7 @@ TEST_CASE("what Tiny ImageNet lacks is named") {
                   "train/n00000002", "is empty");
     check_refused(
         [](const fs::path& f) { write_file(f / "train/n00000002/images/x.gif", "GIF89a"); },
-        "train/n00000002/images/x.gif", "is no image");
+        "train/n00000002/images/x.gif", "is not an image");
 }
 
 TEST_CASE("Tiny ImageNet's tables are held against its images") {
