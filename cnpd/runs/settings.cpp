@@ -82,10 +82,19 @@ std::string text_in(const ordered_json& config, const char* section,
     return {};
 }
 
-template <class Settings>
-void read(Settings& settings, const ordered_json& config, std::string_view path) {
-    Fields fields = settings::fields_of(settings);
-    settings::from_json(fields, config, path, store::version_of(config));
+// What `make` gives, with the values of the file. Every mistake names the file.
+template <class Make>
+auto read(const ordered_json& config, std::string_view path, const Make& make) {
+    try {
+        auto settings = make();
+        Fields fields = settings::fields_of(settings);
+        settings::from_json(fields, config, path, store::version_of(config));
+        return settings;
+    } catch (const FileError&) {
+        throw;
+    } catch (const InputError& error) {
+        throw FileError(path, error.what(), "a configuration that cnpd has written");
+    }
 }
 
 }  // namespace
@@ -198,28 +207,16 @@ DefenseSettings defense_settings(const Given& given, const defenses::DefendedDat
 }
 
 VictimSettings victim_settings(const ordered_json& config, std::string_view path) {
-    try {
-        VictimSettings settings(text_in(config, "attack", {"attack", "name"}));
-        read(settings, config, path);
-        return settings;
-    } catch (const FileError&) {
-        throw;
-    } catch (const InputError& error) {
-        throw FileError(path, error.what(), "a configuration that cnpd has written");
-    }
+    return read(config, path, [&] {
+        return VictimSettings(text_in(config, "attack", {"attack", "name"}));
+    });
 }
 
 DefenseSettings defense_settings(const ordered_json& config, std::string_view path) {
-    try {
-        DefenseSettings settings(text_in(config, "defense", {"method"}), defenses::Recipe::tuned,
-                                 {.dataset = "", .classes = 10});
-        read(settings, config, path);
-        return settings;
-    } catch (const FileError&) {
-        throw;
-    } catch (const InputError& error) {
-        throw FileError(path, error.what(), "a configuration that cnpd has written");
-    }
+    return read(config, path, [&] {
+        return DefenseSettings(text_in(config, "defense", {"method"}), defenses::Recipe::tuned,
+                               {.dataset = "", .classes = 10});
+    });
 }
 
 }  // namespace cnpd::runs
