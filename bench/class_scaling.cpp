@@ -9,8 +9,8 @@
 // Prints one line of CSV. The weights and images are drawn: the cost does not depend on them.
 
 #include "bench/interactive.h"
-#include "cnpd/polarizers/registry.h"
-#include "cnpd/training/bilevel.h"
+#include "cnpd/defenses/polarizing/bilevel.h"
+#include "cnpd/defenses/polarizing/polarizing.h"
 #include "engine/passive_waiting.h"
 #include "engine/tensor.h"
 #include "models/classifier.h"
@@ -36,20 +36,22 @@ datasets::Images drawn_images(std::int64_t count, std::int64_t size, std::int64_
 int main(int argc, char** argv) {
     engine::wait_passively(argv);
     models::ModelOptions options{.width = 16};
-    polarizers::PolarizerSettings polarizer_settings;
+    defenses::PolarizerKind kind;
+    std::string experts;
     std::int64_t batch = 128, size = 64;
     bool header = false;
     bench::Mode mode{.device = {}, .warm_up = 2, .repeats = 8};
     CLI::App app("Times steps of a defense of so many classes.");
-    app.add_option("--method", polarizer_settings.name)->capture_default_str();
+    app.add_option("--method", kind.method)->capture_default_str();
     app.add_option("--classes", options.classes)->capture_default_str();
-    app.add_option("--experts", polarizer_settings.experts, "a-cnpd (0: its default)");
+    app.add_option("--experts", experts, "a-cnpd (0: its default)");
     app.add_option("--width", options.width)->capture_default_str();
     app.add_option("--size", size, "Pixels a side")->capture_default_str();
     app.add_option("--batch", batch)->capture_default_str();
     app.add_flag("--header", header, "Print the names of the columns first");
     mode.add_to(app);
     CLI11_PARSE(app, argc, argv);
+    if (!experts.empty()) kind.options.push_back({"experts", experts});
 
     options.activations = mode.prepare();
     engine::Generator generator(0);
@@ -61,10 +63,9 @@ int main(int argc, char** argv) {
     const std::int32_t first[] = {0};
     const std::int64_t channels =
         victim->prefix(images.input(first), victim->insertion_point()).z.shape()[3];
-    const auto polarizer = polarizers::make_polarizer(
-        polarizer_settings,
-        {.classes = options.classes, .channels = channels, .device = mode.device}, 0);
-    training::BilevelTask task(
+    const auto polarizer = defenses::untrained_polarizer(
+        kind, {.classes = options.classes, .channels = channels, .device = mode.device}, 0);
+    defenses::BilevelTask task(
         *victim, *polarizer, images, nullptr,
         {.insertion_point = victim->insertion_point(),
          .warmup_epochs = 0,
@@ -85,7 +86,7 @@ int main(int argc, char** argv) {
     }
     std::sort(seconds.begin(), seconds.end());
     if (header) std::cout << "method,classes,channels,parameters,seconds_per_step,peak_rss_bytes\n";
-    std::cout << fmt::format("{},{},{},{},{:.4f},{}\n", polarizer_settings.name, options.classes,
-                             channels, polarizer->parameter_count(), seconds[seconds.size() / 2],
+    std::cout << fmt::format("{},{},{},{},{:.4f},{}\n", kind.method, options.classes, channels,
+                             polarizer->parameter_count(), seconds[seconds.size() / 2],
                              engine::peak_resident_bytes());
 }

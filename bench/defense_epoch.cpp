@@ -4,9 +4,9 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/interactive.h"
+#include "cnpd/defenses/polarizing/bilevel.h"
+#include "cnpd/defenses/polarizing/polarizers/stacked.h"
 #include "cnpd/evaluation/evaluation.h"
-#include "cnpd/polarizers/stacked.h"
-#include "cnpd/training/bilevel.h"
 #include "engine/checkpoint.h"
 #include "engine/ops.h"
 #include "engine/passive_waiting.h"
@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
     polarizer.calibrate(collector.finish());
 
     // The inner maximisation is NPD's, as in bench/pytorch/defense_epoch.py.
-    training::BilevelTask task(
+    defenses::BilevelTask task(
         *victim, polarizer, images, nullptr,
         {.insertion_point = point,
          .warmup_epochs = 0,

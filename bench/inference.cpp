@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "bench/interactive.h"
-#include "cnpd/polarizers/purified_model.h"
-#include "cnpd/polarizers/registry.h"
+#include "cnpd/defenses/polarizing/polarizers/purified_model.h"
+#include "cnpd/defenses/polarizing/polarizing.h"
 #include "engine/autograd.h"
 #include "engine/passive_waiting.h"
 #include "models/classifier.h"
@@ -31,8 +31,8 @@ std::vector<Contender> contenders_for(const models::Classifier& victim, std::int
     all.push_back({.name = "victim", .polarizer = nullptr, .model = nullptr});
     const auto add = [&](const std::string& name, const std::string& polarizer,
                          polarizers::Routing routing) {
-        auto made = polarizers::make_polarizer(
-            {.name = polarizer},
+        auto made = defenses::untrained_polarizer(
+            {.method = polarizer},
             {.classes = victim.classes(), .channels = channels, .device = device}, 0);
         auto model = std::make_unique<polarizers::PurifiedModel>(
             victim, *made,
@@ -40,8 +40,8 @@ std::vector<Contender> contenders_for(const models::Classifier& victim, std::int
                                         .routing = routing});
         all.push_back({.name = name, .polarizer = std::move(made), .model = std::move(model)});
     };
-    for (const auto& known : polarizers::registry())
-        add(std::string(known.name), std::string(known.name), polarizers::Routing::prediction);
+    for (const std::string& method : defenses::methods_with_polarizers())
+        add(method, method, polarizers::Routing::prediction);
     add("ensemble", "r-cnpd", polarizers::Routing::ensemble);
     return all;
 }

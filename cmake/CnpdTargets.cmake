@@ -1,13 +1,12 @@
-# cnpd_room(NAME [DEPENDS targets...] [PRIVATE targets...]) makes the library of one room from all its
-# .cpp files, and installs it. Files below cli/ belong to another target. With a CUDA backend, real or
-# emulated, the .cu files belong to it as well; without one, the files *_none.cpp take their place. DEPENDS are what its headers need, PRIVATE what only its
-# .cpp files do.
+# cnpd_room(NAME [FOLDER folder] [DEPENDS targets...] [PRIVATE targets...]) makes the library of one room from
+# all .cpp files below a folder, the current one if none is given, and installs it. With a CUDA backend, real
+# or emulated, its .cu files belong to it as well; without one, the files *_none.cpp take their place. DEPENDS
+# are the rooms that it may use, PRIVATE other libraries that only its .cpp files need.
 function(cnpd_room name)
-  cmake_parse_arguments(ROOM "" "" "DEPENDS;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ROOM "" "FOLDER" "DEPENDS;PRIVATE" ${ARGN})
   # Relative, so that the names of the directories above the project do not matter.
   file(GLOB_RECURSE sources RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS
-       ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "(^|/)cli/")
+       ${CMAKE_CURRENT_SOURCE_DIR}/${ROOM_FOLDER}/*.cpp)
   if(NOT CNPD_EMULATED)
     list(FILTER sources EXCLUDE REGEX "(^|/)emulator/")
   endif()
@@ -17,7 +16,7 @@ function(cnpd_room name)
   if(CNPD_EMULATED OR CNPD_REAL_CUDA)
     list(FILTER sources EXCLUDE REGEX "_none\\.cpp$")
     file(GLOB_RECURSE cuda_sources RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS
-         ${CMAKE_CURRENT_SOURCE_DIR}/*.cu)
+         ${CMAKE_CURRENT_SOURCE_DIR}/${ROOM_FOLDER}/*.cu)
     cnpd_cuda_sources(${cuda_sources})
     list(APPEND sources ${cuda_sources})
   endif()
@@ -36,6 +35,10 @@ function(cnpd_room name)
     target_link_libraries(${name} PRIVATE ${item})
   endforeach()
   cnpd_install_room(${name})
+  # For tests/machine/rooms_test.py: "settings: cnpd_engine".
+  file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${ROOM_FOLDER})
+  list(JOIN ROOM_DEPENDS " " depends)
+  set_property(GLOBAL APPEND PROPERTY CNPD_ROOM_TABLE "${name} ${folder} ${depends}")
 endfunction()
 
 # cnpd_tests(NAME FOLDER libraries...) makes one doctest program of a folder of tests; every

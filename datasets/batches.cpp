@@ -27,6 +27,10 @@ BatchSource::BatchSource(const Images& images, const std::vector<float>& mean,
     std::transform(std.begin(), std.end(), inverse.begin(), [](float s) { return 1 / s; });
     mean_ = Tensor::from(mean, {images.c}, device);
     inverse_std_ = Tensor::from(inverse, {images.c}, device);
+    std::vector<float> shift(mean.size());
+    std::transform(mean.begin(), mean.end(), inverse.begin(), shift.begin(),
+                   [](float m, float i) { return -m * i; });
+    shift_ = Tensor::from(shift, {images.c}, device);
 }
 
 Tensor BatchSource::input(std::span<const std::int32_t> indices,
@@ -56,12 +60,7 @@ Tensor BatchSource::upload(std::span<const std::int32_t> indices) const {
 }
 
 Tensor BatchSource::normalise(const Tensor& pixels) const {
-    std::vector<float> shift = mean_.to_host<float>();
-    const std::vector<float> inverse = inverse_std_.to_host<float>();
-    for (std::size_t c = 0; c < shift.size(); ++c) shift[c] *= -inverse[c];
-    return engine::ops::channel_affine(
-        pixels, inverse_std_,
-        Tensor::from(shift, {static_cast<std::int64_t>(shift.size())}, device()));
+    return engine::ops::channel_affine(pixels, inverse_std_, shift_);
 }
 
 Tensor BatchSource::gather(const Tensor& indices, const std::optional<Augmentation>& augmentation,

@@ -50,15 +50,15 @@ class BatchSource {
     // Valid indices, on the device.
     engine::Tensor upload(std::span<const std::int32_t> indices) const;
 
-    // Pixels in [0,1], [count,H,W,C], as a network takes them.
+    // The normalised input of pixels in [0,1], [count,H,W,C]. Copies nothing to or from the host.
     engine::Tensor normalise(const engine::Tensor& pixels) const;
 
   private:
     engine::Tensor gather(const engine::Tensor& indices,
                           const std::optional<Augmentation>& augmentation, bool normalise) const;
 
-    engine::Tensor images_;  // uint8 [N,H,W,C]
-    engine::Tensor mean_, inverse_std_;
+    engine::Tensor images_;                      // uint8 [N,H,W,C]
+    engine::Tensor mean_, inverse_std_, shift_;  // shift_ = -mean / std
     std::vector<std::int32_t> host_labels_;
 };
 

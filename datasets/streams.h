@@ -1,5 +1,5 @@
 // The streams of Philox that data sets draw from, one for each purpose, so that draws of one seed
-// do not depend on each other. Those of the rest of the program are in cnpd/data/streams.h.
+// do not depend on each other. Those of the rest of the program are in cnpd/streams.h.
 #pragma once
 
 #include <cstdint>

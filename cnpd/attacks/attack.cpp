@@ -1,13 +1,13 @@
 #include "cnpd/attacks/attack.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numeric>
 
 #include <fmt/format.h>
 
-#include "cnpd/data/streams.h"
+#include "cnpd/streams.h"
+#include "datasets/class_names.h"
 #include "engine/random.h"
 #include "kernels/common/error.h"
 #include "kernels/stamping/stamping.h"
@@ -16,19 +16,14 @@ namespace cnpd::attacks {
 namespace {
 
 std::int32_t class_of(const std::string& text, const AttackedData& data) {
-    const auto named = std::find(data.class_names.begin(), data.class_names.end(), text);
-    std::int32_t number = 0;
-    const char* const last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(text.data(), last, number);
-    if (error == std::errc() && end == last) {
-        if (number >= 0 && number < data.classes) return number;
-        if (named == data.class_names.end())
-            throw InputError(
-                fmt::format("--target {}: classes are 0 to {}", number, data.classes - 1));
+    std::vector<std::string> names = data.class_names;
+    for (std::int64_t y = static_cast<std::int64_t>(names.size()); y < data.classes; ++y)
+        names.push_back(fmt::format("{}", y));
+    try {
+        return datasets::class_index(names, text);
+    } catch (const InputError& error) {
+        throw InputError(fmt::format("--target: {}", error.what()));
     }
-    if (named == data.class_names.end())
-        settings::throw_unknown("--target", text, data.class_names);
-    return static_cast<std::int32_t>(named - data.class_names.begin());
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "cnpd/data/streams.h"
+#include "cnpd/streams.h"
 #include "datasets/image.h"
 #include "engine/random.h"
 #include "kernels/common/error.h"

@@ -16,6 +16,7 @@
 #include "cnpd/terminal/log.h"
 #include "cnpd/version.h"
 #include "engine/passive_waiting.h"
+#include "kernels/common/cpu_info.h"
 #include "kernels/common/error.h"
 #include "kernels/common/notice.h"
 
@@ -133,6 +134,11 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (!cnpd::kernels::cpu_supports_compiled_isa())
+        return complain(fmt::format("this program was built for {}, which this processor does not "
+                                    "have: build it here, or with -DCNPD_ARCH=x86-64-v3",
+                                    cnpd::kernels::compiled_isa()),
+                        kInputError);
     cnpd::engine::wait_passively(argv);
     try {
         cnpd::install_interrupt_handler();

@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 
 #include "cnpd/attacks/poisoning.h"
-#include "cnpd/data/streams.h"
 #include "cnpd/store/fingerprint.h"
+#include "cnpd/streams.h"
 #include "cnpd/terminal/log.h"
 #include "cnpd/terminal/progress.h"
 #include "engine/files.h"

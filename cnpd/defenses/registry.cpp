@@ -18,7 +18,7 @@ const settings::Registry<Defense>& registry() {
          {"a-cnpd", "experts that all classes share, mixed by attention", make_a_cnpd},
          {"e-cnpd", "one polarizer that sees a vector of the class", make_e_cnpd},
          {"npd", "one polarizer for all classes (Zhu et al. 2023)", make_npd},
-         {"ft", "fine-tuning of all weights, the baseline", make_fine_tuning}});
+         {"ft", "fine-tuning of all weights, the baseline", make_fine_tuning, "fine-tuning"}});
     return known;
 }
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cnpd/attacks/poisoning.h"
-#include "cnpd/polarizers/purified_model.h"
+#include "cnpd/defenses/polarizing/polarizers/purified_model.h"
 #include "cnpd/runs/explain.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cnpd/defenses/defense.h"
 #include "cnpd/report/markup.h"
 #include "cnpd/store/run_directory.h"
 #include "engine/files.h"
@@ -164,13 +165,14 @@ std::int64_t count_of(const ordered_json& json, std::initializer_list<const char
 }
 
 std::string method_of(const ordered_json& config) {
-    const std::string method = text_of(config, {"defense/method"});
-    return method == "ft" ? "fine-tuning" : method;
+    return defenses::registry().label(text_of(config, {"defense/method"}));
 }
 
 std::string training_section_of(const ordered_json& config) {
     if (config["kind"] != "defense") return "training";
-    return config.contains("polarizer") ? "polarizer" : "fine_tuning";
+    for (const auto& [section, values] : config.items())
+        if (values.is_object() && values.contains("epochs")) return section;
+    return "defense";
 }
 
 ResultRow row_of(const std::string& name, const ordered_json& result) {

@@ -39,7 +39,7 @@ std::int64_t count_of(const nlohmann::ordered_json& json, std::initializer_list<
 
 // A method as the page writes it.
 std::string method_of(const nlohmann::ordered_json& config);
-// "r-cnpd" and "ft" keep their settings in different sections; a victim in "training".
+// The section of config.json that has the number of epochs.
 std::string training_section_of(const nlohmann::ordered_json& config);
 
 // The scores of result.json; of the defended model, and of its victim.

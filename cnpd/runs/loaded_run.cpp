@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/data/streams.h"
 #include "cnpd/evaluation/scores.h"
 #include "cnpd/runs/configuration.h"
 #include "cnpd/runs/runs.h"
 #include "cnpd/runs/victim.h"
 #include "cnpd/store/run_directory.h"
 #include "cnpd/store/run_files.h"
+#include "cnpd/streams.h"
 #include "engine/autograd.h"
 #include "engine/checkpoint.h"
 #include "kernels/common/error.h"

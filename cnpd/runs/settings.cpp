@@ -33,41 +33,33 @@ std::string text_of(const Given& given, std::string_view option, std::string oth
     return otherwise;
 }
 
-// Options that not all of these things have, with the names of those that do.
-template <class T, class Names>
-std::vector<OwnedOption> owned_options(const settings::Registry<T>& registry, Names names_of) {
-    std::vector<OwnedOption> all;
-    for (const auto& entry : registry.entries())
-        for (const std::string& option : names_of(entry.name)) {
-            const auto known = std::find_if(all.begin(), all.end(), [&](const OwnedOption& other) {
-                return other.option == option;
-            });
-            if (known == all.end())
-                all.push_back({option, {entry.name}});
-            else
-                known->owners.push_back(entry.name);
-        }
-    std::erase_if(all, [&](const OwnedOption& option) {
-        return option.owners.size() == registry.entries().size();
-    });
-    return all;
+// Throws InputError for an option that `name` does not have: it names those of the registry that
+// have it, or the most similar option. `settings_of(name)` are the settings with their defaults.
+template <class T, class SettingsOf>
+[[noreturn]] void refuse_option(const std::string& option, std::string_view kind,
+                                const std::string& name, const settings::Registry<T>& registry,
+                                const SettingsOf& settings_of) {
+    std::vector<std::string> owners;
+    for (const auto& entry : registry.entries()) {
+        auto settings = settings_of(entry.name);
+        if (settings::fields_of(settings).find(option)) owners.push_back(entry.name);
+    }
+    if (!owners.empty())
+        throw InputError(fmt::format("--{} belongs to {} {}, not to {}", option, kind,
+                                     fmt::join(owners, ", "), name));
+    auto settings = settings_of(name);
+    throw InputError(
+        fmt::format("unknown option --{}{}", option,
+                    settings::did_you_mean(option, settings::fields_of(settings).names())));
 }
 
-// Sets what was given. `kind` and `name` are "--attack" and "badnets".
-void apply(Fields& fields, const Given& given, const std::vector<OwnedOption>& owned,
-           std::string_view kind, std::string_view name) {
+// Sets what was given. `refuse` is called with an option that there is not.
+template <class Refuse>
+void apply(Fields& fields, const Given& given, const Refuse& refuse) {
     for (const auto& [option, text] : given) {
-        if (settings::Field* field = fields.find(option)) {
-            field->set(text, field->option());
-            continue;
-        }
-        for (const OwnedOption& other : owned)
-            if (other.option == option)
-                throw InputError(fmt::format("--{} belongs to {} {}, not to {}", option, kind,
-                                             fmt::join(other.owners, ", "), name));
-        const std::vector<std::string> known = fields.names();
-        throw InputError(
-            fmt::format("unknown option --{}{}", option, settings::did_you_mean(option, known)));
+        settings::Field* const field = fields.find(option);
+        if (!field) refuse(option);
+        field->set(text, field->option());
     }
 }
 
@@ -174,35 +166,26 @@ void DefenseSettings::fields(Fields& f) {
     defense->fields(f);
 }
 
-std::vector<OwnedOption> attack_options() {
-    return owned_options(attacks::registry(), [](const std::string& name) {
-        VictimSettings settings(name);
-        return settings::fields_of(settings).names();
-    });
-}
-
-std::vector<OwnedOption> method_options() {
-    return owned_options(defenses::registry(), [](const std::string& name) {
-        DefenseSettings settings(name, defenses::Recipe::tuned, {.dataset = "", .classes = 10});
-        return settings::fields_of(settings).names();
-    });
-}
-
 VictimSettings victim_settings(const Given& given) {
     VictimSettings settings(text_of(given, "attack", "badnets"), text_of(given, "recipe", "fast"));
     Fields fields = settings::fields_of(settings);
-    apply(fields, given, attack_options(), "--attack", settings.attack_name);
+    apply(fields, given, [&](const std::string& option) {
+        refuse_option(option, "--attack", settings.attack_name, attacks::registry(),
+                      [](const std::string& name) { return VictimSettings(name); });
+    });
     settings.complete();
     return settings;
 }
 
 DefenseSettings defense_settings(const Given& given, const defenses::DefendedData& data) {
-    DefenseSettings settings(
-        text_of(given, "method", "r-cnpd"),
-        settings::value_named<defenses::Recipe>("--recipe", text_of(given, "recipe", "tuned")),
-        data);
+    const auto recipe =
+        settings::value_named<defenses::Recipe>("--recipe", text_of(given, "recipe", "tuned"));
+    DefenseSettings settings(text_of(given, "method", "r-cnpd"), recipe, data);
     Fields fields = settings::fields_of(settings);
-    apply(fields, given, method_options(), "--method", settings.method);
+    apply(fields, given, [&](const std::string& option) {
+        refuse_option(option, "--method", settings.method, defenses::registry(),
+                      [&](const std::string& name) { return DefenseSettings(name, recipe, data); });
+    });
     return settings;
 }
 

@@ -64,14 +64,6 @@ using Given = std::vector<std::pair<std::string, std::string>>;
 // have, which names those that do.
 VictimSettings victim_settings(const Given& given);
 DefenseSettings defense_settings(const Given& given, const defenses::DefendedData& data);
-// All options that some attack or some defense has, for --help and for suggestions: {option, names
-// of the attacks or methods that have it}. Those that all have are not listed.
-struct OwnedOption {
-    std::string option;
-    std::vector<std::string> owners;
-};
-std::vector<OwnedOption> attack_options();
-std::vector<OwnedOption> method_options();
 
 // Settings from a run's config.json. Throw FileError, with the file's name, when a key is missing
 // or of the wrong type, or a value out of range.

@@ -17,6 +17,7 @@ class Registry {
     struct Entry {
         std::string name, description;  // the description is one line of --help
         std::unique_ptr<T> (*make)();
+        std::string label{};  // in text and tables, where that is not the name
     };
 
     // `what` is what messages call them: "attack".
@@ -30,6 +31,13 @@ class Registry {
         std::vector<std::string> all;
         for (const Entry& entry : entries_) all.push_back(entry.name);
         return all;
+    }
+
+    // What text and tables call it; an unknown name is its own label.
+    std::string label(std::string_view name) const {
+        for (const Entry& entry : entries_)
+            if (entry.name == name && !entry.label.empty()) return entry.label;
+        return std::string(name);
     }
 
     // Throws InputError for an unknown name.

@@ -33,17 +33,7 @@ class ProgressSink : public spdlog::sinks::base_sink<spdlog::details::null_mutex
 
 spdlog::logger& logger() {
     static spdlog::logger instance("cnpd", std::make_shared<ProgressSink>());
-    switch (chosen.load()) {
-        case Verbosity::quiet:
-            instance.set_level(spdlog::level::warn);
-            break;
-        case Verbosity::normal:
-            instance.set_level(spdlog::level::info);
-            break;
-        case Verbosity::verbose:
-            instance.set_level(spdlog::level::debug);
-            break;
-    }
+    instance.set_level(chosen == Verbosity::quiet ? spdlog::level::warn : spdlog::level::info);
     return instance;
 }
 
@@ -59,10 +49,6 @@ void set_verbosity(Verbosity verbosity) {
 
 Verbosity verbosity() {
     return chosen;
-}
-
-void log_detail(std::string_view message) {
-    logger().log(spdlog::level::debug, view(message));
 }
 
 void log_info(std::string_view message) {

@@ -5,14 +5,13 @@
 
 namespace cnpd {
 
-// quiet: warnings only, no progress; verbose: details as well.
-enum class Verbosity { quiet, normal, verbose };
+// quiet: warnings only, no progress.
+enum class Verbosity { quiet, normal };
 
 void set_verbosity(Verbosity verbosity);
 Verbosity verbosity();
 
 // Safe from any thread; a progress line stays below.
-void log_detail(std::string_view message);
 void log_info(std::string_view message);
 void log_warning(std::string_view message);
 

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "cnpd/data/streams.h"
+#include "cnpd/streams.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
 #include "kernels/common/error.h"

@@ -35,15 +35,6 @@ __device__ __forceinline__ void store_vector(T* address, const Vector& value) {
 }
 #endif
 
-template <typename T>
-__device__ __forceinline__ float4 load4(const T* address) {
-    return load_vector<float4>(address);
-}
-template <typename T>
-__device__ __forceinline__ void store4(T* address, const float4& value) {
-    store_vector(address, value);
-}
-
 constexpr std::size_t kBytesOfAccess = 16;  // no instruction moves more for a thread
 
 // Neighbouring elements that travel together. Kernels are templates of their Width: 4 floats or 8

@@ -150,7 +150,7 @@ class RefusedFolders(support.ProgramTest):
 
     def test_options_that_do_not_fit(self):
         self.refuse(["train", "--dataset", "folder", "--data", self.data, "--out",
-                     self.folder / "out", "--target", "3"], "--target 3: classes are 0 to 2")
+                     self.folder / "out", "--target", "3"], "--target: class 3: classes are 0 to 2")
         self.refuse(["train", "--dataset", "cifar10", "--data", self.data, "--out",
                      self.folder / "out"], "3 classes")
 

@@ -26,7 +26,7 @@ TRAIN = [
     (["--poison-ratio", "1.5"], "--poison-ratio"),
     (["--poison-ratio", "nan"], "--poison-ratio"),
     (["--target", "10"], "classes are 0 to 9"),
-    (["--target", "-1"], "classes are 0 to 9"),
+    (["--target", "-1"], "0 to 9"),
     (["--patch-size", "33"], "33"),
     (["--patch-size", "-1"], "-1"),
     (["--attack", "blended", "--blend-alpha", "1.01"], "--blend-alpha"),

@@ -65,8 +65,8 @@ TEST_CASE("attacks: the registry names every attack and describes it in one line
 
 TEST_CASE("attacks: unusable settings are refused in one line that names the option") {
     CHECK(message_of("badnet", {}).find("did you mean 'badnets'?") != std::string::npos);
-    CHECK(message_of("badnets", {{"target", "10"}}) == "--target 10: classes are 0 to 9");
-    CHECK(message_of("badnets", {{"target", "-1"}}) == "--target -1: classes are 0 to 9");
+    CHECK(message_of("badnets", {{"target", "10"}}) == "--target: class 10: classes are 0 to 9");
+    CHECK(message_of("badnets", {{"target", "-1"}}).starts_with("--target: unknown class '-1'"));
     CHECK(message_of("badnets", {{"poison-ratio", "1.5"}}) ==
           "--poison-ratio 1.5 is out of range: 0 to 1");
     CHECK(message_of("badnets", {{"poison-ratio", "nan"}}) != "");

@@ -5,9 +5,9 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include "cnpd/defenses/polarizing/bilevel.h"
+#include "cnpd/defenses/polarizing/polarizing.h"
 #include "cnpd/ops/adversarial.h"
-#include "cnpd/polarizers/registry.h"
-#include "cnpd/training/bilevel.h"
 #include "datasets/batches.h"
 #include "datasets/synthetic/synthetic.h"
 #include "engine/autograd.h"
@@ -24,6 +24,7 @@
 using namespace cnpd;
 using namespace cnpd::engine;
 using namespace cnpd::tests;
+using defenses::PolarizerKind;
 using polarizers::BatchNormMode;
 
 namespace {
@@ -54,19 +55,25 @@ std::unique_ptr<models::Classifier> model_on(Device device, DType activations = 
         generator, device);
 }
 
-std::vector<polarizers::PolarizerSettings> all_polarizers() {
-    std::vector<polarizers::PolarizerSettings> all;
-    for (const auto& info : polarizers::registry())
-        all.push_back({.name = std::string(info.name), .experts = 3, .embedding_width = 4});
-    all.push_back(
-        {.name = "e-cnpd", .embedding_width = 4, .embedding = polarizers::Embedding::film});
+PolarizerKind small(const std::string& method) {
+    PolarizerKind kind{.method = method};
+    if (method == "a-cnpd") kind.options.push_back({"experts", "3"});
+    if (method == "a-cnpd" || method == "e-cnpd") kind.options.push_back({"embedding-width", "4"});
+    return kind;
+}
+
+std::vector<PolarizerKind> all_polarizers() {
+    std::vector<PolarizerKind> all;
+    for (const std::string& method : defenses::methods_with_polarizers())
+        all.push_back(small(method));
+    all.push_back(small("e-cnpd"));
+    all.back().options.push_back({"embedding", "film"});
     return all;
 }
 
-std::unique_ptr<polarizers::Polarizer> polarizer_on(Device device,
-                                                    const polarizers::PolarizerSettings& settings) {
-    return polarizers::make_polarizer(settings, {.classes = 10, .channels = 16, .device = device},
-                                      3);
+std::unique_ptr<polarizers::Polarizer> polarizer_on(Device device, const PolarizerKind& kind) {
+    return defenses::untrained_polarizer(kind, {.classes = 10, .channels = 16, .device = device},
+                                         3);
 }
 
 const std::vector<std::int32_t>& batch(int step) {
@@ -101,8 +108,7 @@ std::vector<double> training_losses(Device device, DType activations = DType::fl
 }
 
 // Outer steps of the defense on clean images and, as a fixed perturbation, other images.
-std::vector<double> defense_losses(Device device,
-                                   const polarizers::PolarizerSettings& settings = {},
+std::vector<double> defense_losses(Device device, const PolarizerKind& kind = {},
                                    DType activations = DType::float32,
                                    BatchNormMode statistics = BatchNormMode::frozen) {
     const auto victim = model_on(device, activations);
@@ -122,7 +128,7 @@ std::vector<double> defense_losses(Device device,
     const Tensor routes =
         Tensor::from(std::vector<std::int32_t>{3, 0, 1, 5, 5, 0, 0, 9}, {count}, device);
 
-    const auto made = polarizer_on(device, settings);
+    const auto made = polarizer_on(device, kind);
     polarizers::Polarizer& polarizer = *made;
     Sgd optimizer(polarizer.parameter_groups(5e-4), {.momentum = 0.9});
     optimizer.set_learning_rate(0.05);
@@ -156,15 +162,15 @@ TEST_CASE("ten training steps on every device give the CPU's losses") {
 }
 
 TEST_CASE("steps of every polarizer on every device give the CPU's losses") {
-    for (const auto& settings : all_polarizers())
+    for (const PolarizerKind& kind : all_polarizers())
         for (const BatchNormMode statistics : {BatchNormMode::frozen, BatchNormMode::train}) {
-            CAPTURE(settings.name);
+            CAPTURE(kind.method);
             CAPTURE(static_cast<int>(statistics));
-            const auto expected = defense_losses({}, settings, DType::float32, statistics);
+            const auto expected = defense_losses({}, kind, DType::float32, statistics);
             CHECK(expected.back() < expected.front());
             for (const Device& device : other_devices()) {
                 CAPTURE(device.str());
-                check_close(defense_losses(device, settings, DType::float32, statistics), expected,
+                check_close(defense_losses(device, kind, DType::float32, statistics), expected,
                             1e-4, 0, "losses");
             }
         }
@@ -244,14 +250,13 @@ struct Defended {
 };
 
 Defended defend_on(Device device, bool as_written, double stop_share,
-                   const polarizers::PolarizerSettings& settings = {},
-                   DType activations = DType::float32) {
+                   const PolarizerKind& kind = {}, DType activations = DType::float32) {
     const auto victim = model_on(device, activations);
     victim->freeze();
     const auto source = tiny_source_on(device);
-    const auto made = polarizer_on(device, settings);
+    const auto made = polarizer_on(device, kind);
     polarizers::Polarizer& polarizer = *made;
-    training::BilevelTask task(*victim, polarizer, source, nullptr,
+    defenses::BilevelTask task(*victim, polarizer, source, nullptr,
                                {.insertion_point = victim->insertion_point(),
                                 .warmup_epochs = 1,
                                 .epochs = 2,
@@ -273,12 +278,12 @@ Defended defend_on(Device device, bool as_written, double stop_share,
 }  // namespace
 
 TEST_CASE("every polarizer's defense on every device is replayed to the same bits") {
-    for (const auto& settings : all_polarizers())
+    for (const PolarizerKind& kind : all_polarizers())
         for (const Device& device : other_devices()) {
-            CAPTURE(settings.name);
+            CAPTURE(kind.method);
             CAPTURE(device.str());
-            const Defended written = defend_on(device, true, 0.6, settings);
-            const Defended replayed = defend_on(device, false, 0.6, settings);
+            const Defended written = defend_on(device, true, 0.6, kind);
+            const Defended replayed = defend_on(device, false, 0.6, kind);
             CHECK(replayed.replays == 3);
             CHECK(replayed.polarizer == written.polarizer);
             CHECK(replayed.records == written.records);
@@ -290,9 +295,8 @@ TEST_CASE("every device: a recording that fails anywhere leaves no trace in the 
     const Device device{.backend = Backend::emulated};
     for (const char* name : {"r-cnpd", "a-cnpd", "e-cnpd"}) {
         CAPTURE(name);
-        const polarizers::PolarizerSettings settings{
-            .name = name, .experts = 3, .embedding_width = 4};
-        const Defended written = defend_on(device, true, 0.6, settings);
+        const PolarizerKind kind = small(name);
+        const Defended written = defend_on(device, true, 0.6, kind);
         // In the warm-up's graph, whose launches are fewer, and then in the other one's forward
         // pass, backward pass and update.
         std::int64_t in_the_bilevel_step = 0;
@@ -300,7 +304,7 @@ TEST_CASE("every device: a recording that fails anywhere leaves no trace in the 
             CAPTURE(launches);
             const Notices notices;
             kernels::emulator::fail_capture_after(launches);
-            const Defended replayed = defend_on(device, false, 0.6, settings);
+            const Defended replayed = defend_on(device, false, 0.6, kind);
             kernels::emulator::fail_capture_after(-1);
             REQUIRE(notices.lines().size() == 1);
             CHECK(replayed.polarizer == written.polarizer);

@@ -1,4 +1,4 @@
-#include "cnpd/training/bilevel.h"
+#include "cnpd/defenses/polarizing/bilevel.h"
 
 #include <cmath>
 #include <numeric>
@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "cnpd/polarizers/stacked.h"
+#include "cnpd/defenses/polarizing/polarizers/stacked.h"
 #include "datasets/synthetic/synthetic.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
@@ -15,8 +15,8 @@
 using namespace cnpd;
 using namespace cnpd::engine;
 using namespace cnpd::tests;
-using training::BilevelSettings;
-using training::BilevelTask;
+using defenses::BilevelSettings;
+using defenses::BilevelTask;
 using training::PgdThrough;
 
 namespace {
@@ -114,7 +114,7 @@ TEST_CASE("a fresh batch norm gathers its statistics in the warm-up and keeps th
     Defense calibrated;
     polarizers::RCnpd fresh(10, 64, {});
     auto settings = settings_with(PgdThrough::plain);
-    settings.batch_norm_start = training::BatchNormStart::published;
+    settings.batch_norm_start = defenses::BatchNormStart::published;
     settings.warmup_epochs = 40;
     settings.epochs = 1;
     BilevelTask task(*calibrated.victim, fresh, calibrated.images, nullptr, settings);

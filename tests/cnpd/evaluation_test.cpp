@@ -1,13 +1,13 @@
 #include "cnpd/evaluation/evaluation.h"
+#include "cnpd/defenses/polarizing/polarizers/purified_model.h"
 #include "cnpd/evaluation/scores.h"
-#include "cnpd/polarizers/purified_model.h"
 
 #include <cmath>
 
 #include <doctest/doctest.h>
 
-#include "cnpd/polarizers/stacked.h"
-#include "cnpd/training/bilevel.h"
+#include "cnpd/defenses/polarizing/bilevel.h"
+#include "cnpd/defenses/polarizing/polarizers/stacked.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
 #include "tests/support/compare.h"

@@ -1,12 +1,14 @@
-// What every polarizer of the registry promises.
-#include "cnpd/polarizers/registry.h"
-
+// What holds for the polarizer of every method.
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <string>
+#include <utility>
 
 #include <doctest/doctest.h>
 
-#include "cnpd/polarizers/a_cnpd.h"
+#include "cnpd/defenses/polarizing/polarizers/a_cnpd.h"
+#include "cnpd/defenses/polarizing/polarizing.h"
 #include "engine/checkpoint.h"
 #include "kernels/common/error.h"
 #include "tests/support/files.h"
@@ -16,30 +18,40 @@
 using namespace cnpd;
 using namespace cnpd::engine;
 using namespace cnpd::polarizers;
+using defenses::PolarizerKind;
 using namespace cnpd::tests;
 
 namespace {
 
-constexpr std::int64_t kClasses = 3, kChannels = 4, kWidth = 2;
+constexpr std::int64_t kClasses = 3, kChannels = 4, kWidth = 2;  // kWidth: of an embedding
 
-const std::vector<PolarizerSettings>& kinds() {
-    static const std::vector<PolarizerSettings> all = [] {
-        std::vector<PolarizerSettings> settings;
-        for (const char* name : {"npd", "r-cnpd"})
-            for (const Structure structure :
-                 {Structure::conv_bn, Structure::conv, Structure::bn, Structure::double_conv_bn})
-                settings.push_back({.name = name, .structure = structure});
-        for (const Embedding embedding : {Embedding::concat, Embedding::film})
-            settings.push_back(
-                {.name = "e-cnpd", .embedding_width = kWidth, .embedding = embedding});
-        settings.push_back({.name = "a-cnpd", .experts = 2, .embedding_width = kWidth});
-        return settings;
+const std::vector<PolarizerKind>& kinds() {
+    static const std::vector<PolarizerKind> all = [] {
+        std::vector<PolarizerKind> kinds;
+        for (const char* method : {"npd", "r-cnpd"})
+            for (const char* structure : {"conv-bn", "conv", "bn", "conv-bn-conv-bn"})
+                kinds.push_back({.method = method, .options = {{"structure", structure}}});
+        for (const char* embedding : {"concat", "film"})
+            kinds.push_back({.method = "e-cnpd",
+                             .options = {{"embedding-width", std::to_string(kWidth)},
+                                         {"embedding", embedding}}});
+        kinds.push_back(
+            {.method = "a-cnpd",
+             .options = {{"experts", "2"}, {"embedding-width", std::to_string(kWidth)}}});
+        return kinds;
     }();
     return all;
 }
 
-std::unique_ptr<Polarizer> make(const PolarizerSettings& settings) {
-    return make_polarizer(settings, {.classes = kClasses, .channels = kChannels, .device = {}}, 1);
+std::unique_ptr<Polarizer> make(const PolarizerKind& kind) {
+    return defenses::untrained_polarizer(
+        kind, {.classes = kClasses, .channels = kChannels, .device = {}}, 1);
+}
+
+std::string said_of(const PolarizerKind& kind) {
+    std::string text = kind.method;
+    for (const auto& [option, value] : kind.options) text += " --" + option + " " + value;
+    return text;
 }
 
 Tensor labels() {
@@ -63,10 +75,10 @@ void disturb(Polarizer& polarizer) {
 
 TEST_CASE("every polarizer starts at the identity") {
     const Tensor z = random_tensor({6, 2, 3, kChannels});
-    for (const PolarizerSettings& kind : kinds()) {
-        CAPTURE(kind.name);
+    for (const PolarizerKind& kind : kinds()) {
+        CAPTURE(said_of(kind));
         const auto polarizer = make(kind);
-        CHECK(polarizer->name() == kind.name);
+        CHECK(polarizer->name() == kind.method);
         polarizer->calibrate(statistics_of(z));
         check_l2(polarizer->apply(z, labels()), z, 1e-6, "calibrated");
     }
@@ -74,9 +86,8 @@ TEST_CASE("every polarizer starts at the identity") {
 
 TEST_CASE("every polarizer infers what it has learned") {
     const Tensor z = random_tensor({6, 2, 3, kChannels});
-    for (const PolarizerSettings& kind : kinds()) {
-        CAPTURE(kind.name);
-        CAPTURE(static_cast<int>(kind.structure));
+    for (const PolarizerKind& kind : kinds()) {
+        CAPTURE(said_of(kind));
         const auto polarizer = make(kind);
         polarizer->calibrate(statistics_of(z));
         disturb(*polarizer);
@@ -90,17 +101,15 @@ TEST_CASE("every polarizer infers what it has learned") {
         CHECK(moved > 0.1 * static_cast<double>(before.size()));
         // Another class is another map, but for the shared polarizer.
         const Tensor other = Tensor::from(std::vector<std::int32_t>{1, 0, 2, 0, 1, 2}, {6});
-        CHECK((host(polarizer->infer(z, other)) == host(inferred)) == (kind.name == "npd"));
+        CHECK((host(polarizer->infer(z, other)) == host(inferred)) == (kind.method == "npd"));
     }
 }
 
 TEST_CASE("every polarizer's gradients are the derivatives, with both kinds of batch norm") {
     const Tensor z = random_tensor({6, 2, 3, kChannels}), dy = random_tensor(z.shape(), 0.3f);
     for (const BatchNormMode mode : {BatchNormMode::frozen, BatchNormMode::train})
-        for (const PolarizerSettings& kind : kinds()) {
-            CAPTURE(kind.name);
-            CAPTURE(static_cast<int>(kind.structure));
-            CAPTURE(static_cast<int>(kind.embedding));
+        for (const PolarizerKind& kind : kinds()) {
+            CAPTURE(said_of(kind));
             CAPTURE(static_cast<int>(mode));
             const auto polarizer = make(kind);
             polarizer->calibrate(statistics_of(z));
@@ -112,7 +121,7 @@ TEST_CASE("every polarizer's gradients are the derivatives, with both kinds of b
             };
             backward(loss());
             polarizer->prepare_gradients(0);
-            const double factor = kind.name == "r-cnpd" ? kClasses : 1;
+            const double factor = kind.method == "r-cnpd" ? kClasses : 1;
             constexpr float kStep = 1.0f / 512;
             for (Tensor parameter : polarizer->parameters()) {
                 REQUIRE(parameter.grad().defined());
@@ -140,8 +149,8 @@ TEST_CASE("every polarizer's gradients are the derivatives, with both kinds of b
 TEST_CASE("every polarizer comes back from its file") {
     const TemporaryDirectory directory;
     const Tensor z = random_tensor({6, 2, 3, kChannels});
-    for (const PolarizerSettings& kind : kinds()) {
-        CAPTURE(kind.name);
+    for (const PolarizerKind& kind : kinds()) {
+        CAPTURE(said_of(kind));
         const auto original = make(kind), loaded = make(kind);
         original->calibrate(statistics_of(z));
         disturb(*original);
@@ -155,16 +164,18 @@ TEST_CASE("every polarizer comes back from its file") {
 
 TEST_CASE("the polarizers have the parameters that the papers count") {
     constexpr std::int64_t kMap = kChannels * kChannels, kNorm = 2 * kChannels;
-    const auto count = [](const PolarizerSettings& kind) { return make(kind)->parameter_count(); };
-    CHECK(count({.name = "npd"}) == kMap + kNorm);
-    CHECK(count({.name = "r-cnpd"}) == kClasses * (kMap + kNorm));
-    CHECK(count({.name = "e-cnpd", .embedding_width = kWidth}) ==
+    const auto count = [](const PolarizerKind& kind) { return make(kind)->parameter_count(); };
+    const std::pair<std::string, std::string> width{"embedding-width", std::to_string(kWidth)};
+    CHECK(count({.method = "npd"}) == kMap + kNorm);
+    CHECK(count({.method = "r-cnpd"}) == kClasses * (kMap + kNorm));
+    CHECK(count({.method = "e-cnpd", .options = {width}}) ==
           kChannels * (kChannels + kWidth) + kNorm + kClasses * kWidth);
-    CHECK(count({.name = "a-cnpd", .experts = 2, .embedding_width = kWidth}) ==
+    CHECK(count({.method = "a-cnpd", .options = {{"experts", "2"}, width}}) ==
           2 * kMap + (kClasses + 2) * kWidth + kNorm);
-    CHECK(count({.name = "npd", .structure = Structure::conv}) == kMap);
-    CHECK(count({.name = "npd", .structure = Structure::bn}) == kNorm);
-    CHECK(count({.name = "npd", .structure = Structure::double_conv_bn}) == 2 * (kMap + kNorm));
+    CHECK(count({.method = "npd", .options = {{"structure", "conv"}}}) == kMap);
+    CHECK(count({.method = "npd", .options = {{"structure", "bn"}}}) == kNorm);
+    CHECK(count({.method = "npd", .options = {{"structure", "conv-bn-conv-bn"}}}) ==
+          2 * (kMap + kNorm));
 }
 
 TEST_CASE("attention is peaked from the start") {
@@ -178,9 +189,17 @@ TEST_CASE("attention is peaked from the start") {
     CHECK(mean_of_largest > 0.6);
 }
 
-TEST_CASE("what no polarizer is made of") {
-    CHECK_THROWS_WITH_AS(make({.name = "x-cnpd"}),
-                         "unknown polarizer 'x-cnpd'; known: npd, r-cnpd, e-cnpd, a-cnpd",
-                         InputError);
-    CHECK_THROWS_AS(make({.name = "a-cnpd", .structure = Structure::bn}), InputError);
+TEST_CASE("a polarizer of an unknown method, or with options of another method, is refused") {
+    const auto refusal = [](const PolarizerKind& kind) { return message_of([&] { make(kind); }); };
+    CHECK(refusal({.method = "x-cnpd"}).find("did you mean 'r-cnpd'?") != std::string::npos);
+    CHECK(refusal({.method = "ft"}) == "ft has no polarizer");
+    CHECK(refusal({.method = "a-cnpd", .options = {{"structure", "bn"}}}) ==
+          "a-cnpd has no option --structure");
+    CHECK(refusal({.method = "npd", .options = {{"structure", "round"}}}).find("--structure") == 0);
+}
+
+TEST_CASE("the methods with a polarizer of their own") {
+    const std::vector<std::string> all = defenses::methods_with_polarizers();
+    CHECK(std::set<std::string>(all.begin(), all.end()) ==
+          std::set<std::string>{"npd", "r-cnpd", "e-cnpd", "a-cnpd"});
 }

@@ -144,7 +144,6 @@ TEST_CASE("lines of the log go above the progress line") {
     REQUIRE(stage.shown.size() == 3);
     CHECK(stage.shown[1] == "\r\x1b[Kcheckpoint written\n");
     CHECK(stage.shown[2] == stage.shown[0]);
-    log_detail("not asked for");
     set_verbosity(Verbosity::quiet);
     CHECK(default_progress_settings().quiet);
     log_info("not asked for either");

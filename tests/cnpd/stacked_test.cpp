@@ -1,11 +1,11 @@
-#include "cnpd/polarizers/stacked.h"
+#include "cnpd/defenses/polarizing/polarizers/stacked.h"
 
 #include <cmath>
 #include <limits>
 
 #include <doctest/doctest.h>
 
-#include "cnpd/polarizers/purified_model.h"
+#include "cnpd/defenses/polarizing/polarizers/purified_model.h"
 #include "engine/checkpoint.h"
 #include "engine/optimizer.h"
 #include "kernels/common/error.h"

@@ -96,11 +96,11 @@ __global__ void shuffle_from_outside(float* y) {
 }
 
 __global__ void misaligned_vector(const float* x, float* y) {
-    store4(y + 4 * threadIdx.x, load4(x + 4 * threadIdx.x + 1));
+    store_vector(y + 4 * threadIdx.x, load_vector<float4>(x + 4 * threadIdx.x + 1));
 }
 
 __global__ void copy_vectors(const float* x, float* y) {
-    store4(y + 4 * threadIdx.x, load4(x + 4 * threadIdx.x));
+    store_vector(y + 4 * threadIdx.x, load_vector<float4>(x + 4 * threadIdx.x));
 }
 
 // Neighbours in a warp exchange through shared memory; the warp's own barrier is enough, a vote is

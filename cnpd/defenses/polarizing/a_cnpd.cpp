@@ -1,5 +1,5 @@
 // a-CNPD, arXiv 2502.18520: experts that all classes share, mixed by attention.
-#include "cnpd/polarizers/a_cnpd.h"
+#include "cnpd/defenses/polarizing/polarizers/a_cnpd.h"
 
 #include "cnpd/defenses/polarizing/polarizing.h"
 

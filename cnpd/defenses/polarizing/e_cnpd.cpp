@@ -1,5 +1,5 @@
 // e-CNPD, arXiv 2502.18520: one polarizer that sees a learned vector of the class.
-#include "cnpd/polarizers/e_cnpd.h"
+#include "cnpd/defenses/polarizing/polarizers/e_cnpd.h"
 
 #include "cnpd/defenses/polarizing/polarizing.h"
 

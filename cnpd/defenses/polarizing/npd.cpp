@@ -1,7 +1,7 @@
 // NPD, arXiv 2306.16697: one polarizer for all classes.
+#include "cnpd/defenses/polarizing/polarizers/stacked.h"
 #include "cnpd/defenses/polarizing/polarizing.h"
 #include "cnpd/defenses/polarizing/structure.h"
-#include "cnpd/polarizers/stacked.h"
 
 namespace cnpd::defenses {
 namespace {

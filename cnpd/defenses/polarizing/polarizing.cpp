@@ -15,8 +15,6 @@
 namespace cnpd::defenses {
 
 using engine::Tensor;
-using training::BatchNormStart;
-using training::BilevelSettings;
 using training::Strategy;
 
 namespace {
@@ -270,7 +268,7 @@ Outcome Polarizing::run(const Defending& d) {
     polarizer->refresh();
     polarizers::Polarizer& trained = *polarizer;
     auto defended = purified(std::move(polarizer), d.victim);
-    training::BilevelTask task(victim, trained, d.clean, d.held_out, settings);
+    defenses::BilevelTask task(victim, trained, d.clean, d.held_out, settings);
     const double seconds = d.train(task, *defended);
     trained.refresh();
     return {.defended = std::move(defended), .seconds = seconds};
@@ -281,6 +279,33 @@ std::unique_ptr<Defended> Polarizing::load(const store::RunFiles& files, const V
     engine::load_module(files.in(kPolarizerFile), *polarizer);
     polarizer->refresh();
     return purified(std::move(polarizer), victim);
+}
+
+std::unique_ptr<polarizers::Polarizer> untrained_polarizer(const PolarizerKind& kind,
+                                                           const polarizers::PolarizerPlace& place,
+                                                           std::uint64_t seed) {
+    const auto defense = registry().make(kind.method);
+    const auto* const polarizing = dynamic_cast<const Polarizing*>(defense.get());
+    if (!polarizing) throw InputError(fmt::format("{} has no polarizer", kind.method));
+    settings::Fields fields = settings::fields_of(*defense);
+    for (const auto& [name, text] : kind.options) {
+        settings::Field* const field = fields.find(name);
+        if (!field) throw InputError(fmt::format("{} has no option --{}", kind.method, name));
+        field->set(text, field->option());
+    }
+    return polarizing->untrained(place, seed);
+}
+
+std::vector<std::string> methods_with_polarizers() {
+    std::vector<std::string> methods;
+    const polarizers::PolarizerPlace smallest{.classes = 2, .channels = 1, .device = {}};
+    for (const auto& entry : registry().entries()) {
+        const auto defense = registry().make(entry.name);
+        if (const auto* const polarizing = dynamic_cast<const Polarizing*>(defense.get()))
+            if (polarizing->untrained(smallest, 0)->name() == entry.name)
+                methods.emplace_back(entry.name);
+    }
+    return methods;
 }
 
 }  // namespace cnpd::defenses

@@ -5,13 +5,13 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cnpd/defenses/defense.h"
-#include "cnpd/polarizers/polarizer.h"
-#include "cnpd/polarizers/purified_model.h"
-#include "cnpd/polarizers/registry.h"
-#include "cnpd/training/bilevel.h"
+#include "cnpd/defenses/polarizing/bilevel.h"
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
+#include "cnpd/defenses/polarizing/polarizers/purified_model.h"
 
 namespace cnpd::defenses {
 
@@ -22,6 +22,11 @@ class Polarizing : public Defense {
     void complete(const Victim& victim, const std::vector<std::string>& given) override;
     Outcome run(const Defending& d) override;
     std::unique_ptr<Defended> load(const store::RunFiles& files, const Victim& victim) final;
+    // The polarizer before training.
+    std::unique_ptr<polarizers::Polarizer> untrained(const polarizers::PolarizerPlace& place,
+                                                     std::uint64_t seed) const {
+        return make(place, seed);
+    }
 
   protected:
     // Settings beside those of bilevel().
@@ -39,7 +44,7 @@ class Polarizing : public Defense {
         return {.insertion_point = bilevel_.insertion_point};
     }
 
-    training::BilevelSettings& bilevel() { return bilevel_; }
+    BilevelSettings& bilevel() { return bilevel_; }
     std::unique_ptr<polarizers::Polarizer> make(const Victim& victim, std::uint64_t seed) const;
     // A polarizer that is trained, with its victim.
     std::unique_ptr<Defended> purified(std::unique_ptr<polarizers::Polarizer> polarizer,
@@ -54,8 +59,21 @@ class Polarizing : public Defense {
     void use_published(const DefendedData& data);
     void check_targets(const Victim& victim) const;
 
-    training::BilevelSettings bilevel_;
+    BilevelSettings bilevel_;
     bool augment_ = true;
 };
+
+// A method and some of its options, {"experts", "3"}: benchmarks and tests make polarizers of them.
+struct PolarizerKind {
+    std::string method = "r-cnpd";
+    std::vector<std::pair<std::string, std::string>> options{};
+};
+// The method's polarizer before training. Throws InputError for a method that is unknown or has no
+// polarizer, and for an option that the method does not have.
+std::unique_ptr<polarizers::Polarizer> untrained_polarizer(const PolarizerKind& kind,
+                                                           const polarizers::PolarizerPlace& place,
+                                                           std::uint64_t seed);
+// The methods with a polarizer of their own (the ensemble has r-CNPD's).
+std::vector<std::string> methods_with_polarizers();
 
 }  // namespace cnpd::defenses

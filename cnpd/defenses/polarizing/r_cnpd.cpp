@@ -1,7 +1,7 @@
 #include "cnpd/defenses/polarizing/r_cnpd.h"
 
+#include "cnpd/defenses/polarizing/polarizers/stacked.h"
 #include "cnpd/defenses/polarizing/structure.h"
-#include "cnpd/polarizers/stacked.h"
 
 namespace cnpd::defenses {
 

@@ -1,7 +1,7 @@
 // The setting of polarizers that may be made of other layers than Conv1x1 + BN.
 #pragma once
 
-#include "cnpd/polarizers/polarizer.h"
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
 #include "cnpd/settings/fields.h"
 
 namespace cnpd::defenses {

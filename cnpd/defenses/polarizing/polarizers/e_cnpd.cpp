@@ -1,7 +1,7 @@
-#include "cnpd/polarizers/e_cnpd.h"
+#include "cnpd/defenses/polarizing/polarizers/e_cnpd.h"
 
-#include "cnpd/data/streams.h"
 #include "cnpd/ops/router.h"
+#include "cnpd/streams.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
 #include "engine/random.h"

@@ -2,7 +2,7 @@
 // (CNPD, arXiv 2502.18520; kernels/router has the formulas).
 #pragma once
 
-#include "cnpd/polarizers/polarizer.h"
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
 
 namespace cnpd::polarizers {
 

@@ -1,4 +1,4 @@
-#include "cnpd/training/bilevel.h"
+#include "cnpd/defenses/polarizing/bilevel.h"
 
 #include <cmath>
 #include <numbers>
@@ -11,10 +11,11 @@
 #include "engine/autograd.h"
 #include "engine/ops.h"
 
-namespace cnpd::training {
+namespace cnpd::defenses {
 
 using engine::Tensor;
 using models::Cut;
+using training::AdversarialBatch;
 
 BilevelTask::BilevelTask(const models::Classifier& victim, polarizers::Polarizer& polarizer,
                          const datasets::BatchSource& clean_subset,
@@ -206,4 +207,4 @@ std::vector<engine::nn::NamedTensor> BilevelTask::state() {
     return all;
 }
 
-}  // namespace cnpd::training
+}  // namespace cnpd::defenses

@@ -1,4 +1,4 @@
-#include "cnpd/polarizers/stacked.h"
+#include "cnpd/defenses/polarizing/polarizers/stacked.h"
 
 #include <cmath>
 

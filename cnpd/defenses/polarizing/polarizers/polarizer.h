@@ -37,6 +37,12 @@ struct FeatureStatistics {
     FeatureStatistics shared() const;
 };
 
+// Where a polarizer is put.
+struct PolarizerPlace {
+    std::int64_t classes = 0, channels = 0;
+    engine::Device device;
+};
+
 // A family of affine maps of the features at the insertion point, one for each class (or one for
 // all). Every variant comes down to this at inference; they differ in what is trained.
 class Polarizer : public engine::nn::Module {

@@ -1,4 +1,4 @@
-#include "cnpd/polarizers/purified_model.h"
+#include "cnpd/defenses/polarizing/polarizers/purified_model.h"
 
 #include <algorithm>
 #include <numeric>

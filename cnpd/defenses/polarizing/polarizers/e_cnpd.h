@@ -2,7 +2,7 @@
 // 2502.18520).
 #pragma once
 
-#include "cnpd/polarizers/polarizer.h"
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
 #include "cnpd/settings/names.h"
 
 namespace cnpd::polarizers {

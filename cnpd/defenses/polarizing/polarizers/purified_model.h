@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
 #include "cnpd/evaluation/predictor.h"
-#include "cnpd/polarizers/polarizer.h"
 #include "models/classifier.h"
 
 namespace cnpd::polarizers {

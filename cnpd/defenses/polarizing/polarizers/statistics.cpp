@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cnpd/polarizers/polarizer.h"
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
 #include "engine/ops.h"
 #include "kernels/common/error.h"
 

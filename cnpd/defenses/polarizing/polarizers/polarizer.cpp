@@ -1,4 +1,4 @@
-#include "cnpd/polarizers/polarizer.h"
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
 
 #include <cmath>
 

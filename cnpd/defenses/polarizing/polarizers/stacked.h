@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cnpd/polarizers/polarizer.h"
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
 
 namespace cnpd::polarizers {
 

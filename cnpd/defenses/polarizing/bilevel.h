@@ -1,8 +1,8 @@
 // Training a polarizer: the bi-level problem of the neural-polarizer papers.
 //
 //     inner maximisation   a targeted adversarial example x + delta for each image, the stand-in
-//     for the
-//                          unknown trigger (a few PGD steps through the frozen victim)
+//     for
+//                          the unknown trigger (a few PGD steps through the frozen victim)
 //     outer minimisation   the polarizer learns to classify clean images as before and to lead the
 //                          adversarial ones back to where they came from
 //
@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "cnpd/defenses/polarizing/polarizers/polarizer.h"
 #include "cnpd/ops/adversarial.h"
-#include "cnpd/polarizers/polarizer.h"
 #include "cnpd/settings/names.h"
 #include "cnpd/training/adversary.h"
 #include "cnpd/training/loop.h"
@@ -26,7 +26,7 @@
 #include "engine/step_graph.h"
 #include "models/classifier.h"
 
-namespace cnpd::training {
+namespace cnpd::defenses {
 
 // What a polarizer's batch norm is before the first step.
 enum class BatchNormStart {
@@ -48,15 +48,15 @@ struct BilevelSettings {
     // attacks the polarizer that would be deployed.
     polarizers::BatchNormMode batch_norm = polarizers::BatchNormMode::frozen;
     BatchNormStart batch_norm_start = BatchNormStart::calibrated;
-    double clip_norm = 1;           // of the gradient, for each class's polarizer; 0: none
-    AdversarySettings adversary{};  // the inner maximisation
+    double clip_norm = 1;  // of the gradient, for each class's polarizer; 0: none
+    training::AdversarySettings adversary{};  // the inner maximisation
     ops::DefenseLossWeights weights{.clean = 1, .undo = 0.05f, .strongest = 0.05f, .target = 0.3f};
-    TrainingDraws draws{};
+    training::TrainingDraws draws{};
 };
 
 // Epochs 0 .. warmup_epochs-1 warm up, the others solve the bi-level problem. The victim must be
 // frozen.
-class BilevelTask : public TrainingTask {
+class BilevelTask : public training::TrainingTask {
   public:
     // `held_out` are clean images that nothing is trained on; settings can be chosen by them. Null
     // for none.
@@ -98,7 +98,7 @@ class BilevelTask : public TrainingTask {
     const datasets::BatchSource& images_;
     const datasets::BatchSource* held_out_;
     BilevelSettings settings_;
-    Adversary adversary_;
+    training::Adversary adversary_;
     std::int64_t batches_;
     engine::Sgd optimizer_;
     std::optional<datasets::Epoch> epoch_;
@@ -109,11 +109,11 @@ class BilevelTask : public TrainingTask {
     engine::StepGraph warmup_graph_, bilevel_graph_;  // of the two kinds of steps
 };
 
-}  // namespace cnpd::training
+}  // namespace cnpd::defenses
 
 template <>
-struct cnpd::settings::Names<cnpd::training::BatchNormStart> {
-    using Value = training::BatchNormStart;
+struct cnpd::settings::Names<cnpd::defenses::BatchNormStart> {
+    using Value = defenses::BatchNormStart;
     static constexpr std::pair<Value, const char*> all[] = {{Value::calibrated, "calibrated"},
                                                             {Value::shared, "shared"},
                                                             {Value::published, "published"}};
