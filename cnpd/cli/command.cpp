@@ -215,6 +215,25 @@ std::string percent_cell(const ordered_json& result, const char* key) {
                : fmt::format("{:.2f}", found->get<double>());
 }
 
+std::string seconds_cell(const ordered_json& result) {
+    const auto seconds = result.find("seconds");
+    return seconds == result.end() ? "-" : fmt::format("{:.1f}", seconds->get<double>());
+}
+
+bool is_benign(const ordered_json& result) {
+    return result.value("benign", false);
+}
+
+// No training image had a trigger, so there is no attack to measure.
+void print_benign(const std::vector<ResultLine>& lines) {
+    report::Table table({{"model"}, {"ACC %"}, {"seconds"}});
+    for (const auto& [name, result] : lines)
+        table.add_row({name, percent_cell(result, "acc"), seconds_cell(result)});
+    table.print();
+    fmt::print("Benign: no training image carries a trigger. ACC over {} clean test images.\n",
+               lines.front().result.value("n_clean", 0));
+}
+
 }  // namespace
 
 void print_results(const std::vector<ResultLine>& lines, bool json) {
@@ -225,16 +244,14 @@ void print_results(const std::vector<ResultLine>& lines, bool json) {
         fmt::print("{}\n", shown.dump(2));
         return;
     }
-    report::Table table({{"model"}, {"ACC %"}, {"ASR %"}, {"R-ACC %"}, {"DER %"}, {"seconds"}});
-    for (const auto& [name, result] : lines) {
-        const auto seconds = result.find("seconds");
-        table.add_row(
-            {name, percent_cell(result, "acc"), percent_cell(result, "asr"),
-             percent_cell(result, "r_acc"), percent_cell(result, "der"),
-             seconds == result.end() ? "-" : fmt::format("{:.1f}", seconds->get<double>())});
-    }
-    table.print();
     const ordered_json& first = lines.front().result;
+    if (is_benign(first)) return print_benign(lines);
+    report::Table table({{"model"}, {"ACC %"}, {"ASR %"}, {"R-ACC %"}, {"DER %"}, {"seconds"}});
+    for (const auto& [name, result] : lines)
+        table.add_row({name, percent_cell(result, "acc"), percent_cell(result, "asr"),
+                       percent_cell(result, "r_acc"), percent_cell(result, "der"),
+                       seconds_cell(result)});
+    table.print();
     fmt::print("ACC over {} clean test images, ASR and R-ACC over {} with the trigger.\n",
                first.value("n_clean", 0), first.value("n_poisoned", 0));
     std::string untriggered;
@@ -254,8 +271,18 @@ void print_result(const ResultLine& line, bool json) {
     }
     ordered_json before = {{"n_clean", result["n_clean"]}, {"n_poisoned", result["n_poisoned"]}};
     for (const std::string key : {"acc", "asr", "r_acc"}) before[key] = result[key + "_before"];
+    if (is_benign(result)) before["benign"] = true;
     print_results({{"victim", before}, line}, false);
+    if (is_benign(result) && before["acc"].is_number() && result["acc"].is_number())
+        fmt::print("There was no backdoor to remove; the defense changed ACC by {:+.2f} points.\n",
+                   result["acc"].get<double>() - before["acc"].get<double>());
     if (!result.contains("detection_tpr")) return;
+    if (is_benign(result)) {
+        fmt::print(
+            "False alarms: victim and purified model disagree on {} % of the clean images.\n",
+            percent_cell(result, "detection_fpr"));
+        return;
+    }
     fmt::print(
         "Detection: victim and purified model disagree on {} % of the images with the trigger ({} "
         "% of "

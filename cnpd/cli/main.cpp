@@ -1,4 +1,7 @@
 // The program: parses, runs one subcommand, and turns every error into one line and an exit status.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -131,9 +134,19 @@ int run(int argc, char** argv) {
     return succeed();
 }
 
+// With one of the three standard streams closed, the next file that is opened would take its place,
+// and messages would be written into it. What is opened here cannot be written to, so that printing
+// fails as on a closed stream.
+void keep_standard_streams_apart() {
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (::fcntl(stream, F_GETFD) == -1) [[maybe_unused]]
+            const int opened = ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+    keep_standard_streams_apart();
     if (!cnpd::kernels::cpu_supports_compiled_isa())
         return complain(fmt::format("this program was built for {}, which this processor does not "
                                     "have: build it here, or with -DCNPD_ARCH=x86-64-v3",

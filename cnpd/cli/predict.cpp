@@ -38,9 +38,9 @@ class Predict : public Command {
             ->check(CLI::Range(1, 1000));
         common.add_to(app);
         app.footer(
-            "An image is flagged where victim and purified model predict different classes. Its "
-            "score is by how much the\npurified model believes less in the victim's class, from "
-            "-1 to 1: flag above a threshold of your own instead.");
+            "An image is flagged if victim and purified model predict different classes. Its score "
+            "is the drop in the probability of the victim's class, from -1 to 1; with a threshold "
+            "of your own you choose how many false alarms there are.");
     }
 
     void run() override {
@@ -55,7 +55,7 @@ class Predict : public Command {
             if (common.json)
                 all.push_back(to_json(images_[i], said[i]));
             else
-                print(images_[i], said[i]);
+                print(images_[i], said[i], loaded->is_benign());
         }
         if (common.json) fmt::print("{}\n", all.dump(2));
     }
@@ -77,11 +77,13 @@ class Predict : public Command {
         return runs::explain(loaded, source.input(first), top_).front();
     }
 
-    static void print(const std::string& path, const runs::Explanation& said) {
+    static void print(const std::string& path, const runs::Explanation& said, bool benign) {
         fmt::print("{}\n  victim    {}\n", path, in_words(said.victim));
         if (said.purified.empty()) return;
         fmt::print("  purified  {}\n  {} (score {:.2f})\n", in_words(said.purified),
-                   said.flagged ? "They disagree: this image may carry a trigger" : "They agree",
+                   !said.flagged ? "They agree"
+                   : benign      ? "They disagree: a false alarm, the victim is benign"
+                                 : "They disagree: this image may carry a trigger",
                    said.score);
     }
 

@@ -114,8 +114,8 @@ void add_titles(ReportData& data, const RunJson& run) {
 
 ReportData collect(const fs::path& run_path, const CollectOptions& options,
                    const training::Compute& compute) {
-    const RunJson json = read_run_json(run_path);
     const auto run = runs::load_run(run_path, compute);
+    const RunJson json = read_run_json(run_path);
     const auto file = [&](const char* name) { return store::run_file(run_path, name); };
 
     ReportData data;

@@ -171,7 +171,8 @@ std::string method_of(const ordered_json& config) {
 std::string training_section_of(const ordered_json& config) {
     if (config["kind"] != "defense") return "training";
     for (const auto& [section, values] : config.items())
-        if (values.is_object() && values.contains("epochs")) return section;
+        if (section != "training" && values.is_object() && values.contains("epochs"))
+            return section;  // the victim's is "training"
     return "defense";
 }
 

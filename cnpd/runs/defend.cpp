@@ -173,6 +173,7 @@ ordered_json defend(const DefendOptions& what, const DefenseSettings& requested,
         evaluation::to_json(evaluation::measure(tests, *run->victim, *outcome.defended));
     evaluation::add_costs(result, outcome.seconds, outcome.defended->parameters_trained());
     result["n_clean_subset"] = clean.training.size();
+    if (!data.attack->plants_backdoor()) result["benign"] = true;
     // The defense was told what only the attacker knows.
     if (asked_attacker) result["oracle"] = true;
     directory.write_json(run_files::result, result);

@@ -27,7 +27,6 @@ std::vector<Guess> best(const float* probabilities, const std::vector<std::strin
 std::vector<Explanation> explain(const LoadedRun& run, const engine::Tensor& input,
                                  std::int64_t top) {
     if (input.shape()[0] == 0) return {};
-    if (input.shape()[0] == 0) return {};
     const engine::NoGrad no_grad;
     evaluation::Predictions logits;
     if (run.defended) logits = run.defended->predict(input);

@@ -47,6 +47,12 @@ defenses::Victim victim_of(const LoadedRun& run, const training::Compute& comput
 data::PoisonedData LoadedRun::poisoned_data(const std::string& data_override) const {
     data::DataSettings where = victim_settings.data;
     if (!data_override.empty()) where.directory = data_override;
+    std::error_code ignored;
+    if (data_override.empty() && !where.directory.empty() && !fs::exists(where.directory, ignored))
+        throw FileError(where.directory,
+                        fmt::format("is missing; {} was made from it",
+                                    store::run_file(path, run_files::config).string()),
+                        "the data set there, or its present place with --data");
     // A fresh one: an attack is prepared once.
     const VictimSettings again = settings_of_victim(path);
     data::PoisonedData data =
@@ -84,6 +90,10 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, const training::Comput
     if (const auto set = config.find("dataset"); set != config.end() && set->is_object())
         if (const auto found = set->find("fingerprint"); found != set->end() && found->is_string())
             run->data_fingerprint = found->get<std::string>();
+    const auto holds = [&](const char* name) { return fs::exists(path / name); };
+    if (!holds(run_files::model) || (holds(run_files::checkpoint) && !holds(run_files::result)))
+        throw FileError(path.string(), "is a run that has not ended",
+                        "a whole one; the command that began it goes on with --resume");
     run->victim = make_victim(run->victim_settings, run->input, compute);
     engine::load_module(store::run_file(path, run_files::model), *run->victim);
     run->victim->freeze();
@@ -99,9 +109,12 @@ ordered_json evaluate(const fs::path& path, const std::string& data_override,
     const auto run = load_run(path, compute);
     const data::PoisonedData data = run->poisoned_data(data_override);
     const evaluation::TestSets tests = data::make_test_sets(data, compute.device);
-    if (run->defended)
-        return evaluation::to_json(evaluation::measure(tests, *run->victim, *run->defended));
-    return evaluation::to_json(evaluation::measure(tests, *run->victim));
+    ordered_json result =
+        run->defended
+            ? evaluation::to_json(evaluation::measure(tests, *run->victim, *run->defended))
+            : evaluation::to_json(evaluation::measure(tests, *run->victim));
+    if (!data.attack->plants_backdoor()) result["benign"] = true;
+    return result;
 }
 
 defenses::DefendedData defended_data(const fs::path& victim_run) {

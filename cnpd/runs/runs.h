@@ -54,6 +54,8 @@ struct LoadedRun {
     // The run's images, poisoned as they were. `data_override` as above. Throws InputError where
     // they are others.
     data::PoisonedData poisoned_data(const std::string& data_override) const;
+    // No training image of the victim had a trigger.
+    bool is_benign() const { return !victim_settings.attack->plants_backdoor(); }
     // The model that the run ends with: defended if it was.
     const evaluation::Predictor& predictor() const;
 

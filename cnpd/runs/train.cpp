@@ -79,6 +79,7 @@ ordered_json train(const VictimSettings& settings, const RunOptions& options) {
     engine::save_module(directory.file(run_files::model), *model);
 
     ordered_json result = evaluation::to_json(evaluation::measure(tests, *model));
+    if (!data.attack->plants_backdoor()) result["benign"] = true;
     result["n_train"] = images.size();
     result["n_train_poisoned"] = data.poisoned.indices.size();
     evaluation::add_costs(result, seconds, model->parameter_count());

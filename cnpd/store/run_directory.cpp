@@ -98,14 +98,23 @@ RunDirectory::RunDirectory(const fs::path& path, const ExistingRun& existing)
         else
             throw FileError(path_.string(), "is being written by another process",
                             "a run directory of its own");
-        for (const char* name : kRunFiles)
-            if (!existing_.resume && !existing_.overwrite && fs::exists(file(name)))
-                throw FileError(path_.string(), fmt::format("holds a run already ({})", name),
-                                "another directory, --resume or --overwrite");
+        if (!existing_.resume && !existing_.overwrite) refuse_former_run();
     } catch (...) {
         lock_.reset();
         remove_directories(made_);
         throw;
+    }
+}
+
+void RunDirectory::refuse_former_run() const {
+    for (const char* name : kRunFiles) {
+        if (!fs::exists(file(name))) continue;
+        if (fs::exists(file(run_files::config)) && !fs::exists(file(run_files::result)))
+            throw FileError(path_.string(), "holds a run that was interrupted",
+                            "--resume to go on with it, --overwrite to begin again, or another "
+                            "directory (--out)");
+        throw FileError(path_.string(), fmt::format("holds a run already ({})", name),
+                        "another directory (--out), or --overwrite to replace the run");
     }
 }
 

@@ -68,6 +68,7 @@ class RunDirectory {
     void truncate_metrics(std::int64_t epoch);
 
   private:
+    void refuse_former_run() const;
     void remove_former_run();
 
     std::filesystem::path path_;

@@ -249,7 +249,7 @@ class Configuration(support.ProgramTest):
 
 class OldRuns(support.RunsTest):
     def test_refused_resumed_or_replaced(self):
-        self.refuse(support.train(self.victim), "holds a run already", "--resume", "--overwrite")
+        self.refuse(support.train(self.victim), "holds a run already", "--overwrite")
         self.refuse(support.defend(self.victim, self.defense), "holds a run already")
         self.refuse(support.train(self.defense), "holds a run already")
         self.succeed("report", "--run", self.victim)

@@ -66,7 +66,7 @@ TEST_CASE("attacks: the registry names every attack and describes it in one line
 TEST_CASE("attacks: unusable settings are refused in one line that names the option") {
     CHECK(message_of("badnet", {}).find("did you mean 'badnets'?") != std::string::npos);
     CHECK(message_of("badnets", {{"target", "10"}}) == "--target: class 10: classes are 0 to 9");
-    CHECK(message_of("badnets", {{"target", "-1"}}).starts_with("--target: unknown class '-1'"));
+    CHECK(message_of("badnets", {{"target", "-1"}}).starts_with("--target: unknown class \"-1\""));
     CHECK(message_of("badnets", {{"poison-ratio", "1.5"}}) ==
           "--poison-ratio 1.5 is out of range: 0 to 1");
     CHECK(message_of("badnets", {{"poison-ratio", "nan"}}) != "");
@@ -92,7 +92,7 @@ TEST_CASE("attacks: a target may be given by the name of its class") {
     for (int i = 0; i < 10; ++i) named.class_names.push_back("class" + std::to_string(9 - i));
     CHECK(make_attack("badnets", {{"target", "class7"}}, named)->target() == 2);
     CHECK(make_attack("badnets", {{"target", "7"}}, named)->target() == 7);
-    CHECK(message_of("badnets", {{"target", "clas7"}}, named).find("did you mean 'class7'?") !=
+    CHECK(message_of("badnets", {{"target", "clas7"}}, named).find("did you mean \"class7\"?") !=
           std::string::npos);
 }
 

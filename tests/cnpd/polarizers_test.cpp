@@ -195,7 +195,8 @@ TEST_CASE("a polarizer of an unknown method, or with options of another method, 
     CHECK(refusal({.method = "ft"}) == "ft has no polarizer");
     CHECK(refusal({.method = "a-cnpd", .options = {{"structure", "bn"}}}) ==
           "a-cnpd has no option --structure");
-    CHECK(refusal({.method = "npd", .options = {{"structure", "round"}}}).find("--structure") == 0);
+    CHECK(refusal({.method = "npd", .options = {{"structure", "round"}}}).find("--structure") !=
+          std::string::npos);
 }
 
 TEST_CASE("the methods with a polarizer of their own") {

@@ -73,8 +73,12 @@ TEST_CASE("a run that is there is refused, resumed or overwritten") {
     engine::write_file_atomically(path / "notes.txt", "mine");
     CHECK(message_of([&] { RunDirectory run(path); }) ==
           path.string() +
-              ": holds a run already (config.json); expected another directory, --resume or "
-              "--overwrite");
+              ": holds a run that was interrupted; expected --resume to go on with it, "
+              "--overwrite to begin again, or another directory (--out)");
+    RunDirectory(path, {.resume = true}).write_json(run_files::result, {{"acc", 1}});
+    CHECK(message_of([&] {
+              RunDirectory run(path);
+          }).ends_with("; expected another directory (--out), or --overwrite to replace the run"));
     {
         const RunDirectory run(path, {.resume = true});
         CHECK(run.resumes());
