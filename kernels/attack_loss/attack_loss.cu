@@ -1,6 +1,6 @@
-// One warp a row, as in kernels/softmax_cross_entropy: what were two losses with their backward
-// kernels, four counts, and a decision on the host is one visit to the logits, 8 bytes each. The
-// counts are integers, so their order does not matter; the warp that is done last decides.
+// One warp per row, as in kernels/softmax_cross_entropy. Two losses, their backward passes, four
+// counts and the decision to stop read and write the logits once, 8 bytes each. The counts are
+// integers, so their order does not matter; the warp that finishes last decides.
 #include "kernels/attack_loss/attack_loss.h"
 
 #include "kernels/common/device_workspace.h"

@@ -51,7 +51,7 @@ void attack_reached(const float* logits, std::int64_t n, std::int64_t classes,
     }
 }
 
-// Comparisons alone: the reference has nothing to compute in double, and is fast enough.
+// Only comparisons: the reference needs no double arithmetic and is fast enough.
 void strongest_other(const float* logits, std::int64_t n, std::int64_t classes,
                      const std::int32_t* labels, std::int32_t* others) {
     reference::strongest_other(logits, n, classes, labels, others);

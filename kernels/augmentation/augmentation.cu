@@ -9,7 +9,7 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// Where the window lies in the unpadded image.
+// Position of the window in the unpadded image.
 struct Window {
     std::int64_t row = 0, column = 0;
     bool flipped = false;
@@ -25,14 +25,14 @@ __device__ Window draw_window(const Augmentation& settings, std::int32_t image) 
             settings.flip && (draw.v[2] & 1) != 0};
 }
 
-// One element of a row of the batch: which column and channel it is and how it is normalised.
+// One element of a row of the batch: its column and channel, and its normalisation.
 struct Element {
     std::int64_t column, channel;
     float mean, inverse_std;
 
     __device__ float normalised(std::uint8_t pixel) const {
-        // 1 / 255 as the sum of two floats: the difference is right to an ulp or two even where it
-        // nearly cancels, without the double arithmetic that few GPUs are fast at.
+        // 1 / 255 as the sum of two floats: the difference is accurate to an ulp or two even where
+        // it nearly cancels, without double arithmetic, which is slow on most GPUs.
         constexpr float kHigh = 1.0f / 255, kLow = static_cast<float>(1.0 / 255 - kHigh);
         const auto level = static_cast<float>(pixel);
         return fmaf(level, kLow, fmaf(level, kHigh, -mean)) * inverse_std;
@@ -45,10 +45,9 @@ __device__ Element element_of(const Augmentation& settings, std::int64_t in_row)
             settings.inverse_std ? settings.inverse_std[channel] : 1};
 }
 
-// 4 bytes written and 1 read an element. Blocks are an image each (or a part of its rows): a thread
-// keeps its columns, so that what depends on these and on the image, the division by C, the draw
-// and the normalisation, is worked out once for several rows. Draws are repeated by every thread,
-// which is cheaper than to wait for one.
+// 4 bytes written and 1 read per element. A block handles an image or some of its rows. A thread
+// keeps its columns, so that the division by C, the draw and the normalisation are computed once
+// for several rows. Every thread repeats the draw, which is cheaper than waiting for one thread.
 template <int Width>
 __global__ void augment_images(Augmentation settings, const std::uint8_t* images,
                                const std::int32_t* indices, std::int64_t count, float* batch) {

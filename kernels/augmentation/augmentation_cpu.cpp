@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::int64_t kLevels = 256;
 
-// The normalised value of every byte: [C,256]. Entry 0 is what padding becomes.
+// The normalised value of every byte: [C,256]. Entry 0 is also the value of padding.
 std::vector<float> normalised_levels(const Augmentation& settings) {
     std::vector<float> table(settings.c * kLevels);
     for (std::int64_t c = 0; c < settings.c; ++c)
@@ -23,7 +23,7 @@ std::vector<float> normalised_levels(const Augmentation& settings) {
     return table;
 }
 
-// `count` pixels of C channels from `in`, which advances by `step` (C or -C) a pixel.
+// `count` pixels of C channels from `in`, which advances by `step` (C or -C) per pixel.
 template <std::int64_t kChannels>
 float* look_up(const float* table, const std::uint8_t* in, std::int64_t step, std::int64_t count,
                std::int64_t channels, float* out) {

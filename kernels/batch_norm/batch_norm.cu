@@ -1,6 +1,6 @@
-// Batch norm over [rows,C]: every pass is bounded by device memory. statistics reads 4 bytes an
-// element, apply reads and writes 4, backward_reduce reads 8, backward_input reads up to 12 and
-// writes 4; of bfloat16 half as many.
+// Batch norm over [rows,C]: every pass is limited by device memory. Per element, statistics reads 4
+// bytes, apply reads and writes 4, backward_reduce reads 8, backward_input reads up to 12 and
+// writes 4; half as much in bfloat16.
 #include "kernels/batch_norm/batch_norm.h"
 
 #include "kernels/common/column_slabs.h"
@@ -12,8 +12,8 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// About where channels' values lie: the mean of the first few. It is taken away from all of them
-// before they are summed, since a mean of 30,000 would leave float few digits for deviations of 1.
+// Approximate mean of each channel, from its first values. It is subtracted before summing, because
+// a mean of 30,000 leaves float few digits for deviations of 1.
 template <int Width, typename T>
 __device__ Pack<float, Width> pivot_of(const T* x, std::int64_t rows, std::int64_t channels,
                                        std::int64_t c) {
@@ -42,7 +42,7 @@ __global__ void slab_moments(const T* x, std::int64_t rows, std::int64_t channel
         for (std::int64_t row = slab.begin + threadIdx.y; row < slab.end; row += blockDim.y) {
             const auto values = load<Width>(x + row * channels + c);
             count += 1;
-            const float share = 1 / count;  // one division for all of the columns
+            const float share = 1 / count;  // one division for all columns
             for (int k = 0; k < Width; ++k) {
                 const float value = values.of[k] - pivot.of[k];
                 const float difference = value - mean.of[k];
@@ -65,7 +65,7 @@ __global__ void slab_moments(const T* x, std::int64_t rows, std::int64_t channel
     });
 }
 
-// A warp a channel.
+// A warp per channel.
 template <typename T>
 __global__ void merge_slabs(const T* x, const float2* of_slab, std::int64_t slabs,
                             std::int64_t rows, std::int64_t channels, float* mean,
@@ -85,7 +85,7 @@ __global__ void merge_slabs(const T* x, const float2* of_slab, std::int64_t slab
     });
 }
 
-// The ReLU behind the batch norm, open where x * scale + shift > 0; null where there is none.
+// The ReLU after the batch norm, active where x * scale + shift > 0; null: none.
 struct Relu {
     const float *scale, *shift;
 };
@@ -127,7 +127,7 @@ __global__ void slab_sums(const T* dy, const T* x, std::int64_t rows, std::int64
     });
 }
 
-// A warp a channel.
+// A warp per channel.
 __global__ void add_slabs(const float2* of_slab, std::int64_t slabs, std::int64_t channels,
                           float* sum_g, float* sum_gx) {
     const int lane = static_cast<int>(threadIdx.x % 32);
@@ -146,7 +146,7 @@ __global__ void add_slabs(const float2* of_slab, std::int64_t slabs, std::int64_
     });
 }
 
-// From here on a thread keeps its channels, and what belongs to them, over all of its rows.
+// From here on a thread keeps its channels, and their coefficients, for all of its rows.
 template <int Width, typename T>
 __global__ void apply(const T* x, std::int64_t rows, std::int64_t channels, const float* scale,
                       const float* shift, bool relu, T* y) {

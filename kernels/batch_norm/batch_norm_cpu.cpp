@@ -22,8 +22,8 @@ struct Moments {
     }
 };
 
-// Around what the first chunk is summed: the mean of a few rows, since a single one might be an
-// outlier.
+// Offset that is subtracted from the first chunk: the mean of a few rows, since a single row might
+// be an outlier.
 std::vector<double> first_center(const float* x, const WideRows& rows, std::int64_t first,
                                  std::int64_t last) {
     const std::int64_t begin = first * rows.columns();
@@ -35,14 +35,14 @@ std::vector<double> first_center(const float* x, const WideRows& rows, std::int6
     return center;
 }
 
-// Moments of the wide rows [first, last). Each chunk sums deviations from the mean so far, so that
-// they are small against the data whatever the mean is, and float is enough.
+// Moments of the wide rows [first, last). Each chunk sums deviations from the mean so far. They are
+// small compared with the data for any mean, so float is accurate enough.
 void add_moments(const float* x, const WideRows& rows, std::int64_t first, std::int64_t last,
                  Moments& moments) {
     const std::int64_t columns = rows.columns(), channels = rows.channels();
     std::vector<float> center(columns), sums(2 * columns);
     std::vector<double> sum(channels), squares(channels);
-    moments.mean = first_center(x, rows, first, last);  // counts for nothing while rows is 0
+    moments.mean = first_center(x, rows, first, last);  // has no weight while rows is 0
     for (std::int64_t row = first; row < last; row += kChunk) {
         const std::int64_t end = std::min(row + kChunk, last);
         for (std::int64_t c = 0; c < columns; ++c)

@@ -1,5 +1,5 @@
-// One thread a channel. A few kilobytes: what these kernels cost is their launch, and they exist so
-// that nothing waits for the host.
+// One thread per channel. These kernels handle a few kilobytes, so their cost is the launch; they
+// avoid a wait for the host.
 #include "kernels/batch_norm/coefficients.h"
 
 #include "kernels/common/grid.h"
@@ -63,7 +63,7 @@ void batch_norm_update_running(std::int64_t channels, std::int64_t rows, const f
                                const float* variance, float momentum, float* running_mean,
                                float* running_variance, std::int64_t* batches) {
     const float unbiased = static_cast<float>(rows) / static_cast<float>(rows > 1 ? rows - 1 : 1);
-    // A thread at least: batches are counted for no channels too.
+    // At least one thread: batches are counted even with no channels.
     launch(elements_shape("batch_norm_update_running", std::max<std::int64_t>(channels, 1)),
            update_running, unbiased, mean, variance, momentum, running_mean, running_variance,
            batches, channels);

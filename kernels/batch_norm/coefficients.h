@@ -1,5 +1,5 @@
 // The per-channel arithmetic around the two passes of batch_norm.h: [C] vectors in and out, kept on
-// the device so that nothing waits for the host.
+// the device to avoid waiting for the host.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,19 @@ CNPD_KERNEL(void batch_norm_coefficients(std::int64_t channels, const float* mea
                                          const float* beta, float eps, float* inv_std, float* scale,
                                          float* shift))
 
-// inv_std alone, of a variance [C].
+// inv_std of a variance [C].
 CNPD_KERNEL(void batch_norm_inverse_std(std::int64_t channels, const float* variance, float eps,
                                         float* inv_std))
 
 // running = (1 - momentum) running + momentum batch, with the unbiased variance (rows / (rows -
-// 1)), and ++*batches unless that is null, as in PyTorch.
+// 1)), and ++*batches if not null, as in PyTorch.
 CNPD_KERNEL(void batch_norm_update_running(std::int64_t channels, std::int64_t rows,
                                            const float* mean, const float* variance, float momentum,
                                            float* running_mean, float* running_variance,
                                            std::int64_t* batches))
 
-// From the sums of batch_norm_backward_reduce to the coefficients of dx = a g + b x + c in training
-// mode (a is `scale`), and sum_gx to the gradient of gamma in place:
+// From the sums of batch_norm_backward_reduce, computes the coefficients of dx = a g + b x + c in
+// training mode (a is `scale`), and turns sum_gx into the gradient of gamma, in place:
 //     b = -scale inv_std^2 sum_gx / rows,  c = -scale sum_g / rows - b mean,  sum_gx *= inv_std
 CNPD_KERNEL(void batch_norm_backward_coefficients(std::int64_t channels, std::int64_t rows,
                                                   const float* mean, const float* inv_std,

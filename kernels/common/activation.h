@@ -1,13 +1,13 @@
 // Kernels whose activations, and the gradients of these, are float32 or bfloat16. Parameters,
-// statistics and sums are float32 in either case, and so is all arithmetic; only what is stored as
-// an activation is rounded.
+// statistics, sums and all arithmetic are float32 in either case; only stored activations are
+// rounded.
 #pragma once
 
 #include "kernels/common/backend.h"
 #include "kernels/common/bfloat16.h"
 
-// As CNPD_KERNEL, for a declaration that calls its type Activation: a template in `reference` and
-// `cuda`, which have it for float and bfloat16, and in `cpu` a function of float alone.
+// Like CNPD_KERNEL, for a declaration that calls its type Activation: declares a template in
+// `reference` and `cuda`, instantiated for float and bfloat16, and a float function in `cpu`.
 #define CNPD_ACTIVATION_KERNEL(...) \
     namespace reference {           \
     template <typename Activation>  \
@@ -22,7 +22,7 @@
     __VA_ARGS__;                    \
     }
 
-// Behind the definition of such a template: the functions that it promises.
+// Instantiates such a template; goes after its definition.
 #define CNPD_INSTANTIATE(kernel)                    \
     template decltype(kernel<float>) kernel<float>; \
     template decltype(kernel<bfloat16>) kernel<bfloat16>

@@ -1,7 +1,7 @@
-// How one kernel contract serves every backend.
+// One kernel contract for every backend.
 #pragma once
 
-// Before functions that kernels call as well as the host.
+// Before functions that are called by kernels and by the host.
 #ifdef __CUDACC__
 #define CNPD_HOST_DEVICE __host__ __device__
 #else
@@ -10,8 +10,8 @@
 
 namespace cnpd::kernels {
 
-// Which GPU backend this program was built with: `cuda::` functions exist for a real GPU
-// (-DCNPD_CUDA=ON), for the emulated one (-DCNPD_CUDA=EMULATE), or not at all.
+// The GPU backend of this build: `cuda::` functions exist for a real GPU (-DCNPD_CUDA=ON), for the
+// emulated one (-DCNPD_CUDA=EMULATE), or not at all.
 enum class GpuBackend { none, real, emulated };
 #if defined(CNPD_REAL_CUDA)
 inline constexpr GpuBackend kGpuBackend = GpuBackend::real;
@@ -23,9 +23,9 @@ inline constexpr GpuBackend kGpuBackend = GpuBackend::none;
 
 }  // namespace cnpd::kernels
 
-// Declares a kernel once for each backend: `reference::f` (plain loops, sums in double, the truth
-// for tests), `cpu::f` and `cuda::f` (a GPU's, or the emulated one's, whichever the build has). All
-// three promise what the comment above the declaration says. Pointers are device pointers of that
+// Declares a kernel once for each backend: `reference::f` (plain loops, sums in double, for tests
+// to compare with), `cpu::f` and `cuda::f` (for a real or emulated GPU, depending on the build).
+// The comment above the declaration holds for all three. Pointers are device pointers of that
 // backend; work on cuda is enqueued on the calling thread's current stream.
 #define CNPD_KERNEL(...)  \
     namespace reference { \

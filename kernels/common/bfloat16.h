@@ -1,6 +1,6 @@
-// bfloat16 as a type of storage: the upper half of a float32, which keeps its range of exponents
-// and 8 of its 24 significant bits. Arithmetic is done in float32; a value is rounded when it is
-// stored. The same type on the host and in kernels: nothing here needs NVIDIA's headers.
+// bfloat16 as a storage type: the upper half of a float32, with the same range of exponents and 8
+// of its 24 significant bits. Arithmetic is done in float32; a value is rounded when it is stored.
+// The same type is used on the host and in kernels, without NVIDIA's headers.
 #pragma once
 
 #include <bit>
@@ -20,15 +20,15 @@ struct bfloat16 {
     std::uint16_t bits;
 
     bfloat16() = default;
-    // Rounds to the nearest, ties to even; what is too large becomes infinite, every NaN the same
-    // one (0x7FFF), as the GPU's own conversion does.
+    // Rounds to nearest, ties to even. Values that are too large become infinite; every NaN becomes
+    // 0x7FFF, as in the GPU's conversion.
     CNPD_HOST_DEVICE explicit constexpr bfloat16(float value) : bits(round(value)) {}
     CNPD_HOST_DEVICE static constexpr bfloat16 from_bits(std::uint16_t bits) {
         bfloat16 value{};
         value.bits = bits;
         return value;
     }
-    // Exact, which is why the way back needs no cast.
+    // Exact, therefore implicit.
     CNPD_HOST_DEVICE constexpr operator float() const {
         return std::bit_cast<float>(std::uint32_t{bits} << 16);
     }
@@ -41,7 +41,8 @@ struct bfloat16 {
 #endif
         if (value != value) return 0x7FFF;
         const auto whole = std::bit_cast<std::uint32_t>(value);
-        // Half of the last bit that stays, and for a tie the last bit itself: odd ones carry.
+        // Adds half of the last remaining bit, less one unit if that bit is even, so that ties
+        // round to even.
         return static_cast<std::uint16_t>((whole + 0x7FFF + (whole >> 16 & 1)) >> 16);
     }
 };

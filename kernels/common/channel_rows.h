@@ -1,9 +1,9 @@
 // Loops over [rows,C] that treat every channel alike: how the host kernels of batch normalisation
-// and of row sums walk through memory. Host only.
+// and of row sums access memory. Host only.
 //
-// A row of few channels is too short for vector instructions, and one whose length is no multiple
-// of a vector ends in a scalar tail. Such rows are taken several at a time as one wide row, and
-// the values that belong to channels are repeated to its width.
+// A row with few channels is too short for vector instructions, and a row whose length is not a
+// multiple of a vector ends in a scalar tail. Several such rows are processed together as one wide
+// row, and the values of the channels are repeated to its width.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 
 namespace cnpd::kernels {
 
-// Elements below which a thread of its own does not pay.
+// Elements below which another thread does not pay off.
 constexpr std::int64_t kElementGrain = 16384;
 
 class WideRows {
@@ -41,8 +41,8 @@ class WideRows {
         return std::min(columns(), elements_ - wide_row * columns());
     }
     std::int64_t grain() const { return std::max<std::int64_t>(kElementGrain / columns(), 1); }
-    // How many parts, each with sums of its own, a reduction is cut into: whatever the number of
-    // threads. Adding up a part's sums costs as much as a few of its rows.
+    // Number of parts, with separate sums, that a reduction is cut into; independent of the number
+    // of threads. Adding up a part's sums costs as much as a few of its rows.
     std::int64_t parts() const {
         constexpr std::int64_t kFewestRows = 256;
         return std::clamp<std::int64_t>(count() / kFewestRows, 1, kMostParts);
@@ -53,7 +53,7 @@ class WideRows {
     std::int64_t channels_, elements_, repeat_ = 1;
 };
 
-// One value for each channel, at the width of the wide rows.
+// One value for each channel, repeated to the width of the wide rows.
 class ChannelValues {
   public:
     ChannelValues(const float* values, const WideRows& rows) : data_(values) {
@@ -70,12 +70,12 @@ class ChannelValues {
     const float* data_;
 };
 
-// The width at which for_each_element() spends little on the ends of rows.
+// The width at which for_each_element() spends little time on the ends of rows.
 constexpr std::int64_t kElementWidth = 256;
 
-// body(i, c) for every element i of the rows, c its column in the wide row. Memory is walked
-// through in order: rows that take turns, to load channel values once for several, halve the speed
-// of what does not fit a cache.
+// body(i, c) for every element i of the rows, c its column in the wide row. Memory is accessed in
+// order: alternating between rows, to load channel values once for several, halves the speed for
+// data that does not fit a cache.
 template <class Body>
 void for_each_element(const WideRows& rows, const Body& body) {
     parallel_for(rows.count(), rows.grain(), [&](std::int64_t first, std::int64_t last) {
@@ -87,15 +87,16 @@ void for_each_element(const WideRows& rows, const Body& body) {
     });
 }
 
-// For sums: the width at which the eight rows of add_terms() fit the first-level cache, and the
-// number of wide rows summed in float before the sums are added up in double.
+// For sums: the width at which the eight rows of add_terms() fit the L1 cache, and the number of
+// wide rows summed in float before the sums are added up in double.
 constexpr std::int64_t kSumWidth = 64;
 constexpr std::int64_t kChunk = 512;
 
 // Adds term(i, c, s, t) (which adds to the floats s and t) over the wide rows [first, last) to
 // sums_s and sums_t [columns]; `inputs` are the buffers that it reads at i, or null. Eight rows are
 // added to each other first, which is more accurate, and reads and writes a sum once for eight
-// elements. The processor's own prefetching does not follow eight rows that take turns, hence ours.
+// elements. Prefetches in software, because the hardware prefetcher does not follow eight
+// alternating rows.
 template <class Term>
 void add_terms(const WideRows& rows, std::int64_t first, std::int64_t last,
                const std::array<const float*, 2>& inputs, const Term& term, float* sums_s,

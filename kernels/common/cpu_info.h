@@ -9,7 +9,7 @@ namespace cnpd::kernels {
 std::string cpu_name();
 // The widest vector instructions that the CPU kernels were compiled with: "avx512", "avx2", ...
 std::string compiled_isa();
-// Whether this CPU has them. A program built elsewhere may not run here.
+// Whether this CPU has them. A program that was built elsewhere may not run here.
 bool cpu_supports_compiled_isa();
 
 }  // namespace cnpd::kernels

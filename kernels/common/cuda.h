@@ -1,5 +1,5 @@
-// What every .cu file includes: CUDA's language, NVIDIA's or the emulator's, and the way to start a
-// kernel.
+// Included by every .cu file: the CUDA language, NVIDIA's or the emulator's, and the functions that
+// launch a kernel.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ inline unsigned ceil_div(std::int64_t a, std::int64_t b) {
 #ifdef CNPD_EMULATED
 
 namespace detail {
-// The emulator's own reads of a launch's arguments are not the kernel's.
+// The emulator's own reads of a launch's arguments are not accesses of the kernel.
 #define CNPD_UNCHECKED __attribute__((no_sanitize("thread")))
 template <typename Closure>
 CNPD_UNCHECKED void call(const void* closure) {
@@ -41,8 +41,8 @@ CNPD_UNCHECKED void call(const void* closure) {
 }
 }  // namespace detail
 
-// Runs kernel(arguments...) for every thread of the grid, in order on the current stream: at once,
-// or whenever the graph is replayed that is being captured. Throws emulator::KernelFault.
+// Runs kernel(arguments...) for every thread of the grid, in order on the current stream:
+// immediately, or on every replay if a graph is being captured. Throws emulator::KernelFault.
 template <typename... Parameters, typename... Arguments>
 void launch(const LaunchShape& shape, void (*kernel)(Parameters...), Arguments... arguments) {
     gpu::enqueue([=] {
@@ -61,7 +61,7 @@ void launch(const LaunchShape& shape, void (*kernel)(Parameters...), Arguments..
 
 #else
 
-// Starts kernel(arguments...) on the current stream. Throws gpu::CudaError, which names the
+// Launches kernel(arguments...) on the current stream. Throws gpu::CudaError, which names the
 // operation.
 template <typename... Parameters, typename... Arguments>
 void launch(const LaunchShape& shape, void (*kernel)(Parameters...), Arguments... arguments) {

@@ -9,8 +9,8 @@ namespace {
 
 using Pool = std::multimap<std::size_t, void*>;
 
-// Of this thread's current stream: what is next on another stream might not wait. Never destroyed:
-// at the end of a thread the driver may be gone already.
+// Of this thread's current stream: work on another stream might not wait for the last user. Never
+// destroyed: at the end of a thread the driver may already be unloaded.
 Pool& pool() {
     thread_local auto* const pools = new std::map<void*, Pool>;
     return (*pools)[gpu::current_stream()];

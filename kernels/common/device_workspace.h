@@ -5,9 +5,9 @@
 
 namespace cnpd::kernels {
 
-// Uninitialised device memory, aligned to 256 bytes. At the end of the scope it goes back to a pool
-// of the thread's current stream and may be handed out again at once, because whatever uses it
-// next is enqueued behind. The pool never shrinks, so that graphs may refer to it.
+// Uninitialised device memory, aligned to 256 bytes. At the end of the scope it returns to a pool
+// of the thread's current stream and may be reused at once, because its next user is enqueued later
+// on the same stream. The pool never shrinks, so that graphs may refer to it.
 class DeviceWorkspace {
   public:
     explicit DeviceWorkspace(std::size_t bytes);

@@ -8,8 +8,8 @@
 
 namespace cnpd {
 
-// Base of everything that the project throws. what() is one line, without file and line of the
-// source; where() has these.
+// Base of all exceptions of the project. what() is one line, without file and line of the source;
+// where() has these.
 class Error : public std::runtime_error {
   public:
     explicit Error(const std::string& message,
@@ -20,16 +20,15 @@ class Error : public std::runtime_error {
     std::source_location where_;
 };
 
-// The user's input cannot be used: an option, a file, a device by name. Exit status 2.
+// The user's input is invalid: an option, a file, a device by name. Exit status 2.
 class InputError : public Error {
     using Error::Error;
 };
 
-// A file cannot be read or written, or holds something else than expected. Exit status 2.
+// A file cannot be read or written, or has unexpected contents. Exit status 2.
 class FileError : public InputError {
   public:
-    // The message reads "<path>: <found>", and with an expectation "<path>: <found>; expected
-    // <...>".
+    // The message is "<path>: <found>" or, with an expectation, "<path>: <found>; expected <...>".
     FileError(std::string_view path, std::string_view found, std::string_view expected = {},
               std::source_location where = std::source_location::current());
 };
@@ -44,7 +43,7 @@ class ShapeError : public Error {
     using Error::Error;
 };
 
-// Arithmetic went wrong: a NaN or infinite loss, say.
+// A numerical failure, for example a NaN or infinite loss.
 class NumericError : public Error {
     using Error::Error;
 };
@@ -67,7 +66,7 @@ namespace detail {
 }  // namespace detail
 }  // namespace cnpd
 
-// Throws Error with the expression when it is false. The message is evaluated only then.
+// Throws Error with the expression if it is false. The message is evaluated only then.
 #define CNPD_CHECK(expression, message)                                                            \
     do {                                                                                           \
         if (!(expression)) [[unlikely]]                                                            \

@@ -12,7 +12,7 @@ namespace {
 // Enough independent sums to hide the latency of two multiply-add units.
 constexpr int kSums = 12;
 
-// Where the result goes, so that the compiler believes that someone reads it.
+// The result is stored here so that the compiler does not remove the computation.
 volatile float used = 0;
 
 // Returns something that depends on all sums.

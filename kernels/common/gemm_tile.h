@@ -1,22 +1,22 @@
 // One tile of a matrix product, computed by a block: shared memory for reuse between threads,
-// registers for reuse within one. What is multiplied is left to two loaders, so the same code
-// serves plain matrices, convolutions (whose matrices exist only as a rule where to find an
-// element) and maps that are chosen for each sample.
+// registers for reuse within a thread. Two loaders supply the operands, so the same code serves
+// plain matrices, convolutions (whose matrices are not stored) and maps that are chosen for each
+// sample.
 #pragma once
 
 #include "kernels/common/cuda.h"
 
 namespace cnpd::kernels {
 
-// A loader gives one operand:
+// A loader supplies one operand:
 //     struct Loader {
 //         static constexpr bool along_k;          // neighbours in k are neighbours in memory
-//         Line line(std::int64_t i) const;        // what all elements of row (column) i share
+//         Line line(std::int64_t i) const;        // shared by all elements of row (column) i
 //         float at(const Line&, std::int64_t k) const;   // the element; 0 outside of the matrix
 //     };
 
-// TM x TN elements of the product by a block of 256 threads, each of which owns a part of
-// TM/16 x TN/16 of them: rows 16 apart, columns 16 apart.
+// TM x TN elements of the product by a block of 256 threads, each of which computes TM/16 x TN/16
+// of them: rows 16 apart, columns 16 apart.
 template <int TM, int TN>
 struct GemmTile {
     static constexpr int kThreads = 256, kSide = 16, kK = 16;
@@ -33,7 +33,7 @@ struct GemmTile {
     template <typename A, typename B>
     __device__ void add(const A& a, std::int64_t row0, const B& b, std::int64_t column0,
                         std::int64_t begin, std::int64_t end) {
-        // One column more than needed: threads that store along k then meet different banks.
+        // Padded by one column: threads that store along k then use different banks.
         __shared__ float left[kK][TM + 1], right[kK][TN + 1];
         for (std::int64_t k0 = begin; k0 < end; k0 += kK) {
             load<TM>(a, row0, k0, end, left);
@@ -56,7 +56,7 @@ struct GemmTile {
     }
 
   private:
-    // Neighbouring threads load what lies side by side in memory.
+    // Neighbouring threads load neighbouring elements.
     template <int Lines, typename Loader>
     __device__ static void load(const Loader& loader, std::int64_t line0, std::int64_t k0,
                                 std::int64_t end, float (&tile)[kK][Lines + 1]) {
@@ -73,7 +73,7 @@ struct GemmTile {
     }
 };
 
-// A row-major matrix [lines,depth] or, where along_k is false, [depth,lines].
+// A row-major matrix [lines,depth] or, if along_k is false, [depth,lines].
 template <bool AlongK, typename T = float>
 struct MatrixLoader {
     static constexpr bool along_k = AlongK;

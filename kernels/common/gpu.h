@@ -1,8 +1,8 @@
-// The CUDA runtime as far as it is used, without its headers: memory, streams, events and graphs of
-// the current GPU, or of the emulated one. Everything here is checked and throws CudaError
-// (error.h); nothing is copied or launched except on the calling thread's current stream. A build
-// without either links gpu_none.cpp: device_count() is 0 and all that needs a device throws
-// DeviceError.
+// The part of the CUDA runtime that is used, without its headers: memory, streams, events and
+// graphs of the current GPU, or of the emulated one. All functions check for errors and throw
+// CudaError (error.h); copies and launches always use the calling thread's current stream. A build
+// without a GPU backend links gpu_none.cpp: device_count() is 0 and all functions that need a
+// device throw DeviceError.
 #pragma once
 
 #include <cstddef>
@@ -24,22 +24,22 @@ struct Properties {
     bool operator==(const Properties&) const = default;
 };
 
-// GPUs that answer; 0 without a driver.
+// Usable GPUs; 0 without a driver.
 int device_count();
 // Why device_count() is 0: "no CUDA driver", ...
 std::string why_no_device();
 Properties properties(int device = 0);
 
-// Device memory, aligned to 256 bytes. `release` of memory that a kernel still uses waits for it.
-void* allocate(std::size_t bytes);  // throws std::bad_alloc when there is no more
+// Device memory, aligned to 256 bytes. `release` waits for kernels that still use the memory.
+void* allocate(std::size_t bytes);  // throws std::bad_alloc if there is not enough
 void release(void* memory) noexcept;
 
-// Host memory that the GPU copies to and from without a detour.
+// Pinned host memory, which the GPU copies to and from directly.
 void* allocate_pinned(std::size_t bytes);
 void release_pinned(void* memory) noexcept;
 
-// In the order of the stream. Copies to the host have arrived when the call returns; so have copies
-// from the host left their source.
+// In stream order. A copy to the host is complete when the call returns; after a copy from the
+// host, its source may be reused.
 void copy_to_device(void* target, const void* source, std::size_t bytes);
 void copy_to_host(void* target, const void* source, std::size_t bytes);
 void copy_on_device(void* target, const void* source, std::size_t bytes);
@@ -58,8 +58,8 @@ class Stream {
     void* handle_ = nullptr;
 };
 
-// The stream that this thread's work goes to: one of its own that lives as long as the thread,
-// unless a StreamScope chose another.
+// The stream for this thread's work: one that lives as long as the thread, unless a StreamScope
+// selects another.
 void* current_stream();
 void synchronize();
 
@@ -80,16 +80,16 @@ class Event {
     ~Event();
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
-    void record();                                     // on the current stream
-    void synchronize() const;                          // until the stream has come by
-    double seconds_since(const Event& earlier) const;  // both have been recorded and passed
+    void record();             // on the current stream
+    void synchronize() const;  // waits until the stream has reached the event
+    double seconds_since(const Event& earlier) const;  // both must be complete
 
   private:
     struct Implementation;
     std::unique_ptr<Implementation> implementation_;
 };
 
-// Work that was recorded once and is replayed as a whole. Memory that it uses has to stay.
+// Recorded work that is replayed as a whole. Memory that it uses has to stay allocated.
 class Graph {
   public:
     // Records what `work` enqueues on the current stream instead of running it. Copies to and from
@@ -107,10 +107,10 @@ class Graph {
     std::unique_ptr<Implementation> implementation_;
 };
 
-// Whether the current stream records a graph.
+// Whether the current stream is recording a graph.
 bool is_capturing();
 
-// Not on a real GPU: runs `work`, or adds it to the graph that is being captured.
+// Emulated GPU only: runs `work`, or adds it to the graph that is being captured.
 void enqueue(std::function<void()> work);
 
 }  // namespace cnpd::kernels::gpu

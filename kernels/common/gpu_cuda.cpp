@@ -18,11 +18,10 @@ cudaStream_t stream() {
     return static_cast<cudaStream_t>(current_stream());
 }
 
-// For destructors: an error there has been seen before, or the driver is shutting down.
+// For destructors: the error has been reported before, or the driver is shutting down.
 void ignore(cudaError_t) {}
 
-// While one of these lives, calls that are not work on a stream do not break the capture of a
-// graph.
+// During its lifetime, calls that are not work on a stream do not break the capture of a graph.
 class AllowedInCapture {
   public:
     AllowedInCapture() { ignore(cudaThreadExchangeStreamCaptureMode(&mode_)); }
@@ -31,7 +30,8 @@ class AllowedInCapture {
     AllowedInCapture& operator=(const AllowedInCapture&) = delete;
 
   private:
-    cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // then the one before
+    cudaStreamCaptureMode mode_ =
+        cudaStreamCaptureModeRelaxed;  // the previous mode after the exchange
 };
 
 }  // namespace
@@ -135,7 +135,7 @@ void Stream::synchronize() const {
 
 void* current_stream() {
     if (!chosen_stream) {
-        // Never destroyed: at the end of a thread the driver may be gone already.
+        // Never destroyed: at the end of a thread the driver may already be unloaded.
         thread_local Stream* const own = new Stream;
         chosen_stream = own->handle();
     }

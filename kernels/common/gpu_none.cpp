@@ -1,4 +1,4 @@
-// kernels/common/gpu.h in a build without a GPU backend: there is no device.
+// kernels/common/gpu.h in a build without a GPU backend: no devices.
 #include "kernels/common/gpu.h"
 
 #include "kernels/common/error.h"

@@ -1,5 +1,5 @@
-// Sums over one long range: a partial sum a block, then the sum of these by a single block. The
-// order depends on the count and on alignment alone, so results repeat.
+// Sums over one long range: a partial sum per block, then a single block adds these up. The order
+// depends on the count and on alignment alone, so results are reproducible.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace cnpd::kernels {
 
 constexpr int kSumThreads = 256;
 
-// sums [blocks] of the terms that each block takes
+// sums [blocks] of each block's terms
 template <int Width, typename T, typename Terms>
 __global__ void sum_terms(Terms terms, std::int64_t count, T* sums) {
     const std::int64_t packs = count / Width;
@@ -38,14 +38,14 @@ struct PartialSums {
     }
 };
 
-// *result = sum of all terms, 0 of none. Terms is a struct with
+// *result = sum of all terms, 0 if there are none. Terms is a struct with
 //     template <int Width> __device__ T at(std::int64_t i) const;
-// for the sum of the terms i to i + Width - 1, and `buffers` are all that it reads.
+// for the sum of the terms i to i + Width - 1; `buffers` are all buffers that it reads.
 template <typename T, typename Terms, typename... Ts>
 void launch_sum(const char* name, std::int64_t count, const Terms& terms, T* result,
                 const Ts*... buffers) {
-    // A thread sums several packs before it is worth to start a further block; 8 blocks of 256
-    // threads fill a multiprocessor.
+    // A thread sums several packs before another block pays off; 8 blocks of 256 threads fill a
+    // multiprocessor.
     constexpr std::int64_t kPacksOfThread = 8, kMostBlocks = kMultiprocessors * 8;
     const int width = widest_access(buffers...);
     const auto blocks = static_cast<unsigned>(

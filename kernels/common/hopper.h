@@ -1,7 +1,7 @@
-// Hopper's asynchronous machinery, an instruction a function: barriers in shared memory that count
+// Hopper's asynchronous instructions, one function for each: barriers in shared memory that count
 // arrivals and bytes, copies of boxes of a tensor that complete on them, and matrix products of a
-// warpgroup (128 threads) that read both operands from shared memory. PTX ISA, chapters on
-// mbarrier, cp.async.bulk.tensor and wgmma. Usable where __CUDA_ARCH_FEAT_SM90_ALL is defined
+// warpgroup (128 threads) that read both operands from shared memory. Source: PTX ISA, chapters on
+// mbarrier, cp.async.bulk.tensor and wgmma. Available if __CUDA_ARCH_FEAT_SM90_ALL is defined
 // (sm_90a); the emulator has the same functions for kernels without clusters.
 #pragma once
 
@@ -29,16 +29,16 @@ struct Barrier {
 
 // --- Layout --------------------------------------------------------------------------------------
 
-// An operand of wgmma lies in shared memory as lines of 64 k (128 bytes), line after line, aligned
-// to 1024 bytes; the eight 16-byte pieces of a line are permuted by its number modulo 8, so that
-// the same piece of 8 lines lies in different banks. The permutation is a function of the address
-// alone: bits 4 to 6 are exclusive-ored with bits 7 to 9. Copies apply it on the way in and wgmma
-// on the way out, so the next 16 k are simply 32 bytes further.
+// An operand of wgmma is stored in shared memory as lines of 64 k (128 bytes), line after line,
+// aligned to 1024 bytes. The eight 16-byte pieces of a line are permuted by its number modulo 8, so
+// that the same piece of 8 lines is in different banks. The permutation is a function of the
+// address alone: bits 4 to 6 are exclusive-ored with bits 7 to 9. Copies and wgmma both apply it,
+// so the next 16 k are simply 32 bytes further.
 CNPD_HOST_DEVICE constexpr std::uint32_t swizzled(std::uint32_t address) {
     return address ^ (address >> 7 & 7) << 4;
 }
 
-// wgmma's 64-bit description of such an operand that begins at this shared address:
+// wgmma's 64-bit descriptor of such an operand that begins at this shared address:
 //     bits  0-13  address / 16
 //     bits 16-29  stride between pieces along k: not used with a swizzle, 1
 //     bits 32-45  stride between groups of 8 lines / 16: 1024 bytes
@@ -56,15 +56,16 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* address) {
 }
 
 // --- Barriers ------------------------------------------------------------------------------------
-// A phase ends when all arrivals have come and all expected bytes have been written. Phases are
-// told apart by parity: the first has 0. A waiting thread may be at most one phase behind.
+// A phase ends when all arrivals and all expected bytes have arrived. Phases are identified by
+// parity: the first has 0. A waiting thread may be at most one phase behind.
 
 __device__ __forceinline__ void init(Barrier& barrier, unsigned arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)),
                  "r"(arrivals)
                  : "memory");
 }
-// After init, before others learn of the barriers: for the copy engine and for other blocks.
+// After init, before other threads use the barriers: makes them visible to the copy engine and
+// other blocks.
 __device__ __forceinline__ void publish_barriers() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -84,14 +85,14 @@ __device__ __forceinline__ void arrive_at(Barrier& barrier, unsigned block_of_cl
         "r"(block_of_cluster)
         : "memory");
 }
-// Arrives and says how many bytes copies will write in this phase.
+// Arrives and announces how many bytes copies will write in this phase.
 __device__ __forceinline__ void arrive_expecting(Barrier& barrier, unsigned bytes) {
     asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(
                      shared_address(&barrier)),
                  "r"(bytes)
                  : "memory");
 }
-// Until the phase of this parity is over. (That of parity 1 counts as over on a new barrier.)
+// Waits until the phase of this parity has ended. (On a new barrier, parity 1 counts as ended.)
 __device__ __forceinline__ void wait(Barrier& barrier, unsigned parity) {
     asm volatile(
         "{\n"
@@ -120,9 +121,9 @@ __device__ __forceinline__ void cluster_barrier() {
 }
 
 // --- Copies --------------------------------------------------------------------------------------
-// The box that begins at these coordinates (innermost first), into shared memory; completes on the
-// barrier. With `blocks`, a bit for each block of the cluster, it goes to the same place and
-// completes on the same barrier in each of them.
+// Copies the box that begins at these coordinates (innermost first) to shared memory; completes on
+// the barrier. With `blocks`, a bit for each block of the cluster, it is written to the same place
+// in each of these blocks and completes on the same barrier in each.
 
 __device__ __forceinline__ void copy_box(const TensorMap& map, int x, int y, int z, void* to,
                                          Barrier& barrier) {
@@ -155,7 +156,7 @@ __device__ __forceinline__ void prefetch(const TensorMap& map) {
 
 // --- Products of a warpgroup ---------------------------------------------------------------------
 
-// Before the first product that uses registers which other instructions have written.
+// Before the first product that uses registers written by other instructions.
 __device__ __forceinline__ void begin_products() {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
@@ -163,21 +164,20 @@ __device__ __forceinline__ void begin_products() {
 __device__ __forceinline__ void commit_products() {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
-// Until all but the newest `Pending` groups are finished.
+// Waits until all but the newest `Pending` groups have finished.
 template <int Pending>
 __device__ __forceinline__ void wait_for_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
 }
-// Keeps the compiler from reading sums before the wait that stands above this.
+// Prevents the compiler from moving reads of the sums before the preceding wait.
 template <int Count>
 __device__ __forceinline__ void use_after_wait(float (&sum)[Count]) {
 #pragma unroll
     for (int i = 0; i < Count; ++i) asm volatile("" : "+f"(sum[i])::"memory");
 }
 
-// sum [64,128] = a [64,16] b [128,16]^T (+ sum), bfloat16 in, float32 out. A thread holds of warp w
-// of the group and lane l rows 16 w + l / 4 + 8 h and columns 8 j + 2 (l % 4) + e, at
-// sum[4 j + 2 h + e].
+// sum [64,128] = a [64,16] b [128,16]^T (+ sum), bfloat16 in, float32 out. Lane l of warp w of the
+// group holds rows 16 w + l / 4 + 8 h and columns 8 j + 2 (l % 4) + e, at sum[4 j + 2 h + e].
 __device__ __forceinline__ void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b,
                                          bool add) {
 #define CNPD_SUMS(i)                                                                      \
@@ -200,14 +200,14 @@ __device__ __forceinline__ void multiply(float (&sum)[64], std::uint64_t a, std:
 #undef CNPD_SUMS
 }
 
-// A warp's lanes come together: what is marked .aligned above they have to execute at once.
+// Reconverges a warp's lanes: they must execute instructions marked .aligned together.
 __device__ __forceinline__ void converge() {
     asm volatile("bar.warp.sync 0xffffffff;" ::: "memory");
 }
 
 // --- Registers -----------------------------------------------------------------------------------
 
-// A warpgroup gives registers away or takes them; all its warps call it.
+// Changes a warpgroup's number of registers; all its warps must call it.
 template <int Count>
 __device__ __forceinline__ void give_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));

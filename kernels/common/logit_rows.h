@@ -1,5 +1,5 @@
-// Rows of logits, a warp each: the classes of a data set are few, and a row's maximum and sum then
-// need no barrier, only shuffles.
+// Rows of logits, a warp for each: data sets have few classes, so a row's maximum and sum need only
+// shuffles and no barrier.
 #pragma once
 
 #include "kernels/common/grid.h"
@@ -31,7 +31,7 @@ __device__ void for_classes_of_lane(const float* row, std::int64_t classes, cons
     }
 }
 
-// A NaN makes the sum of exponentials NaN, whether it is found here or not.
+// A NaN makes the sum of exponentials NaN, whether or not it is found here.
 template <int Width>
 __device__ float largest(const float* row, std::int64_t classes) {
     float maximum = -INFINITY;
@@ -40,7 +40,7 @@ __device__ float largest(const float* row, std::int64_t classes) {
     return warp_reduce(maximum, Maximum{});
 }
 
-// Lanes sum few terms each, in float; what the whole row has in common is double from here on.
+// Each lane sums few terms, in float; the sum over the row is double.
 template <int Width>
 __device__ double sum_of_exponentials(const float* row, std::int64_t classes, float maximum) {
     float sum = 0;
@@ -60,8 +60,8 @@ __device__ void transform_row(const float* from, std::int64_t classes, float* to
     }
 }
 
-// Numbers that are ordered as (logit, earlier class) is, NaN above all and -0 equal to 0. None is
-// 0.
+// Maps a logit and its class to a number with the order of (logit, earlier class); NaN is the
+// largest and -0 equals 0. Never returns 0.
 __device__ inline std::uint64_t rank(float logit, std::int64_t k) {
     const std::uint32_t bits = __float_as_uint(logit + 0.0f);
     const std::uint32_t sign = 0x80000000u;
@@ -69,7 +69,7 @@ __device__ inline std::uint64_t rank(float logit, std::int64_t k) {
     return std::uint64_t{ordered} << 32 | (0xFFFFFFFFu - static_cast<std::uint32_t>(k));
 }
 
-// The class of the largest logit, leaving out one if it is not negative.
+// The class of the largest logit, excluding one class if that is not negative.
 template <int Width>
 __device__ std::int32_t argmax_of_row(const float* row, std::int64_t classes,
                                       std::int32_t except = -1) {

@@ -1,12 +1,12 @@
-// Means and variances that are put together from parts.
+// Means and variances that are merged from parts.
 #pragma once
 
 #include "kernels/common/warp_reduce.h"
 
 namespace cnpd::kernels {
 
-// Count, mean and sum of squared deviations: merging two loses no digits (Chan, Golub and LeVeque,
-// 1979).
+// Count, mean and sum of squared deviations: merging two of them is numerically stable (Chan, Golub
+// and LeVeque, 1979).
 struct Moments {
     float count, mean, squares;
 };
@@ -18,7 +18,7 @@ __device__ inline Moments merge(const Moments& a, const Moments& b) {
             a.squares + b.squares + difference * difference * (a.count * b.count / count)};
 }
 
-// The first lane gets those of the warp. All 32 lanes take part.
+// Returns the warp's moments in the first lane. All 32 lanes take part.
 __device__ inline Moments merge_warp(Moments mine) {
     for (int distance = warpSize / 2; distance > 0; distance /= 2)
         mine = merge(mine, {__shfl_down_sync(kAllLanes, mine.count, distance),

@@ -1,9 +1,7 @@
-// Loops over all cores. OpenMP underneath, shared with oneDNN, so that there is one pool of
-// threads.
+// Loops over all cores. Uses OpenMP, shared with oneDNN, so that there is one pool of threads.
 //
-// The same bits on any number of threads: a sum is cut into parts whose number follows from sizes
-// alone, each part is summed by one thread, and the parts are added up in their order. How many
-// threads share the parts is free.
+// The same bits for any number of threads: a sum is cut into parts whose number follows from sizes
+// alone, each part is summed by one thread, and the parts are added up in order.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +12,7 @@
 
 namespace cnpd::kernels {
 
-// The most parts that a sum is cut into. Many threads share them evenly enough.
+// The most parts that a sum is cut into. Enough to balance the load of many threads.
 inline constexpr std::int64_t kMostParts = 32;
 
 // Threads that parallel loops use.
@@ -23,10 +21,10 @@ inline int thread_count() {
 }
 
 // Calls body(first, last) on disjoint ranges that together are [0, count), each at least about
-// `grain` long while there is more than one. Where the ranges begin depends on the number of
-// threads, so an element's result must not depend on the range that it is in. Long ranges begin at
-// multiples of 64: an element then has the same place in a vector in each of them, and meets the
-// same instructions. The body must not throw.
+// `grain` long if there is more than one. The ranges depend on the number of threads, so an
+// element's result must not depend on its range. Long ranges begin at multiples of 64: an element
+// then always has the same place in a vector and is computed by the same instructions. The body
+// must not throw.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
     constexpr std::int64_t kLong = 1024, kUnit = 64;
@@ -45,7 +43,7 @@ void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
     for (std::int64_t part = 0; part < parts; ++part) body(begin(part), begin(part + 1));
 }
 
-// For the time of a scope, what the calling thread calls runs on this thread alone: oneDNN asks
+// For the lifetime of the object, work called by this thread runs on this thread alone: oneDNN asks
 // OpenMP how many threads it may use.
 class OneThread {
   public:
@@ -58,15 +56,15 @@ class OneThread {
     int before_;
 };
 
-// The threads that share so many pieces.
+// The number of threads that share so many pieces.
 inline int team_size(std::int64_t pieces) {
     if (omp_in_parallel()) return 1;
     return static_cast<int>(std::clamp<std::int64_t>(pieces, 1, thread_count()));
 }
 
-// Calls body(piece, thread) once for each piece in [0, pieces), on one thread each, which are
+// Calls body(piece, thread) once for each piece in [0, pieces), each on one thread; threads are
 // numbered from 0 to team_size(pieces) - 1. Pieces may be of unequal size. An exception of the body
-// is thrown on.
+// is rethrown.
 template <class Body>
 void for_each_piece(std::int64_t pieces, const Body& body) {
     const int threads = team_size(pieces);

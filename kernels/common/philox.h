@@ -1,5 +1,5 @@
 // Philox4x32-10, the counter-based generator of Salmon et al., "Parallel random numbers: as easy as
-// 1, 2, 3" (SC 2011). The same key and counter give the same numbers on every backend, whatever the
+// 1, 2, 3" (SC 2011). The same key and counter give the same numbers on every backend, for any
 // number of threads.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Kernels over matrices [rows,columns] in which a thread keeps its columns and walks down the rows.
+// Kernels over matrices [rows,columns] in which a thread keeps its columns and loops over the rows.
 #pragma once
 
 #include <algorithm>
@@ -16,9 +16,9 @@ __device__ inline std::int64_t rows_at_once() {
     return static_cast<std::int64_t>(gridDim.x) * blockDim.y;
 }
 
-// As wide as a row of `packs` accesses, where that is not too much, and as high as fills the block:
-// a block's accesses are then contiguous whatever the width, and the hardware, instead of a
-// division, tells a thread its row and column.
+// As wide as a row of `packs` accesses, up to a limit, and as high as fills the block. A block's
+// accesses are then contiguous for any width, and a thread gets its row and column from the
+// hardware instead of a division.
 inline dim3 row_block(std::int64_t packs) {
     constexpr std::int64_t kThreads = 256;
     const std::int64_t passes = std::max<std::int64_t>((packs + kThreads - 1) / kThreads, 1);
@@ -26,7 +26,7 @@ inline dim3 row_block(std::int64_t packs) {
     return {static_cast<unsigned>(width), static_cast<unsigned>(kThreads / width)};
 }
 
-// Enough blocks for `rows` > 0, or to fill the GPU several times over.
+// Enough blocks for `rows` > 0, or to fill the GPU several times.
 inline LaunchShape rows_shape(const char* name, std::int64_t rows, std::int64_t packs) {
     constexpr std::int64_t kMostBlocks = kMultiprocessors * 32;
     const dim3 block = row_block(packs);

@@ -1,7 +1,7 @@
-// Vectors of floats as wide as the machine's registers, through the vector extension that GCC and
-// clang share: one source becomes SSE, AVX2 or AVX-512 code, whatever -march allows. The type
-// differs between files that are compiled for different machines, so only .cpp files and private
-// headers of kernels/ may include this.
+// Vectors of floats as wide as the machine's registers, through the vector extension of GCC and
+// clang: one source becomes SSE, AVX2 or AVX-512 code, according to -march. The type differs
+// between files that are compiled for different machines, so only .cpp files and private headers of
+// kernels/ may include this.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ inline Vector broadcast(float value) {
     return value - Vector{};
 }
 
-// The first `count` elements, 0 behind them: all when count >= kWidth, none when count <= 0.
+// The first `count` elements, 0 in the others: all if count >= kWidth, none if count <= 0.
 inline Vector load_first(const float* from, std::int64_t count) {
     if (count >= kWidth) return load(from);
     if (count <= 0) return Vector{};

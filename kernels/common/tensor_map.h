@@ -1,4 +1,5 @@
-// Tensors as Hopper's copy engine sees them: boxes that one instruction moves to shared memory.
+// Descriptions of tensors for Hopper's copy engine, which moves a box to shared memory with one
+// instruction.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ struct TensorBoxes {
     std::uint32_t box[5] = {};
 };
 
-// What a kernel gets, by value, as part of a __grid_constant__ parameter.
+// Passed to a kernel by value, as part of a __grid_constant__ parameter.
 #ifdef CNPD_EMULATED
 struct TensorMap {
     const bfloat16* data;
@@ -30,8 +31,8 @@ struct TensorMap {
 using TensorMap = CUtensorMap;
 #endif
 
-// Boxes land in shared memory in the 128-byte swizzle (hopper.h); what lies outside of the tensor
-// becomes zero. `data` is aligned to 16 bytes. Throws CudaError.
+// Boxes are stored in shared memory with the 128-byte swizzle (hopper.h); elements outside of the
+// tensor become zero. `data` is aligned to 16 bytes. Throws CudaError.
 TensorMap tensor_map(const bfloat16* data, const TensorBoxes& boxes);
 
 }  // namespace cnpd::kernels::hopper

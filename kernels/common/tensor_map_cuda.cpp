@@ -1,5 +1,5 @@
-// The copy engine's tensor maps are encoded by the driver. It is asked for the function at run
-// time, so that nothing links with libcuda, which is missing where there is no GPU.
+// The driver encodes the copy engine's tensor maps. The function is looked up at run time, so that
+// no program links with libcuda, which is missing on machines without a GPU.
 #include <cudaTypedefs.h>
 #include <cuda_runtime.h>
 #include <fmt/format.h>
@@ -25,7 +25,7 @@ PFN_cuTensorMapEncodeTiled_v12000 encoder() {
             "tensor maps");
 #endif
         if (status != cudaDriverEntryPointSuccess || !found)
-            throw CudaError("the driver has no tensor maps");
+            throw CudaError("the driver does not support tensor maps");
         return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(found);
     }();
     return function;

@@ -1,5 +1,4 @@
-// Loads and stores of 8 or 16 bytes at once, which is how a kernel reaches the bandwidth of device
-// memory.
+// Loads and stores of 8 or 16 bytes at once, needed to reach the bandwidth of device memory.
 #pragma once
 
 #include <algorithm>
@@ -37,9 +36,9 @@ __device__ __forceinline__ void store_vector(T* address, const Vector& value) {
 
 constexpr std::size_t kBytesOfAccess = 16;  // no instruction moves more for a thread
 
-// Neighbouring elements that travel together. Kernels are templates of their Width: 4 floats or 8
-// bfloat16 make an access of 16 bytes, 1 is for buffers that are not aligned to it. 8 floats, which
-// go with 8 bfloat16, make two accesses.
+// Neighbouring elements that are accessed together. Kernels are templates of their Width: 4 floats
+// or 8 bfloat16 are one access of 16 bytes, 1 is for buffers that are not aligned to 16 bytes. 8
+// floats, which accompany 8 bfloat16, are two accesses.
 template <typename T, int Width>
 struct alignas(std::min(Width * sizeof(T), kBytesOfAccess)) Pack {
     T of[Width];
@@ -75,7 +74,7 @@ __device__ __forceinline__ void store(T* address, const Pack<T, Width>& value) {
     }
 }
 
-// values[i ...], or zeros where there are no values.
+// values[i ...], or zeros if `values` is null.
 template <int Width, typename T>
 __device__ __forceinline__ Pack<T, Width> load_if(const T* values, std::int64_t i) {
     return values ? load<Width>(values + i) : Pack<T, Width>{};

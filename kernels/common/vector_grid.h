@@ -6,8 +6,8 @@
 
 namespace cnpd::kernels {
 
-// Calls body.at<Width>(i), which is for the elements i to i + Width - 1, and at<1>(i) for the few
-// that are left over.
+// Calls body.at<Width>(i) for the elements i to i + Width - 1, and at<1>(i) for the remaining
+// elements.
 template <int Width, typename Body>
 __global__ void for_each_pack(Body body, std::int64_t count) {
     const std::int64_t packs = count / Width;
@@ -21,7 +21,7 @@ __global__ void for_each_pack(Body body, std::int64_t count) {
 
 // Body is a struct with
 //     template <int Width> __device__ void at(std::int64_t i) const;
-// and `buffers` are all that it reaches.
+// and `buffers` are all buffers that it accesses.
 template <typename Body, typename... Ts>
 void launch_packs(const char* name, std::int64_t count, const Body& body, const Ts*... buffers) {
     if (count == 0) return;

@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::int64_t kAlignment = 64;
 
-// The block that the thread's last Workspace left behind. One is enough: a kernel holds one
-// Workspace, and nested ones are rare and allocate.
+// The block of the thread's last Workspace. One is enough: a kernel holds one Workspace; nested
+// ones are rare and allocate.
 struct Spare {
     void* data = nullptr;
     std::int64_t bytes = 0;
@@ -28,7 +28,7 @@ Workspace::Workspace(std::int64_t bytes) {
         bytes_ = std::exchange(spare.bytes, 0);
         return;
     }
-    // Freed first, so that a growing workspace does not exist twice.
+    // Freed first, so that a growing workspace is not allocated twice.
     std::free(std::exchange(spare.data, nullptr));
     spare.bytes = 0;
     data_ = std::aligned_alloc(kAlignment, static_cast<std::size_t>(bytes));

@@ -6,9 +6,10 @@
 
 namespace cnpd::kernels {
 
-// Uninitialised memory, aligned to a cache line and given back at the end of the scope. Large
-// blocks are kept for the next Workspace of the same thread, so that a training loop does not pay
-// for fresh pages in every call.
+// Uninitialised memory, aligned to a cache line and released at the end of the scope. Large blocks
+// are kept for the thread's next Workspace, so that a training loop does not get new pages in every
+// call.
+//
 class Workspace {
   public:
     explicit Workspace(std::int64_t bytes);
