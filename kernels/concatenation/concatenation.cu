@@ -1,5 +1,5 @@
-// Copies of 8 bytes an element, limited by device memory. A pack of elements never straddles the
-// seam: packs are used where both widths are multiples of theirs.
+// Copies of 8 bytes per element, limited by device memory. Packs are used if both widths are
+// multiples of a pack, so that no pack spans both inputs.
 #include "kernels/concatenation/concatenation.h"
 
 #include "kernels/common/row_grid.h"
@@ -35,7 +35,7 @@ __global__ void split_rows(const float* dy, std::int64_t a_columns, std::int64_t
     }
 }
 
-// Rows of a and b are aligned where both widths are multiples of four.
+// Rows of a and b are aligned if both widths are multiples of four.
 template <typename... Ts>
 int width_of(std::int64_t a_columns, std::int64_t b_columns, const Ts*... buffers) {
     return a_columns % 4 == 0 ? widest_access_of_rows(b_columns, buffers...) : 1;

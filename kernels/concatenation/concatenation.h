@@ -11,7 +11,7 @@ namespace cnpd::kernels {
 CNPD_KERNEL(void concatenate_forward(const float* a, std::int64_t a_columns, const float* b,
                                      std::int64_t b_columns, std::int64_t rows, float* y))
 
-// Splits dy; a null da or db is not wanted and not written.
+// Splits dy. A null da or db is not written.
 CNPD_KERNEL(void concatenate_backward(const float* dy, std::int64_t a_columns,
                                       std::int64_t b_columns, std::int64_t rows, float* da,
                                       float* db))

@@ -1,4 +1,4 @@
-// A convolution's batch in pieces. Private to kernels/vendor/onednn*.cpp.
+// Cuts a convolution's batch into pieces. Private to kernels/vendor/onednn*.cpp.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace cnpd::kernels {
 
 // At most eight pieces, each with about `rows` output pixels or more: their number follows from the
-// shape alone. They differ by one image at most, and the last one is among the largest.
+// shape alone. They differ by at most one image, and the last one is one of the largest.
 struct BatchCut {
     ConvolutionShape shape;
     std::int64_t pieces;
@@ -27,7 +27,7 @@ struct BatchCut {
         return part;
     }
     bool is_larger(std::int64_t piece) const { return of(piece).n != of(0).n; }
-    // Where a piece begins in x [N,H,W,C] and in y [N,OH,OW,K].
+    // Offset of a piece in x [N,H,W,C] and in y [N,OH,OW,K].
     std::int64_t x(std::int64_t piece) const { return first(piece) * shape.h * shape.w * shape.c; }
     std::int64_t y(std::int64_t piece) const {
         return first(piece) * shape.out_h() * shape.out_w() * shape.k;

@@ -1,7 +1,7 @@
-// Convolution as a matrix product whose left matrix is never made ("implicit GEMM"): the loaders
-// below know where the element in row m, column k of the unrolled image would come from. This is
-// what runs without cuDNN; 2 N OH OW K R S C FLOP, bounded by float32 arithmetic from about 32
-// channels on and by the loaders' index arithmetic below.
+// Convolution as a matrix product whose left matrix is not stored ("implicit GEMM"): the loaders
+// below compute the address of the element in row m, column k of the unrolled image. Used without
+// cuDNN. 2 N OH OW K R S C FLOP, limited by float32 arithmetic from about 32 channels on and by the
+// loaders' index arithmetic below.
 #include "kernels/convolution/convolution.h"
 
 #include <algorithm>
@@ -46,8 +46,8 @@ struct WindowLoader {
     }
 };
 
-// Backward to the input: row m is an input pixel, column (r, s, k) an element of dy that it reached
-// through filter tap (r, s).
+// Backward to the input: row m is an input pixel, column (r, s, k) an element of dy that the pixel
+// contributes to through filter tap (r, s).
 template <typename T>
 struct ReachedLoader {
     static constexpr bool along_k = true;
@@ -66,7 +66,7 @@ struct ReachedLoader {
     }
 };
 template <typename T>
-struct TapLoader {  // the other side: column c of the product
+struct TapLoader {  // the right operand: column c of the product
     static constexpr bool along_k = false;
     struct Line {
         std::int64_t c;
@@ -81,8 +81,8 @@ struct TapLoader {  // the other side: column c of the product
     }
 };
 
-// Backward to the filter: the sum runs over output pixels p; column (r, s, c) finds what the tap
-// saw from there.
+// Backward to the filter: the sum runs over output pixels p; column (r, s, c) is the input that tap
+// (r, s) reads for p.
 template <typename T>
 struct SeenLoader {
     static constexpr bool along_k = false;
@@ -131,8 +131,8 @@ __global__ void __launch_bounds__(256)
         }
 }
 
-// partial [splits,rows,columns]: block z sums its share of the depth. A second kernel adds the
-// shares, in order: there are far too few tiles in a filter to fill a GPU otherwise.
+// partial [splits,rows,columns]: block z sums its share of the depth, and a second kernel adds the
+// shares in order. Without the split a filter has too few tiles to fill a GPU.
 template <int TN, typename A, typename B>
 __global__ void __launch_bounds__(256)
     multiply_split(A a, B b, std::int64_t rows, std::int64_t columns, std::int64_t depth,
@@ -162,7 +162,7 @@ __global__ void add_splits(const float* partial, std::int64_t splits, float* pro
     }
 }
 
-// Calls run(std::integral_constant<int, TN>) with tiles as wide as the product has use for.
+// Calls run(std::integral_constant<int, TN>) with a tile width that fits the product.
 template <typename Run>
 void with_tile_width(std::int64_t columns, const Run& run) {
     if (columns <= 16)
@@ -267,7 +267,7 @@ bool cudnn_wgrad(const ConvolutionShape& shape, const bfloat16* x, const bfloat1
 
 }  // namespace
 
-// cuDNN does not know every shape.
+// cuDNN does not support every shape.
 template <typename T>
 void convolution_forward(const ConvolutionShape& shape, const T* x, const T* filter,
                          const ConvolutionEpilogue<T>& epilogue, T* y) {
@@ -303,7 +303,8 @@ void say_that_cudnn_is_missing() {
         static const bool said = [] {
             notice(
                 "this program was built without cuDNN, so convolutions use a slower kernel; "
-                "configure it with cuDNN beside the toolkit, or with -DCNPD_CUDA_ROOTS");
+                "install cuDNN beside the CUDA toolkit, or name its prefix with -DCNPD_CUDA_ROOTS, "
+                "and rebuild");
             return true;
         }();
         static_cast<void>(said);

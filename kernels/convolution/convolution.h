@@ -1,5 +1,5 @@
 // 2-d convolution (cross-correlation, as in every deep-learning library), its two gradients, and
-// what can be fused behind the forward pass.
+// operations fused into the forward pass.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,7 @@ struct ConvolutionShape {
     bool operator==(const ConvolutionShape&) const = default;
 };
 
-// y = relu?(convolution + bias? + residual?), in this order; null pointers and false leave a part
-// out.
+// y = relu?(convolution + bias? + residual?), in this order; null pointers and false omit a part.
 template <typename Activation>
 struct ConvolutionEpilogue {
     const float* bias = nullptr;           // [K]
@@ -28,8 +27,7 @@ struct ConvolutionEpilogue {
     bool relu = false;
 };
 
-// Writes all of y [N,OH,OW,K]. The filter has the type of what it is applied to: tensor cores take
-// no other.
+// Writes all of y [N,OH,OW,K]. The filter has the type of the activations, as tensor cores require.
 CNPD_ACTIVATION_KERNEL(void convolution_forward(const ConvolutionShape& shape, const Activation* x,
                                                 const Activation* filter,
                                                 const ConvolutionEpilogue<Activation>& epilogue,
@@ -39,8 +37,8 @@ CNPD_ACTIVATION_KERNEL(void convolution_forward(const ConvolutionShape& shape, c
 CNPD_ACTIVATION_KERNEL(void convolution_dgrad(const ConvolutionShape& shape, const Activation* dy,
                                               const Activation* filter, Activation* dx))
 
-// Gradient with respect to the filter: writes all of dfilter [K,R,S,C]. Of bfloat16 activations its
-// values may have been rounded to bfloat16 once.
+// Gradient with respect to the filter: writes all of dfilter [K,R,S,C]. For bfloat16 activations
+// its values may have been rounded to bfloat16 once.
 CNPD_ACTIVATION_KERNEL(void convolution_wgrad(const ConvolutionShape& shape, const Activation* x,
                                               const Activation* dy, float* dfilter))
 

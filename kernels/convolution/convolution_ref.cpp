@@ -6,8 +6,8 @@
 namespace cnpd::kernels::reference {
 namespace {
 
-// Calls visit(x offset, filter offset, y offset) for every product of the convolution, offsets
-// being those of channel 0 and of filter k: x and filter go on for C elements.
+// Calls visit(x offset, filter offset, y offset) for every product of the convolution. Offsets are
+// those of channel 0 and of filter k; x and filter continue for C elements.
 template <class Visit>
 void for_each_product(const ConvolutionShape& shape, const Visit& visit) {
     for (std::int64_t n = 0; n < shape.n; ++n)

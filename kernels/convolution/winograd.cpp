@@ -1,7 +1,7 @@
-// Forward and dgrad. Filters are transformed once for the whole call; then each thread takes blocks
-// of tiles: transforms their inputs, multiplies the 36 matrices, transforms back and applies the
-// epilogue. A block's matrices are small enough for the thread's L2 cache, so that memory sees the
-// input and the output once, as with the direct convolution.
+// Forward and dgrad. Filters are transformed once for the whole call. Then each thread processes
+// blocks of tiles: it transforms their inputs, multiplies the 36 matrices, transforms back and
+// applies the epilogue. A block's matrices fit the thread's L2 cache, so that main memory is read
+// and written once, as in direct convolution.
 #include "kernels/convolution/winograd.h"
 
 #include <omp.h>
@@ -14,7 +14,7 @@
 namespace cnpd::kernels::winograd {
 namespace {
 
-// What forward and dgrad have in common: from `in` [N,H,W,C] to `out` [N,OH,OW,K].
+// Parameters of forward and dgrad: from `in` [N,H,W,C] to `out` [N,OH,OW,K].
 struct Problem {
     std::int64_t n, h, w, c;
     std::int64_t out_h, out_w, k;
@@ -25,9 +25,9 @@ struct Problem {
 constexpr std::int64_t kChunk = 64;
 
 // Tiles in a block: as many as keep the transformed inputs and products of a chunk within about
-// half of an L2 cache of 1 MB, but not so few that reading the transformed filters, 4 bytes for
-// each 2 * tiles operations, becomes the limit. Blocks begin at multiples of a panel: whatever the
-// number of threads, a tile has the same row of a panel, and the same bits.
+// half of an L2 cache of 1 MB, but enough that reading the transformed filters (4 bytes for each 2
+// * tiles operations) is not the limit. Blocks begin at multiples of a panel: a tile then has the
+// same row of a panel, and the same bits, for any number of threads.
 template <class Scheme>
 std::int64_t block_tiles(const Problem& problem, std::int64_t count, int threads) {
     constexpr std::int64_t kBytes = 600 << 10, kFewest = 64;
@@ -39,8 +39,8 @@ std::int64_t block_tiles(const Problem& problem, std::int64_t count, int threads
     return divide_up(divide_up(count, blocks), kPanel) * kPanel;
 }
 
-// U = G g G^T for output panel `panel`: `to` holds [C,K] in panels for each position. Forward:
-// g = filter[k,:,:,c], whose k are far apart in memory and are gathered first.
+// U = G g G^T for output panel `panel`: `to` holds [C,K] in panels for each position. Forward: g =
+// filter[k,:,:,c]; these are far apart in memory and are gathered first.
 template <class Scheme>
 void transform_filter_forward(const Problem& problem, const float* filter, std::int64_t panel,
                               const Panels& to) {
@@ -81,8 +81,8 @@ void transform_filter_dgrad(const Problem& problem, const float* filter, std::in
         }
 }
 
-// Y = A^T M A for channels [first, last) of one tile, then the epilogue; `products` holds these
-// channels alone.
+// Y = A^T M A for channels [first, last) of one tile, then the epilogue; `products` holds only
+// these channels.
 template <class Scheme>
 void transform_output(const Problem& problem, const Tiles& tiles, std::int64_t tile,
                       const Panels& products, std::int64_t row, std::int64_t first,
@@ -182,11 +182,12 @@ void correlate(const Problem& problem, const float* in, const float* filter,
 bool applies(const ConvolutionShape& shape) {
     if (shape.r != 3 || shape.s != 3) return false;
     if (shape.stride == 1 ? shape.pad > 2 : shape.stride != 2 || shape.pad != 1) return false;
-    // With fewer channels the transforms cost what the multiplications save (measured against
+    // With fewer channels the transforms cost as much as the multiplications save (measured against
     // oneDNN with bench/convolution.cpp).
     const std::int64_t fewest_channels = shape.stride == 1 ? 16 : 32;
     if (std::min(shape.c, shape.k) < fewest_channels) return false;
-    // Tiles that stick out compute what is thrown away. A quarter must remain saved.
+    // Tiles that extend beyond the image compute unused outputs. At least a quarter of the work
+    // must be saved.
     const std::int64_t positions = shape.stride == 1 ? kPositions<Stride1> : kPositions<Stride2>;
     const std::int64_t tiles = divide_up(shape.out_h(), 4) * divide_up(shape.out_w(), 4);
     return positions * tiles * 4 <= 9 * shape.out_h() * shape.out_w() * 3;

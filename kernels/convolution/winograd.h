@@ -1,12 +1,12 @@
-// Winograd convolution for 3x3 filters at stride 1: F(4x4, 3x3), four times fewer multiplications
-// than the direct sum. docs/kernels-convolution.md tells the whole story.
+// Winograd convolution for 3x3 filters at stride 1: F(4x4, 3x3), with four times fewer
+// multiplications than direct convolution. Explained in docs/kernels-convolution.md.
 #pragma once
 
 #include "kernels/convolution/convolution.h"
 
 namespace cnpd::kernels::winograd {
 
-// Whether the functions below can compute this shape, and are likely to be the fastest way.
+// Whether the functions below support this shape and are likely to be the fastest algorithm.
 bool applies(const ConvolutionShape& shape);
 
 // The three passes of convolution.h, for shapes that `applies` accepts.

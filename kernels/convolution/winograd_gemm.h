@@ -1,13 +1,13 @@
 // The inner loop of the Winograd convolution, private to winograd*.cpp: a block of 16x16 sums kept
 // in registers.
 //
-// Matrices are stored in panels of 16 columns: element (row, column) of a [rows, columns] matrix
-// is at panel[column / 16][row][column % 16]. Whatever the shape of the layer, a block then reads
-// memory that lies side by side, one cache line a row; a plain row-major matrix with 512 columns
-// would map all its rows to four sets of the L1 cache.
+// Matrices are stored in panels of 16 columns: element (row, column) of a [rows, columns] matrix is
+// at panel[column / 16][row][column % 16]. For any shape of the layer, a block then reads
+// contiguous memory, one cache line per row; a plain row-major matrix with 512 columns would map
+// all its rows to four sets of the L1 cache.
 //
-// With AVX2 a panel is two registers wide and a block is computed as 6, 5 and 5 rows: 12 sums
-// stay in 12 of the 16 registers, and a step of 12 multiply-adds (6 cycles on two ports) loads two
+// With AVX2 a panel is two registers wide and a block is computed as 6, 5 and 5 rows: 12 sums stay
+// in 12 of the 16 registers, and a step of 12 multiply-adds (6 cycles on two ports) loads two
 // vectors and six broadcast elements (4 cycles), so arithmetic is the limit.
 #pragma once
 
@@ -22,9 +22,9 @@ inline constexpr int kPanel = 16;
 inline constexpr int kVectors = kPanel / simd::kWidth;
 inline constexpr int kMaxRows = simd::kWidth == 16 ? 16 : simd::kWidth == 8 ? 6 : 2;
 
-// How a block's left operand lies in memory. In the forward pass its rows are tiles and the sum
-// runs over channels: panels one after the other, `panel_stride` apart. In wgrad its rows are
-// channels of one panel and the sum runs over tiles.
+// Layout of a block's left operand in memory. In the forward pass its rows are tiles and the sum
+// runs over channels: consecutive panels, `panel_stride` apart. In wgrad its rows are channels of
+// one panel and the sum runs over tiles.
 enum class Left { rows, columns };
 
 // c [Rows,16] (+)= left [Rows,depth] right [depth,16].

@@ -1,27 +1,30 @@
 // The Winograd schemes for 3x3 filters at stride 2, private to winograd*.cpp.
 //
-// Stride 2 with padding 1 splits the input, in each dimension, into what the outer taps see and
-// what the middle tap sees:
+// Stride 2 with padding 1 splits the input, in each dimension, into the inputs of the outer taps
+// and those of the middle tap:
 //     y_i = (g_0 x_{2i-1} + g_2 x_{2i+1}) + g_1 x_{2i}
 //         =      F(4, 2) over odd x       + a plain product with even x.
 // F(4, 2) takes 5 multiplications for four outputs, the plain products 4: 9 instead of 12, and 81
 // instead of 144 in two dimensions. Its four finite points are +-a and +-b with a = 1/2, b = 3/2;
-// without the point 0, everything comes in pairs:
+// without the point 0, all terms come in pairs:
 //
-//     A^T = | 1   1   1   1  0 |      B^T = | -a b2  -b2   a  1  0 |      G = | 1  a | / (2a
-//     (a2-b2))
-//           | a  -a   b  -b  0 |            |  a b2  -b2  -a  1  0 |          | 1 -a | / -(...)
-//           | a2  a2  b2  b2 0 |            | -b a2  -a2   b  1  0 |          | 1  b | / (2b
-//           (b2-a2)) | a3 -a3  b3 -b3 1 |            |  b a2  -a2  -b  1  0 |          | 1 -b | /
-//           -(...)
-//                                           | a2b2 0 -a2-b2   0  1 |          | 0  1 |
+//     A^T = | 1   1   1   1  0 |      B^T = | -a b2  -b2   a  1  0 |
+//           | a  -a   b  -b  0 |            |  a b2  -b2  -a  1  0 |
+//           | a2  a2  b2  b2 0 |            | -b a2  -a2   b  1  0 |
+//           | a3 -a3  b3 -b3 1 |            |  b a2  -a2  -b  1  0 |
+//                                           | a2b2 0 -a2-b2   0  1 |
+//     G = | 1  a | / (2a (a2-b2))
+//         | 1 -a | / -(2a (a2-b2))
+//         | 1  b | / (2b (b2-a2))
+//         | 1 -b | / -(2b (b2-a2))
+//         | 0  1 |
 #pragma once
 
 #include "kernels/convolution/winograd_transforms.h"
 
 namespace cnpd::kernels::winograd {
 
-// F(4, 2) alone, and the filter transforms that the two schemes below share.
+// F(4, 2), and the filter transforms that the two schemes below share.
 struct TwoTaps {
     static constexpr float kA = 0.5f, kA2 = kA * kA, kA3 = kA2 * kA;
     static constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;

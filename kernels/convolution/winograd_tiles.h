@@ -1,5 +1,5 @@
-// Where the tiles of a Winograd convolution lie, and how images become transformed panels. Private
-// to winograd*.cpp.
+// Positions of the tiles of a Winograd convolution, and the transformation of images into panels.
+// Private to winograd*.cpp.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@ inline std::int64_t panels(std::int64_t channels) {
 }
 
 // The outputs [N,H,W] of a scheme cut into tiles, numbered along rows of an image, then images.
-// Tiles at the lower and right edge may stick out.
+// Tiles at the lower and right edge may extend beyond the image.
 struct Tiles {
     std::int64_t h, w, size, rows, columns, count;
 
@@ -38,17 +38,17 @@ struct Tiles {
     }
 };
 
-// Images [N,H,W,C] and how the tiles' windows lie on them.
+// Images [N,H,W,C] and the positions of the tiles' windows.
 struct Images {
     const float* data;
     std::int64_t h, w, c;
     std::int64_t step;    // from one tile's window to the next
     std::int64_t offset;  // the first window begins this far above and left of the image
-    const float* zeros;   // at least C: stands for what lies outside
+    const float* zeros;   // at least C: read for pixels outside of the image
 };
 
 // A transformed matrix [rows, columns] for each position, in panels. An odd number of cache lines
-// between positions keeps the streams that a transform writes, one a position, in different sets
+// between positions keeps the streams that a transform writes, one per position, in different sets
 // of the L1 cache.
 struct Panels {
     float* data;
@@ -71,7 +71,7 @@ struct Panels {
     }
 };
 
-// Where the pixels of one tile's window lie.
+// The addresses of the pixels of one tile's window.
 template <int Window>
 struct Pixels {
     const float* at[Window * Window];
@@ -87,8 +87,8 @@ struct Pixels {
                            : images.zeros;
             }
     }
-    // Asks for a cache line of each pixel. The hardware does not see through the jumps between
-    // rows of an image, and the first access would wait for memory.
+    // Prefetches a cache line of each pixel. The hardware prefetcher does not follow the jumps
+    // between rows of an image, so the first access would wait for memory.
     void prefetch(std::int64_t channel) const {
         for (const float* pixel : at) __builtin_prefetch(pixel + channel);
     }

@@ -1,18 +1,18 @@
 // The three linear transforms of the Winograd convolution F(4x4, 3x3), private to winograd*.cpp.
 //
-// One dimension first. Four outputs of a filter with three taps,
+// In one dimension, four outputs of a filter with three taps,
 //     y_i = g_0 d_i + g_1 d_{i+1} + g_2 d_{i+2},   i = 0..3,
-// read six inputs and take 12 multiplications. Read as the product of two polynomials (more
-// precisely: as the transpose of that map), it is determined by its values at 4 + 3 - 1 = 6
-// points, and at each point the value of a product is ONE multiplication:
+// read six inputs and take 12 multiplications. As the (transposed) product of two polynomials, the
+// result is determined by its values at 4 + 3 - 1 = 6 points, and each value takes ONE
+// multiplication:
 //     y = A^T [ (G g) * (B^T d) ]      (* element by element: 6 multiplications)
 // In two dimensions each matrix is applied to the columns and then to the rows: 36 multiplications
 // instead of 144 for a tile of 4x4 outputs, four times fewer.
 //
-// The points are 0, +-a, +-b and infinity. The textbook's a = 1, b = 2 (Lavin & Gray, "Fast
-// algorithms for convolutional neural networks", 2016) spreads the sizes of the intermediate
-// numbers widely and loses a digit by cancellation. a = 3/4, b = 3/2 halves the error at the same
-// cost, and all its constants in A and B are exact in binary:
+// The points are 0, +-a, +-b and infinity. With the textbook's a = 1, b = 2 (Lavin & Gray, "Fast
+// algorithms for convolutional neural networks", 2016) the intermediate numbers differ widely in
+// size, and cancellation loses a digit. a = 3/4, b = 3/2 halves the error at the same cost, and all
+// its constants in A and B are exact in binary:
 //
 //     A^T = | 1   1    1    1    1   0 |       B^T = | a2b2    0   -a2-b2    0     1   0 |
 //           | 0   a   -a    b   -b   0 |             |  0   -a b2   -b2      a     1   0 |
@@ -23,8 +23,9 @@
 //        the other finite points q; (0, 0, 1)
 //
 // A scheme is a struct of these 1-d transforms and their sizes, so that the drivers serve several
-// (winograd_strided_transforms.h has those for stride 2). All transforms work on simd::Vector, one
-// channel in each element: NHWC puts channels side by side, so no shuffle is ever needed.
+// schemes (winograd_strided_transforms.h has those for stride 2). All transforms work on
+// simd::Vector, one channel in each element: channels are contiguous in NHWC, so no shuffle is
+// needed.
 #pragma once
 
 #include <algorithm>
@@ -73,7 +74,7 @@ struct Stride1 {
         out[3] = kA3 * difference_a + (kB3 * difference_b + m5);
     }
 
-    // out = A in, four to six: what the gradient goes through backwards.
+    // out = A in, four to six: the backward pass of A^T.
     static void output_adjoint(const Vector* in, Vector* out) {
         const Vector y0 = in[0], y1 = in[1], y2 = in[2], y3 = in[3];
         const Vector even_a = y0 + kA2 * y2, odd_a = kA * y1 + kA3 * y3;
@@ -114,8 +115,8 @@ struct Stride1 {
     }
 };
 
-// Both dimensions: `transform` is applied to the In columns of what load(row * In + column) gives,
-// then to the Out rows of that; store(row * Out + column, value) takes the result.
+// Both dimensions: `transform` is applied to the In columns of load(row * In + column), then to the
+// Out rows of the result; store(row * Out + column, value) receives the output.
 template <int In, int Out, auto transform, class Load, class Store>
 inline void both_dimensions(const Load& load, const Store& store) {
     Vector middle[Out * In], in[In], out[Out];
@@ -130,7 +131,7 @@ inline void both_dimensions(const Load& load, const Store& store) {
     }
 }
 
-// Multiplications of a tile and a pair of channels, in both dimensions.
+// Multiplications per tile and pair of channels, in both dimensions.
 template <class Scheme>
 inline constexpr int kPositions = Scheme::kTransformed* Scheme::kTransformed;
 
@@ -138,8 +139,8 @@ inline constexpr int kPositions = Scheme::kTransformed* Scheme::kTransformed;
 template <class Scheme>
 inline constexpr int kSlots = Scheme::kDistinct* Scheme::kDistinct;
 
-// Which of them position p is multiplied with: in each dimension the last one serves all that
-// follow it.
+// The transformed filter value for position p: in each dimension the last one serves all later
+// positions.
 template <class Scheme>
 inline int slot(int p) {
     const int row = std::min(p / Scheme::kTransformed, Scheme::kDistinct - 1);

@@ -25,7 +25,7 @@ struct Sums {
     }
 };
 
-// Adds (or, the first time, writes) what `count` transformed tiles contribute to one slot and
+// Adds (or, the first time, writes) the contribution of `count` transformed tiles to one slot and
 // panel of output channels.
 template <class Scheme>
 void accumulate(const Panels& inputs, const Panels& gradients, std::int64_t count, bool first,
@@ -64,14 +64,13 @@ void transform_sums(const ConvolutionShape& shape, const Sums& sums, int copies,
         }
 }
 
-// How the tiles are divided, by sizes alone: into parts with sums of their own, which are added up
-// in their order. Within a part every sum runs over the tiles in their order, so that the bits
-// depend neither on the blocks of tiles nor on the threads. Small sums have many parts, large ones
-// exist once.
+// The division of the tiles, by sizes alone: into parts with separate sums, which are added up in
+// order. Within a part every sum runs over the tiles in order, so that the bits depend neither on
+// the blocks of tiles nor on the threads. Small sums have many parts, large ones only one.
 //
-// A thread takes a part alone, in blocks that stay in its L2 cache, as long as there are parts for
-// all threads; the rest is done together, part by part: all threads transform a block, and then
-// each adds it up for its share of slots and panels.
+// Each thread computes whole parts, in blocks that stay in its L2 cache, as long as there are parts
+// for all threads. The remaining parts are computed by all threads together, one after the other:
+// all threads transform a block, then each sums it for its share of slots and panels.
 struct Plan {
     std::int64_t parts;
     int threads;
@@ -105,7 +104,7 @@ struct Wgrad {
     Images x, dy;
     Plan plan;
     Sums sums;               // the first part's
-    std::int64_t sums_size;  // from one part's to the next
+    std::int64_t sums_size;  // from one part's sums to the next
     float* blocks;           // transformed tiles
 
     static std::int64_t inputs_size(const ConvolutionShape& shape, std::int64_t block) {
@@ -114,7 +113,7 @@ struct Wgrad {
     static std::int64_t block_size(const ConvolutionShape& shape, std::int64_t block) {
         return inputs_size(shape, block) + kPositions<Scheme> * Panels::stride(block, shape.k);
     }
-    // Of all threads, at one time.
+    // Shared by all threads, for one part at a time.
     static std::int64_t blocks_size(const ConvolutionShape& shape, const Plan& plan) {
         const std::int64_t own =
             plan.parts < plan.threads ? 0 : plan.threads * block_size(shape, plan.own_block);

@@ -1,5 +1,5 @@
-// A warp for each sample: two softmaxes, four terms, both gradients. A few kilobytes in and out and
-// some thousand exponentials: the launch dominates, so there is only one, and it computes in
+// A warp for each sample: two softmaxes, four terms, both gradients. It handles a few kilobytes and
+// some thousand exponentials, so the launch dominates: there is only one, and it computes in
 // double.
 #include "kernels/defense_loss/defense_loss.h"
 
@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32, kTerms = 4;
 
-// One row of logits, classes shared out among the lanes of a warp.
+// One row of logits, its classes distributed over the lanes of a warp.
 struct Row {
     const float* logits;
     std::int64_t classes;
@@ -65,7 +65,7 @@ __device__ std::int64_t strongest_wrong_class(const Row& row, std::int64_t label
     return best.k;
 }
 
-// -log(1.0001 - p) and w times the factor of its gradient.
+// -log(1.0001 - p), and w times the factor of its gradient.
 struct PushAway {
     double loss, slope;
     __device__ PushAway(double p, double weight)
@@ -118,11 +118,11 @@ __device__ void adversarial_terms(const Problem& p, std::int64_t n, double unmas
     terms[3] = from_target.loss;
 }
 
-// of_row [N,4]: the terms of each sample; the block of the warp that finishes last adds them up,
-// always in the order of the samples. `finished` counts warps and is 0 before.
+// of_row [N,4]: the terms of each sample; the block of the warp that finishes last adds them up, in
+// the order of the samples. `finished` counts warps and must be 0 before.
 __global__ void __launch_bounds__(kThreads)
     loss_of_batch(Problem p, double* of_row, unsigned* finished, float* loss, float* terms) {
-    __shared__ int last;  // this block is
+    __shared__ int last;  // whether this block finishes last
     if (threadIdx.x == 0) last = 0;
     double count = 0;
     for (std::int64_t n = threadIdx.x; n < p.n; n += kThreads) count += p.labels.target[n] >= 0;

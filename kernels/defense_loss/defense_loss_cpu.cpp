@@ -72,7 +72,7 @@ void defense_loss(std::int64_t n, std::int64_t classes, const float* clean,
             of_row[3] = from_target.loss;
             const double shared =
                 (weights.undo - from_strongest.slope - from_target.slope) / unmasked;
-            // Added up in double: where p is near 1 the terms nearly cancel.
+            // Summed in double: where p is near 1 the terms nearly cancel.
             for (std::int64_t k = 0; k < classes; ++k) p[k] *= shared;
             p[restored] -= weights.undo / unmasked;
             p[strongest] += from_strongest.slope / unmasked;

@@ -16,7 +16,7 @@ std::vector<double> softmax_of(const float* logits, std::int64_t classes) {
     return p;
 }
 
-// CE = log sum exp - logit, which stays finite where the probability underflows.
+// CE = log sum exp - logit stays finite where the probability underflows.
 double cross_entropy(const float* logits, std::int64_t classes, std::int64_t label) {
     const double maximum = *std::max_element(logits, logits + classes);
     double sum = 0;

@@ -1,5 +1,5 @@
-// 4 bytes read and 4 written an element; a draw of Philox, some 60 integer instructions, serves
-// four elements.
+// 4 bytes read and 4 written per element; a Philox draw, about 60 integer instructions, serves four
+// elements.
 #include "kernels/dropout/dropout.h"
 
 #include "kernels/common/vector_grid.h"
@@ -7,7 +7,7 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// bits.v[n], without an index that would put them into local memory.
+// bits.v[n] without a variable index, which would place bits.v in local memory.
 __device__ std::uint32_t word(const PhiloxResult& bits, int n) {
     const std::uint32_t of_first_two = n == 0 ? bits.v[0] : bits.v[1];
     return n < 2 ? of_first_two : n == 2 ? bits.v[2] : bits.v[3];

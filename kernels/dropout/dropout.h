@@ -1,5 +1,5 @@
 // Dropout (Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
-// 2014). Masks are Philox's and are drawn again for the gradient instead of being kept.
+// 2014). Masks are Philox draws and are drawn again for the gradient instead of being stored.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace cnpd::kernels {
 
-// Which mask: the key and the stream of the draws. In the backend's memory, so that a step that is
-// recorded as a graph draws another mask whenever it is replayed.
+// Identifies a mask: the key and the stream of the draws. In the backend's memory, so that a
+// recorded graph draws another mask at every replay.
 struct DropoutDraw {
     std::int64_t seed = 0, step = 0;
 
@@ -21,9 +21,9 @@ struct DropoutDraw {
     }
 };
 
-// y = x / (1 - probability) where an element stays, 0 elsewhere; of dy it makes dx. y may be x, the
-// probability is in [0,1). Element i stays if uniform_from_bits(draw->of(i / 4).v[i % 4]) >=
-// probability.
+// y = x / (1 - probability) for elements that are kept, 0 for the others; applied to dy it computes
+// dx. y may be x; the probability is in [0,1). Element i is kept if uniform_from_bits(draw->of(i /
+// 4).v[i % 4]) >= probability.
 CNPD_KERNEL(void dropout(float probability, const float* x, std::int64_t count,
                          const DropoutDraw* draw, float* y))
 // ++draw->step

@@ -7,7 +7,7 @@ namespace cnpd::kernels::cpu {
 
 void dropout(float probability, const float* x, std::int64_t count, const DropoutDraw* draw,
              float* y) {
-    constexpr std::int64_t kOfDraw = 4, kGrain = 1024;  // elements of a draw, draws of a thread
+    constexpr std::int64_t kOfDraw = 4, kGrain = 1024;  // elements per draw, draws per thread
     const DropoutDraw which = *draw;
     const float scale = 1 / (1 - probability);
     parallel_for((count + kOfDraw - 1) / kOfDraw, kGrain, [=](std::int64_t n, std::int64_t last) {

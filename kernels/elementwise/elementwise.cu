@@ -1,5 +1,5 @@
-// The loops between convolutions. A few operations an element, so all of them are limited by device
-// memory: accesses are 16 bytes wide where alignment allows.
+// The loops between convolutions. They take a few operations per element, so all of them are
+// limited by device memory: accesses are 16 bytes wide if alignment allows.
 #include "kernels/elementwise/elementwise.h"
 
 #include "kernels/common/column_slabs.h"
@@ -11,9 +11,8 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// Bytes an element: fill 4, scale and relu_forward 8, add, multiply and relu_backward 12, of
-// bfloat16 half as many; cast 6. What a thread reads it has read before it writes, so outputs may
-// be inputs.
+// Bytes per element: fill 4, scale and relu_forward 8, add, multiply and relu_backward 12, half as
+// many in bfloat16; cast 6. A thread reads its inputs before it writes, so outputs may be inputs.
 struct Fill {
     float* y;
     float value;
@@ -106,7 +105,7 @@ struct Cast {
     }
 };
 
-// 8 bytes an element; the row comes from the cache, once for all the rows that a thread handles.
+// 8 bytes per element; the row is read from the cache, once for all the rows of a thread.
 template <int Width>
 __global__ void add_to_rows(const float* x, const float* row, std::int64_t rows,
                             std::int64_t columns, float* y) {
@@ -120,10 +119,10 @@ __global__ void add_to_rows(const float* x, const float* row, std::int64_t rows,
     }
 }
 
-// 4 bytes an element, or 2, read once, by threads that walk down the rows of their own columns.
-// Sums go from float to double every few rows: double additions alone would limit GPUs that have
-// few units for them, float alone would lose digits over many rows. Block (slab, tile) of the grid
-// sums a slab of the rows of a tile of the columns, to partial [columns,slabs], or, where there is
+// 4 bytes per element, or 2, read once, by threads that loop over the rows of their own columns.
+// Sums go from float to double every few rows: double additions alone would be the limit on GPUs
+// with few double units, float alone would lose digits over many rows. Block (slab, tile) of the
+// grid sums a slab of the rows of a tile of the columns, to partial [columns,slabs] or, if there is
 // one slab, to sums.
 template <int Width, typename T>
 __global__ void sum_slab(const T* x, std::int64_t rows, std::int64_t columns, double* partial,
@@ -154,7 +153,7 @@ __global__ void sum_slab(const T* x, std::int64_t rows, std::int64_t columns, do
     });
 }
 
-// Few bytes: one warp a column.
+// Few bytes: one warp per column.
 __global__ void sum_slabs(const double* partial, std::int64_t columns, std::int64_t slabs,
                           float* sums) {
     const int lane = threadIdx.x % 32;
@@ -166,7 +165,7 @@ __global__ void sum_slabs(const double* partial, std::int64_t columns, std::int6
     });
 }
 
-// 4 bytes an element.
+// 4 bytes per element.
 struct Squares {
     const float* x;
     template <int Width>

@@ -29,11 +29,11 @@ CNPD_KERNEL(void add_row(const float* x, const float* row, std::int64_t rows, st
                          float* y))
 // z = x y
 CNPD_KERNEL(void multiply(const float* x, const float* y, std::int64_t count, float* z))
-// sums += x, in double: what an epoch adds up on the device
+// sums += x, in double: the sums of an epoch, on the device
 CNPD_KERNEL(void accumulate(const float* x, std::int64_t count, double* sums))
 // *result = sum of x^2, accumulated in double
 CNPD_KERNEL(void sum_of_squares(const float* x, std::int64_t count, double* result))
-// y = x in the other type: rounded to the nearest, ties to even, or exact. y may not overlap x.
+// y = x in the other type: exact, or rounded to nearest, ties to even. y may not overlap x.
 CNPD_KERNEL(void cast(const float* x, std::int64_t count, bfloat16* y))
 CNPD_KERNEL(void cast(const bfloat16* x, std::int64_t count, float* y))
 

@@ -7,8 +7,8 @@
 namespace cnpd::kernels::cpu {
 namespace {
 
-// body(i) for every element, in vectors. Outputs may be inputs: elements do not depend on each
-// other.
+// body(i) for every element, in vectors. Outputs may be inputs, because elements do not depend on
+// each other.
 template <class Body>
 void for_each(std::int64_t count, const Body& body) {
     parallel_for(count, kElementGrain, [&](std::int64_t first, std::int64_t last) {

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kWarp = 32;
 
-// 8 bytes an element of y, 4 where the table stays in the cache.
+// 8 bytes per element of y, 4 if the table stays in the cache.
 template <int Width>
 __global__ void gather_rows(const float* table, const std::int32_t* indices, std::int64_t count,
                             std::int64_t columns, float* y) {
@@ -18,10 +18,10 @@ __global__ void gather_rows(const float* table, const std::int32_t* indices, std
             store(y + i * columns + c, load<Width>(table + indices[i] * columns + c));
 }
 
-// A warp owns 32 columns of one row of the table and looks for that row in all indices, 32 at a
-// time; only it adds, in their order, so there are neither atomics nor a sort. 4 bytes an element
-// of dy, and 4 (from the cache) an index and warp, which is little as long as the table is small:
-// one row for each class.
+// A warp handles 32 columns of one row of the table and searches all indices for that row, 32 at a
+// time. No other warp adds to it and the order is that of the indices, so neither atomics nor a
+// sort are needed. 4 bytes per element of dy, and 4 (from the cache) per index and warp, which is
+// little for a small table with one row for each class.
 __global__ void sum_by_index(const float* dy, const std::int32_t* indices, std::int64_t count,
                              std::int64_t rows, std::int64_t columns, float* dtable) {
     const int lane = threadIdx.x % kWarp;

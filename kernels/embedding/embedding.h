@@ -11,8 +11,8 @@ namespace cnpd::kernels {
 CNPD_KERNEL(void embedding_forward(const float* table, const std::int32_t* indices,
                                    std::int64_t count, std::int64_t columns, float* y))
 
-// dtable [rows,columns]: sums of dy's rows by index, zero for an index that does not occur. The
-// order of summation is that of the indices, so results repeat.
+// dtable [rows,columns]: sums of dy's rows by index, zero for an index that does not occur. Sums
+// run in the order of the indices, so results are reproducible.
 CNPD_KERNEL(void embedding_backward(const float* dy, const std::int32_t* indices,
                                     std::int64_t count, std::int64_t rows, std::int64_t columns,
                                     float* dtable))

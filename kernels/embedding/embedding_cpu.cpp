@@ -16,8 +16,9 @@ void embedding_forward(const float* table, const std::int32_t* indices, std::int
 
 void embedding_backward(const float* dy, const std::int32_t* indices, std::int64_t count,
                         std::int64_t rows, std::int64_t columns, float* dtable) {
-    // A thread owns rows of the table and walks over all indices: sums do not depend on the number
+    // A thread owns rows of the table and loops over all indices: sums do not depend on the number
     // of threads.
+    //
     const std::int64_t work = std::max<std::int64_t>((count + rows) * columns, 1);
     const std::int64_t grain = std::max<std::int64_t>(kElementGrain * rows / work, 1);
     parallel_for(rows, grain, [=](std::int64_t first, std::int64_t last) {
