@@ -22,7 +22,8 @@ Place parse(std::string_view text) {
     const std::size_t colon = text.rfind(':');
     const std::string line(colon == text.npos ? "" : text.substr(colon + 1));
     const unsigned long number = std::strtoul(line.c_str(), nullptr, 10);
-    CNPD_CHECK(number > 0, "a barrier to leave out is FILE:LINE, not '" + std::string(text) + "'");
+    CNPD_CHECK(number > 0,
+               "name the barrier to leave out as FILE:LINE, not '" + std::string(text) + "'");
     return {std::string(text.substr(0, colon)), static_cast<unsigned>(number)};
 }
 

@@ -1,5 +1,5 @@
-// Barriers by their place in the source: which ones were passed, and one that is left out to see
-// which test misses it (tests/emulator/delete_barriers.py).
+// Barriers by their place in the source: which ones were passed, and one that is skipped to find
+// out which test fails without it (tests/emulator/delete_barriers.py).
 #pragma once
 
 #include <source_location>
@@ -7,14 +7,13 @@
 
 namespace cnpd::kernels::emulator {
 
-// Threads run through barriers at this place, "pgd/pgd.cu:90", as if they were not there; empty:
-// none is left out. Before the first call it is $CNPD_EMULATOR_LEAVE_OUT. Throws Error when the
-// place has no line.
+// Threads skip barriers at this place, for example "pgd/pgd.cu:90"; empty: none. The initial value
+// is $CNPD_EMULATOR_LEAVE_OUT. Throws Error if the place has no line number.
 void leave_out_barrier(std::string_view place);
 bool is_left_out(std::source_location barrier);
 
-// Called once for each time that a block or warp has met. At the end of the program every barrier
-// is a line "file:line:kernel" at the end of $CNPD_EMULATOR_BARRIERS, where this is set.
+// Called once each time that all threads of a block or warp have arrived. At the end of the program
+// one line "file:line:kernel" per barrier is appended to the file $CNPD_EMULATOR_BARRIERS, if set.
 void note_barrier(std::source_location barrier, const char* kernel);
 
 }  // namespace cnpd::kernels::emulator

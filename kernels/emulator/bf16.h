@@ -1,4 +1,4 @@
-// bfloat16 by the names of NVIDIA's cuda_bf16.h: the upper half of a float32.
+// bfloat16 with the names of NVIDIA's cuda_bf16.h: the upper half of a float32.
 #pragma once
 
 #include <bit>

@@ -30,8 +30,8 @@ namespace context = boost::context;
 constexpr unsigned kMaxThreads = 1024;
 constexpr std::size_t kStackBytes = 256 << 10;
 
-// AddressSanitizer has to be told which stack is in use: constructed before a switch to another
-// stack, destroyed when this one runs again.
+// Tells AddressSanitizer which stack is in use: constructed before a switch to another stack,
+// destroyed when this one runs again.
 class StackSwitch {
   public:
 #if defined(__SANITIZE_ADDRESS__)
@@ -58,7 +58,7 @@ class StackSwitch {
 #endif
 };
 
-// A stack on which one CUDA thread after the other runs.
+// A stack for CUDA threads that run one after the other.
 class Worker {
   public:
     template <typename Body>
@@ -73,7 +73,7 @@ class Worker {
     }
     ~Worker() {
         const StackSwitch there(bottom_, bytes_);
-        fiber_ = {};  // unwinds what is on it
+        fiber_ = {};  // unwinds its frames
     }
     bool holds(const void* address) const {
         return static_cast<std::size_t>(static_cast<const std::byte*>(address) - bottom_) < bytes_;
@@ -91,7 +91,7 @@ class Worker {
 
 struct Thread {
     std::unique_ptr<Worker> worker;  // null: not started
-    void* brought = nullptr;         // to the collective in which it waits
+    void* brought = nullptr;         // argument of the collective in which it waits
     bool waits = false, done = false;
 };
 
@@ -101,7 +101,7 @@ struct Meeting {
     Combine combine = nullptr;
 };
 
-// Exactly as large as asked for, so that AddressSanitizer sees its end.
+// Exactly the requested size, so that AddressSanitizer finds accesses beyond its end.
 class SharedMemory {
   public:
     explicit SharedMemory(std::size_t bytes)
@@ -123,7 +123,7 @@ class Runner {
     void block_barrier(std::source_location where);
     void warp_barrier(unsigned mask, std::source_location where);
     void let_others_run();
-    // True for the lane that was the last to come.
+    // True for the last lane to arrive.
     bool collective(unsigned mask, Combine combine, void* mine);
     bool on_stack_of_thread(const void* address) const;
     void set_seed(std::uint64_t seed) {
@@ -174,7 +174,7 @@ void select(unsigned rank, const dim3& block) {
     threadIdx = {rank % block.x, rank / block.x % block.y, rank / block.x / block.y};
 }
 
-// xorshift64*; the order of threads needs no better one.
+// xorshift64*; good enough for the order of threads.
 std::uint64_t Runner::draw(std::uint64_t bound) {
     random_ ^= random_ >> 12;
     random_ ^= random_ << 25;
@@ -186,11 +186,12 @@ void Runner::run(const Launch& launch, const Kernel& kernel) {
     CNPD_CHECK(!state.launch, fmt::format("kernel {} launched from inside a kernel", launch.name));
     count_ = launch.block.x * launch.block.y * launch.block.z;
     if (count_ == 0 || count_ > kMaxThreads)
-        throw KernelFault(fmt::format("kernel {}: blocks of {} threads", launch.name, count_));
+        throw KernelFault(fmt::format("kernel {}: {} threads per block (1 to 1024 are possible)",
+                                      launch.name, count_));
     if (launch.grid.x == 0 || launch.grid.y == 0 || launch.grid.z == 0 || launch.grid.y > 65535 ||
         launch.grid.z > 65535)
-        throw KernelFault(fmt::format("kernel {}: a grid of {} x {} x {} blocks", launch.name,
-                                      launch.grid.x, launch.grid.y, launch.grid.z));
+        throw KernelFault(fmt::format("kernel {}: a grid of {} x {} x {} blocks is not possible",
+                                      launch.name, launch.grid.x, launch.grid.y, launch.grid.z));
     kernel_ = &kernel;
     state.launch = &launch;
     state.fault.clear();
@@ -237,7 +238,7 @@ void Runner::run_block() {
         resume(next);
     }
     if (Trace* trace = Trace::current()) trace->block_end(state.launch->name);
-    threads_.clear();  // after a fault: unwinds the threads that wait
+    threads_.clear();  // after a fault: unwinds the waiting threads
 }
 
 bool Runner::take_new(unsigned& thread) {
@@ -263,7 +264,7 @@ void Runner::resume(unsigned thread) {
     select(thread, blockDim);
     running_ = next.worker.get();
     next.worker->resume();
-    // The thread that ran last on this stack may be another one: see run_threads.
+    // Another thread may be the last one that ran on this stack: see run_threads.
     Thread& last = threads_[state.rank];
     if (&last != &next) last.worker = std::move(next.worker);
     if (last.done) idle_.push_back(std::move(last.worker));
@@ -308,7 +309,7 @@ void Runner::run_threads() {
     }
 }
 
-// Lets others run until release() of this thread.
+// Lets other threads run until this thread is released.
 void Runner::wait() {
     threads_[state.rank].waits = true;
     leave();
@@ -348,7 +349,7 @@ bool Runner::collective(unsigned mask, Combine combine, void* mine) {
     mask &= present;
     const unsigned my_bit = 1u << (me - first);
     if (!(mask & my_bit)) {
-        report("a warp collective whose mask leaves the caller out");
+        report("the mask of a warp collective does not contain the calling lane");
         return false;
     }
 
@@ -358,7 +359,7 @@ bool Runner::collective(unsigned mask, Combine combine, void* mine) {
     if (meeting == meetings.end())
         meeting = meetings.insert(meetings.end(), {.mask = mask, .arrived = 0, .combine = combine});
     if (meeting->mask != mask || meeting->combine != combine) {
-        report("lanes of a warp meet in different collectives or with different masks");
+        report("lanes of a warp call different collectives or pass different masks");
         return false;
     }
     meeting->arrived |= my_bit;
@@ -375,7 +376,7 @@ bool Runner::collective(unsigned mask, Combine combine, void* mine) {
     if (combine)
         combine(std::span<void* const, kWarp>(of_lane));
     else
-        ++state.warp_epoch[warp];  // only a barrier orders what lanes do to memory
+        ++state.warp_epoch[warp];  // only a barrier orders the lanes' memory accesses
     for (int i = 0; i < kWarp; ++i)
         if (const unsigned other = first + static_cast<unsigned>(i); mask >> i & 1 && other != me)
             release(other);

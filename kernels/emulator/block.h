@@ -1,7 +1,7 @@
 // Runs kernels on the host: the blocks of a grid one after the other, each CUDA thread of a block
-// as a fiber (Boost.Context). A thread runs until it waits for others, then one that can go on is
-// drawn at random from a seed, so that code which lacks a barrier gives other results, and the same
-// ones in every run with that seed.
+// as a fiber (Boost.Context). A thread runs until it waits for others; then a thread that can
+// continue is chosen at random from a seed. Code that lacks a barrier therefore gives different
+// results for different seeds, and the same results in every run with one seed.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace cnpd::kernels::emulator {
 
-// A kernel broke a rule of CUDA; what() names kernel, block and thread.
+// A kernel violated a rule of CUDA; what() names kernel, block and thread.
 class KernelFault : public Error {
     using Error::Error;
 };
@@ -23,7 +23,7 @@ struct Launch {
     std::size_t dynamic_shared = 0;  // bytes
 };
 
-// What every thread of a grid calls.
+// Called by every thread of a grid.
 struct Kernel {
     void (*call)(const void* closure);
     const void* closure;
@@ -31,14 +31,15 @@ struct Kernel {
 };
 
 // Calls `kernel` once for every thread of the grid and returns when all have ended. Throws
-// KernelFault: a barrier that not all threads of the block reach, lanes of a warp that meet in
-// different collectives, a block of more than 1024 threads, and whatever memory_checks.cpp finds.
+// KernelFault: a barrier that not all threads of the block reach, lanes of a warp that call
+// different collectives, a block of more than 1024 threads, and all faults that memory_checks.cpp
+// finds.
 void launch(const Launch& launch, const Kernel& kernel);
 
 // The running block's dynamic shared memory.
 void* dynamic_shared();
 
-// Seed of the order of threads in the launches of this host thread; $CNPD_EMULATOR_SEED, or 0.
+// Seed for the order of threads in the launches of this host thread; $CNPD_EMULATOR_SEED, or 0.
 void set_seed(std::uint64_t seed);
 
 }  // namespace cnpd::kernels::emulator

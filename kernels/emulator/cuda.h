@@ -1,6 +1,6 @@
-// CUDA's language for the host compiler: what a .cu file of this project may use, by CUDA's names.
-// With this header instead of NVIDIA's, a kernel is an ordinary C++ function that a debugger steps
-// through; block.h runs one call of it for every thread of a block.
+// The CUDA language for the host compiler: all of CUDA that the .cu files of this project may use.
+// With this header instead of NVIDIA's, a kernel is an ordinary C++ function that can be debugged;
+// block.h calls it for every thread of a block.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@
 #define __launch_bounds__(...)
 #define __cluster_dims__(...)
 #define __grid_constant__
-// One block runs at a time, so what its threads share can be a static variable. The compiler calls
-// memory_checks.cpp for every access to it.
+// One block runs at a time, so its shared variables can be static. The compiler calls
+// memory_checks.cpp for every access to them.
 #define __shared__ static
 
 // --- Built-in types ------------------------------------------------------------------------------
@@ -71,15 +71,13 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
     return {x, y, z, w};
 }
 
-// --- Built-in variables: set before a thread runs on
-// ------------------------------------------------
+// --- Built-in variables: set before a thread continues -------------------------------------------
 
 extern constinit thread_local uint3 threadIdx, blockIdx;
 extern constinit thread_local dim3 blockDim, gridDim;
 constexpr int warpSize = 32;
 
-// --- Synchronisation
-// --------------------------------------------------------------------------------
+// --- Synchronisation -----------------------------------------------------------------------------
 
 inline void __syncthreads(std::source_location here = std::source_location::current()) {
     cnpd::kernels::emulator::block_barrier(here);
@@ -88,12 +86,11 @@ inline void __syncwarp(unsigned mask = ~0u,
                        std::source_location here = std::source_location::current()) {
     cnpd::kernels::emulator::warp_barrier(mask, here);
 }
-// Blocks run one after the other and threads take turns: memory is always consistent.
+// Blocks run one after the other and only one thread runs at a time: memory is always consistent.
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
-// --- Warp shuffles and votes
-// --------------------------------------------------------------------------
+// --- Warp shuffles and votes ---------------------------------------------------------------------
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
@@ -139,8 +136,7 @@ inline unsigned __activemask() {
     return ~0u;
 }
 
-// --- Atomics: whole, because threads only change places at barriers
-// -------------------------------------
+// --- Atomics: plain code, because threads only switch at barriers --------------------------------
 
 template <typename T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
@@ -166,8 +162,7 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
         address, [&](T old) { return old == expected ? value : old; });
 }
 
-// --- Arithmetic
-// ---------------------------------------------------------------------------------------
+// --- Arithmetic ----------------------------------------------------------------------------------
 
 using std::isfinite;
 using std::isnan;

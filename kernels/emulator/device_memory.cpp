@@ -34,7 +34,8 @@ std::size_t device_memory_in_use() {
 
 #if defined(__SANITIZE_ADDRESS__)
 
-// AddressSanitizer sees the end of each allocation, which is worth more; its memory is the heap's.
+// With AddressSanitizer allocations come from its heap, so that it finds accesses beyond their
+// ends.
 void* allocate_device_memory(std::size_t bytes) {
     void* memory = nullptr;
     if (in_use + bytes > limit || ::posix_memalign(&memory, 256, bytes) != 0)
@@ -57,8 +58,8 @@ DeviceAccess::~DeviceAccess() {}
 
 namespace {
 
-// One range of addresses, so that one call opens or closes all of it. Pages cost nothing before
-// they are used.
+// One range of addresses, so that one call protects or unprotects all of it. Unused pages cost no
+// memory.
 class Arena {
   public:
     Arena() {
@@ -119,7 +120,7 @@ class Arena {
         const std::scoped_lock lock(mutex_);
         if (open_++ == 0) protect(PROT_READ | PROT_WRITE);
     }
-    // Returns whether this was the last of the accesses.
+    // Returns whether this was the last nested access.
     bool close() {
         const std::scoped_lock lock(mutex_);
         if (--open_ > 0) return false;
@@ -135,7 +136,7 @@ class Arena {
     static constexpr std::size_t kBytes = std::size_t{64} << 30, kPage = 4096;
     std::mutex mutex_;
     char* begin_ = nullptr;
-    std::size_t reached_ = 0;  // the pages from here on have never been used
+    std::size_t reached_ = 0;  // pages from here on have never been used
     int open_ = 0;
     std::map<std::size_t, std::size_t> free_, used_;  // bytes by offset
 };
@@ -154,14 +155,15 @@ void say(std::string_view text) {
 
 void on_fault(int, siginfo_t* info, void*) {
     if (arena().contains(info->si_addr)) {
-        say("emulator: host code reaches into device memory, which a GPU's host cannot:\n");
+        say("emulator: host code accesses device memory, which is not possible on a GPU:\n");
         void* calls[32];
         ::backtrace_symbols_fd(calls, ::backtrace(calls, std::size(calls)), STDERR_FILENO);
     }
-    ::sigaction(SIGSEGV, &before, nullptr);  // the access is repeated and meets this one
+    ::sigaction(SIGSEGV, &before,
+                nullptr);  // the access is repeated and calls the previous handler
 }
 
-// Test frameworks put handlers of their own in place, again and again.
+// Test frameworks install their own handlers repeatedly.
 void watch_faults() {
     struct sigaction current {};
     ::sigaction(SIGSEGV, nullptr, &current);

@@ -1,4 +1,4 @@
-// kernels/common/gpu.h without a GPU: a stream does everything at once.
+// kernels/common/gpu.h without a GPU: a stream runs its work immediately.
 #include "kernels/common/gpu.h"
 
 #include <chrono>

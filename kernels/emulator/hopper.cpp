@@ -18,7 +18,7 @@ std::byte* at_address(std::uint32_t address) {
 }
 
 void end_phase_if_complete(Barrier& barrier) {
-    if (barrier.missing < 0) emulator::report("more arrivals at a barrier than its phase has");
+    if (barrier.missing < 0) emulator::report("more arrivals at a barrier than its phase expects");
     if (barrier.missing != 0 || barrier.bytes != 0) return;
     barrier.phase ^= 1;
     barrier.missing = barrier.arrivals;
@@ -40,7 +40,7 @@ void read_operand(std::uint64_t description, int first, int count, float (*lines
     const auto begin = static_cast<std::uint32_t>(description & 0x3FFF) << 4;
     const auto group = static_cast<std::uint32_t>(description >> 32 & 0x3FFF) << 4;
     if (description >> 62 != 1 || (description >> 49 & 7) != 0)
-        emulator::report("an operand of wgmma that is not in the aligned 128-byte swizzle");
+        emulator::report("an operand of wgmma is not aligned or not in the 128-byte swizzle");
     for (int i = 0; i < count; ++i) {
         const auto line = static_cast<std::uint32_t>(first + i);
         const std::uint32_t start = begin + line / 8 * group + line % 8 * 128;
@@ -81,7 +81,7 @@ void copy(const TensorMap& map, const std::int64_t (&first)[5], void* to, Barrie
     for (int d = 0; d < 5; ++d) box[d] = d < b.rank ? b.box[d] : 1;
     std::uint32_t address = shared_address(to);
     const std::uint32_t begin = address;
-    if (box[0] != 64) emulator::report("a box whose lines are not 128 bytes long");
+    if (box[0] != 64) emulator::report("the lines of a box are not 128 bytes long");
     for (index[4] = 0; index[4] < box[4]; ++index[4])
         for (index[3] = 0; index[3] < box[3]; ++index[3])
             for (index[2] = 0; index[2] < box[2]; ++index[2])

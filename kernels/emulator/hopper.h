@@ -1,7 +1,7 @@
-// Hopper's asynchronous instructions by the names of kernels/common/hopper.h, for a block alone
-// (no clusters). Copies and products happen at once, so this checks what is computed and whom
-// all threads wait for, but not a fence or a wait for products that is missing. Shared memory that
-// only these instructions touch is not checked for races.
+// Hopper's asynchronous instructions with the names of kernels/common/hopper.h, for single blocks
+// (no clusters). Copies and products complete immediately. This checks the results and the barriers
+// that all threads wait for, but does not find a missing fence or a missing wait for products.
+// Shared memory that only these instructions access is not checked for races.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 namespace cnpd::kernels::hopper {
 
 struct Barrier {
-    std::int32_t arrivals, missing;  // of a phase, and what the current one still lacks
+    std::int32_t arrivals, missing;  // expected in a phase, and still missing in the current one
     std::int32_t bytes;              // expected and not yet written
     std::uint32_t phase;             // parity
 };
@@ -28,7 +28,7 @@ inline unsigned block_of_cluster() {
 }
 void cluster_barrier();
 
-// Relative to the 1024 bytes in which the block's dynamic shared memory begins.
+// Relative to the first multiple of 1024 bytes at or before the block's dynamic shared memory.
 std::uint32_t shared_address(const void* address);
 
 void copy_box(const TensorMap& map, int x, int y, int z, void* to, Barrier& barrier);

@@ -1,14 +1,14 @@
-// What kernels do to memory, checked access by access. The .cu files of an emulated build are
-// compiled with -fsanitize=thread but linked with the functions below instead of ThreadSanitizer's:
-// the compiler calls one of them before every load and store. They know which bytes the block
-// shares, who touched them last and which barriers have been passed since, and report
+// Checks every memory access of a kernel. The .cu files of an emulated build are compiled with
+// -fsanitize=thread but linked with the functions below instead of ThreadSanitizer's: the compiler
+// inserts a call of one of them before every load and store. They store for each shared byte of the
+// block who accessed it last and which barriers have been passed since, and report
 //
-//   - reads of shared memory that nothing has written since the block began,
-//   - two threads at the same shared bytes, one of them writing, without a barrier in between,
+//   - reads of shared memory that was not written since the block began,
+//   - accesses of two threads to the same shared bytes, at least one a write, without a barrier in
+//     between,
 //   - accesses that are not aligned to their size,
-//   - accesses to memory that is the host's: not allocated on the device, not shared, not a
-//   thread's
-//     own and not a constant of the program.
+//   - accesses to host memory: not allocated on the device, not shared, not the thread's own and
+//     not a constant of the program.
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <cstdlib>
@@ -19,7 +19,7 @@
 #include "kernels/emulator/state.h"
 #include "kernels/emulator/trace.h"
 
-// The linker's: the program and its constants, then its static variables, lie between them.
+// Defined by the linker: the program, its constants and its static variables lie between them.
 extern "C" {
 extern char __executable_start, __data_start, _end;
 }
@@ -27,10 +27,10 @@ extern char __executable_start, __data_start, _end;
 namespace cnpd::kernels::emulator {
 namespace {
 
-// Two bytes of shared memory: who wrote and who read them last, and when. Zeroed pages are a valid
-// start: no block has serial 0.
+// Two bytes of shared memory: the last writer and reader, and their epochs. Zeroed pages are a
+// valid initial state: no block has serial 0.
 struct Cell {
-    std::uint32_t serial;  // the block that wrote the rest of this
+    std::uint32_t serial;  // the block that wrote the other members
     std::uint16_t writer, reader;
     std::uint32_t write_block_epoch, write_warp_epoch, read_block_epoch, read_warp_epoch;
 };
@@ -38,8 +38,8 @@ constexpr std::size_t kCellBytes = 2;
 constexpr std::uint16_t kNobody = 0xFFFF, kSeveral = 0xFFFE, kAtomics = 0xFFFD;
 constexpr std::size_t kMaxDynamic = 256 << 10;
 
-// AddressSanitizer takes the place of the calls that the compiler makes; atomics and vectors alone
-// say nothing about who wrote what.
+// AddressSanitizer replaces the compiler's calls; the remaining calls for atomics and vectors are
+// not enough to check who wrote what.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kSeesPlainAccesses = false;
 #else
@@ -93,7 +93,7 @@ void report_at(const void* code, const std::string& what) {
     report((what + place(code)).c_str());
 }
 
-// Whether what `other` did at these epochs happened before what the running thread does now.
+// Whether an access of `other` at these epochs happened before the running thread's current access.
 bool before(const BlockState& state, std::uint16_t other, std::uint32_t block_epoch,
             std::uint32_t warp_epoch) {
     if (other == kNobody || other == state.rank || block_epoch != state.block_epoch) return true;
@@ -113,7 +113,7 @@ void check_cell(Cell& cell, const BlockState& state, Access access, const void* 
 
     if (access != Access::write && cell.writer == kNobody) {
         report_at(code, "reads shared memory that no thread has written");
-        cell.writer = static_cast<std::uint16_t>(state.rank);  // once is enough
+        cell.writer = static_cast<std::uint16_t>(state.rank);  // report only once
         cell.write_block_epoch = state.block_epoch;
         cell.write_warp_epoch = warp_epoch;
     }
@@ -129,7 +129,7 @@ void check_cell(Cell& cell, const BlockState& state, Access access, const void* 
                               by(cell.reader)));
 
     if (access == Access::read) {
-        // Of readers that no barrier parts it is enough to know that there are several.
+        // If no barrier separates the readers, it is enough to know that there are several.
         const bool alone = before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch);
         cell.reader = alone ? static_cast<std::uint16_t>(state.rank) : kSeveral;
         cell.read_block_epoch = state.block_epoch;
@@ -146,7 +146,7 @@ void check(const void* address, std::size_t bytes, Access access, const void* co
     if (!state.launch) return;  // the host's part of a .cu file
     const char* const first = static_cast<const char*>(address);
     if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
-        report_at(code, fmt::format("an access of {} bytes is not aligned to them", bytes));
+        report_at(code, fmt::format("an access of {} bytes is not aligned to its size", bytes));
     if (!kSeesPlainAccesses) return;
 
     static Region statics{&__data_start, static_cast<std::size_t>(&_end - &__data_start),
@@ -159,7 +159,7 @@ void check(const void* address, std::size_t bytes, Access access, const void* co
                  static_cast<std::size_t>(first - reinterpret_cast<char*>(state.dynamic_shared));
              inside < state.launch->dynamic_shared)
         cell = dynamic_cells.of(inside);
-    // What lies on a thread's stack here is in registers there.
+    // Variables on a thread's stack would be in registers on a GPU.
     if (Trace* trace = Trace::current(); trace && (cell || is_device_memory(address)))
         trace->access({.address = address,
                        .bytes = bytes,
@@ -173,7 +173,7 @@ void check(const void* address, std::size_t bytes, Access access, const void* co
         return;
     }
     if (bytes < kCellBytes)
-        return report_at(code, "shared memory of single bytes is not supported");
+        return report_at(code, "accesses to single bytes of shared memory are not supported");
     for (std::size_t i = 0; i < bytes; i += kCellBytes) check_cell(*cell++, state, access, code);
 }
 
@@ -212,11 +212,11 @@ void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_read(void*) {}
 void __tsan_vptr_update(void*, void*) {}
-// Host code asks so whether a function's static variable has been made.
+// Called by host code to check whether a function's static variable is initialised.
 unsigned char __tsan_atomic8_load(const volatile unsigned char* guard, int) {
     return __atomic_load_n(guard, __ATOMIC_ACQUIRE);
 }
-// Structures that are copied whole. Shared memory is reached element by element.
+// Structures that are copied as a whole. Shared memory is accessed element by element.
 void __tsan_read_range(void*, unsigned long) {}
 void __tsan_write_range(void*, unsigned long) {}
 }

@@ -1,4 +1,4 @@
-// What the parts of the emulator know about the block that runs on this host thread.
+// State of the block that runs on this host thread, shared by the parts of the emulator.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace cnpd::kernels::emulator {
 struct BlockState {
     const Launch* launch = nullptr;  // null: no kernel runs
     unsigned rank = 0;               // of the running thread in its block
-    // Barriers passed so far order what threads do to shared memory.
+    // Number of barriers passed so far; they order the threads' accesses to shared memory.
     std::uint32_t block_epoch = 0;
     std::vector<std::uint32_t> warp_epoch;
     std::uint32_t serial = 0;  // of this block among all that ever ran
@@ -24,7 +24,7 @@ struct BlockState {
 // Of this host thread.
 BlockState& block_state();
 
-// Whether a thread of the running block has this on its stack.
+// Whether this address is on the stack of a thread of the running block.
 bool on_stack_of_thread(const void* address);
 
 // "(x, y, z)" of the thread of this rank.

@@ -13,7 +13,7 @@ constexpr std::uintptr_t kSector = 32, kBankBytes = 4, kBanks = 32;
 
 thread_local Trace* current_trace = nullptr;
 
-// How many times the fullest bank is asked for different words.
+// The largest number of different words that one bank has to deliver.
 std::int64_t wavefronts(const std::set<std::uintptr_t>& words) {
     std::array<std::int64_t, kBanks> in_bank{};
     for (const std::uintptr_t word : words) ++in_bank[word % kBanks];
@@ -23,7 +23,7 @@ std::int64_t wavefronts(const std::set<std::uintptr_t>& words) {
 }  // namespace
 
 Trace::Trace() {
-    CNPD_CHECK(!current_trace, "there is a trace already");
+    CNPD_CHECK(!current_trace, "another trace is active on this thread");
     current_trace = this;
 }
 
@@ -61,7 +61,7 @@ void Trace::block_end(const char* kernel) {
             (together.write ? counts.store_bytes : counts.load_bytes) += bytes;
             continue;
         }
-        // Wide accesses are served for so many lanes at a time that 128 bytes are moved.
+        // Wide accesses are served for as many lanes at a time as move 128 bytes.
         const auto lanes_at_once =
             static_cast<unsigned>(kWarp / std::max<std::size_t>(1, together.bytes / kBankBytes));
         std::map<unsigned, std::set<std::uintptr_t>> parts;

@@ -1,5 +1,5 @@
-// What one thread of an emulated block asks of the others: barriers, and the collectives of its
-// warp. Every call here may let other threads run before it returns.
+// Interaction of one thread of an emulated block with the others: barriers, and the collectives of
+// its warp. Every function here may let other threads run before it returns.
 #pragma once
 
 #include <array>
@@ -13,25 +13,25 @@ namespace cnpd::kernels::emulator {
 
 constexpr int kWarp = 32;
 
-// The calling thread's place in its warp.
+// The calling thread's lane in its warp.
 int lane();
 
-// All threads of the block. `where` is the barrier's place in the kernel: see barriers.h.
+// All threads of the block. `where` is the barrier's place in the source: see barriers.h.
 void block_barrier(std::source_location where);
-// The lanes of the mask, among them the caller.
+// The lanes of the mask, which must contain the caller.
 void warp_barrier(unsigned mask, std::source_location where);
 
-// For a thread that waits for something else than a barrier or a collective: asks again later.
+// For a thread that polls for something else than a barrier or a collective.
 void let_others_run();
 
-// A step that the lanes of a mask take together. The last lane to arrive calls `combine` with what
-// each lane brought ([32], null for lanes outside of the mask); then all go on. As in CUDA, it does
-// not order what they do to memory.
+// A step that the lanes of a mask take together. The last lane to arrive calls `combine` with the
+// arguments of all lanes ([32], null for lanes outside of the mask); then all lanes continue. As in
+// CUDA, it does not order their memory accesses.
 using Combine = void (*)(std::span<void* const, kWarp> of_lane);
 void warp_collective(unsigned mask, Combine combine, void* mine);
 
-// Reports a fault of the running kernel, which ends with it: launch() throws. Returns where
-// `what` is seen from inside of an access, because the compiler expects accesses not to throw.
+// Reports a fault of the running kernel, which ends: launch() throws. Returns if called from inside
+// of a memory access, because the compiler expects accesses not to throw.
 void report(const char* what);
 
 template <typename T>
@@ -74,7 +74,7 @@ inline unsigned ballot(unsigned mask, bool predicate) {
     return mine.out;
 }
 
-// Which lanes of the mask brought the same value.
+// The lanes of the mask that passed the same value.
 template <typename T>
 unsigned match(unsigned mask, T value) {
     struct Value {
@@ -94,12 +94,11 @@ unsigned match(unsigned mask, T value) {
     return mine.alike;
 }
 
-// memory_checks.cpp, which sees all other accesses by itself.
-// `code` is where in the program.
+// Checked by memory_checks.cpp, like all other accesses. `code` is the address in the program.
 void check_atomic(const void* address, std::size_t bytes, const void* code);
 void check_vector(const void* address, std::size_t bytes, bool write, const void* code);
 
-// The compiler's checks are off here: threads may meet in an atomic.
+// The compiler's checks are off here: threads may access the same place in an atomic.
 template <typename T, typename Change>
 __attribute__((no_sanitize("thread"), noinline)) T atomically(T* address, Change change) {
     check_atomic(address, sizeof(T), __builtin_return_address(0));

@@ -1,6 +1,6 @@
-// The tensor cores' warp-wide matrix product by the names of NVIDIA's mma.h, for 16x16x16 tiles of
-// bfloat16 that accumulate in float32. Which element a lane holds where is not specified there;
-// here lane l holds elements 8 l to 8 l + 7 of the row-major tile.
+// The tensor cores' warp-wide matrix product with the names of NVIDIA's mma.h, for 16x16x16 tiles
+// of bfloat16 with float32 sums. CUDA does not specify which lane holds which element; here lane l
+// holds elements 8 l to 8 l + 7 of the row-major tile.
 #pragma once
 
 #include <type_traits>
@@ -27,14 +27,15 @@ struct fragment {
 namespace detail {
 constexpr int kTile = 16;
 
-// Where element `i` of this lane lies in memory.
+// Address of element `i` of this lane.
 inline std::int64_t offset(int i, unsigned stride, bool columns) {
     const int element = 8 * cnpd::kernels::emulator::lane() + i;
     const int row = element / kTile, column = element % kTile;
     return columns ? std::int64_t{column} * stride + row : std::int64_t{row} * stride + column;
 }
 
-// Loads and stores wait for all lanes, but promise nothing about what these did to memory.
+// Loads and stores wait for all lanes, but do not order their memory accesses.
+//
 inline void meet() {
     using cnpd::kernels::emulator::kWarp;
     cnpd::kernels::emulator::warp_collective(

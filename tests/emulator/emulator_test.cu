@@ -396,5 +396,5 @@ TEST_CASE("host code that reaches into device memory" * doctest::skip(kUnchecked
     int status = 0;
     ::waitpid(child, &status, 0);
     CHECK(WIFSIGNALED(status));
-    CHECK(contains(said, "host code reaches into device memory"));
+    CHECK(contains(said, "host code accesses device memory"));
 }
