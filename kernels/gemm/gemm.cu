@@ -1,5 +1,5 @@
-// c = op(a) op(b) + beta c by tiles in shared memory and registers. Bounded by float32 arithmetic;
-// real GPUs use cuBLASLt instead (kernels/vendor).
+// c = op(a) op(b) + beta c by tiles in shared memory and registers. Limited by float32 arithmetic;
+// on real GPUs cuBLASLt is used instead (kernels/vendor).
 #include "kernels/gemm/gemm.h"
 
 #include "kernels/common/cuda.h"

@@ -7,7 +7,7 @@
 namespace cnpd::kernels::cpu {
 namespace {
 
-// The longer side of c is cut, by sizes alone, at multiples of a vector; sums over k stay whole.
+// The longer side of c is cut, by sizes alone, at multiples of a vector; sums over k are not cut.
 struct Cut {
     bool rows;
     std::int64_t length, pieces;

@@ -12,7 +12,7 @@ void gemm(const GemmShape& shape, const float* a, const float* b, float* c) {
                 sum += left * right;
             }
             float& out = c[i * shape.n + j];
-            // With beta 0, c is not read: it may hold anything, NaN included.
+            // With beta 0, c is not read: it may contain anything, including NaN.
             if (shape.beta != 0) sum += static_cast<double>(shape.beta) * out;
             out = static_cast<float>(sum);
         }

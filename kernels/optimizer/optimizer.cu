@@ -1,7 +1,6 @@
-// One pass over every buffer of a step, which device memory limits: SGD 12 bytes an element, 20
-// with momentum, Adam 28. A network has dozens of small parameters, so they share launches: a table
-// of them travels in the kernel's arguments, and each block looks up which parameter its part is
-// of.
+// One pass over every buffer of a step, limited by device memory: SGD 12 bytes per element, 20 with
+// momentum, Adam 28. A network has dozens of small parameters, so they share launches: the kernel's
+// arguments contain a table of parameters, and each block looks up the parameter that it updates.
 #include "kernels/optimizer/optimizer.h"
 
 #include <algorithm>
@@ -16,9 +15,9 @@ namespace cnpd::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr std::int64_t kPart = 8192;  // elements of a block
+constexpr std::int64_t kPart = 8192;  // elements per block
 
-// As many as fit the 4096 bytes that a kernel's arguments may have.
+// As many as fit the 4096 bytes of a kernel's arguments.
 constexpr int kMostBuffers = 32;
 template <typename Buffer>
 struct Table {
@@ -40,7 +39,7 @@ struct SgdStep {
     using Buffer = SgdBuffer;
     SgdSettings settings;
 
-    // What all elements of a buffer have in common.
+    // Values shared by all elements of a buffer.
     struct Common {
         float learning_rate;
     };
@@ -49,7 +48,8 @@ struct SgdStep {
         return is_aligned(b.gradient) && is_aligned(b.parameter) && is_aligned(b.velocity);
     }
 
-    // All threads take the same branches, which costs nothing beside the memory.
+    // All threads take the same branches; their cost is negligible compared with the memory
+    // traffic.
     template <int Width>
     __device__ void at(const Buffer& b, const Common& common, std::int64_t i) const {
         auto p = load<Width>(b.parameter + i);
@@ -75,7 +75,7 @@ struct AdamStep {
         float beta1, share1, beta2, share2;  // share: 1 - beta
         float step_size, inverse_correction2;
     };
-    // In double, by every thread: two powers beside some dozens of elements.
+    // In double, by every thread: two powers per several dozen elements.
     __device__ Common common(const Buffer& b) const {
         const auto t = static_cast<double>(*b.updates);
         return {.beta1 = static_cast<float>(settings.beta1),
@@ -148,7 +148,8 @@ void for_tables(const Buffer* buffers, std::int64_t count, const Launch& launch_
     }
 }
 
-// Rows of gradients are cut into slices, a block each: first for the norm, then to be multiplied.
+// Rows of gradients are cut into slices, a block for each: first to compute the norm, then to
+// scale.
 constexpr int kMostRowBuffers = 8;
 struct RowBuffers {
     RowsBuffer of[kMostRowBuffers];

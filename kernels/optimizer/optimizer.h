@@ -1,6 +1,6 @@
-// One step of an optimizer over all parameters at once; formulas and names are PyTorch's. What
-// changes from step to step is read from the backend's memory, so that a step can be recorded once
-// and replayed.
+// One step of an optimizer over all parameters at once; formulas and names are PyTorch's. Values
+// that change from step to step are read from the backend's memory, so that a step can be recorded
+// once and replayed.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct SgdBuffer {
     float *parameter = nullptr, *velocity = nullptr;  // velocity: 0 before the first step
     std::int64_t count = 0;
     const float* learning_rate = nullptr;  // [1]
-    const float* active = nullptr;  // [1]; 0: this parameter is left alone. Null: it never is
+    const float* active = nullptr;  // [1]; 0: this parameter is not updated. Null: always updated
     float weight_decay = 0;
 };
 
@@ -40,7 +40,7 @@ struct AdamBuffer {
     std::int64_t count = 0;
     const float* learning_rate = nullptr;  // [1]
     const float* active = nullptr;         // [1], or null
-    std::int64_t* updates = nullptr;       // [1], how many there have been; counted up by the step
+    std::int64_t* updates = nullptr;       // [1], number of updates so far; incremented by the step
     float weight_decay = 0;
 };
 
@@ -48,7 +48,7 @@ struct AdamBuffer {
 CNPD_KERNEL(void adam_step(const AdamSettings& settings, const AdamBuffer* buffers,
                            std::int64_t count))
 
-// Gradients [rows,values], several buffers whose rows r belong together: they are multiplied by
+// Gradients [rows,values] in several buffers, whose rows r belong together: they are multiplied by
 // `factor` and clipped to a common norm, row by row, in place.
 struct RowsBuffer {
     float* gradient = nullptr;
@@ -59,9 +59,9 @@ struct RowClipping {
     double factor = 1;
     double norm = 0;  // after the factor; 0: no clipping
 };
-// factors [rows]: what each row was multiplied by, factor min(1, norm / |factor g|); 0 for a row of
-// zeros, which says that it has no gradient; NaN where a gradient is not finite. `buffers` [count],
-// at most 8, is an array on the host.
+// factors [rows]: what each row was multiplied by, factor min(1, norm / |factor g|). 0 for a row of
+// zeros, to mark that it has no gradient; NaN if a gradient is not finite. `buffers` [count], at
+// most 8, is an array on the host.
 CNPD_KERNEL(void clip_rows(const RowClipping& clipping, const RowsBuffer* buffers,
                            std::int64_t count, float* factors))
 

@@ -1,7 +1,7 @@
-// One block for each image: form of the gradient, step, projection, clip and normalised input in
-// one visit to device memory (12 bytes read and 8 written for each element). What lies between are
-// reductions over the image, for which the perturbation waits in shared memory; an image too large
-// for that keeps it in `input`, which is overwritten last.
+// One block for each image: normalisation of the gradient, step, projection, clip and normalised
+// input, with one pass over device memory (12 bytes read and 8 written per element). Between them
+// are reductions over the image, during which the perturbation is kept in shared memory. For an
+// image too large for that it is kept in `input`, which is overwritten last.
 #include "kernels/pgd/pgd.h"
 
 #include "kernels/common/cuda.h"
@@ -16,7 +16,7 @@ __device__ float sign(float value) {
     return static_cast<float>((value > 0) - (value < 0));
 }
 
-// Sum of f(values[i]) over the image; every thread gets it.
+// Sum of f(values[i]) over the image, returned to every thread.
 template <typename F>
 __device__ float image_sum(const float* values, std::int64_t count, F f) {
     float sum = 0;
@@ -28,9 +28,9 @@ __device__ float l2_norm(const float* values, std::int64_t count) {
     return sqrtf(image_sum(values, count, [](float v) { return v * v; }));
 }
 
-// The soft threshold that brings the L1 norm down to the radius, 0 when it is inside already.
-// Michelot's algorithm: drop what the last threshold would make 0 and solve again; it ends when
-// nothing more is dropped, after a few rounds.
+// The soft threshold that reduces the L1 norm to the radius, 0 if the norm is smaller. Michelot's
+// algorithm: remove the elements that the last threshold sets to 0 and solve again. It ends when no
+// element is removed, after a few rounds.
 __device__ float l1_threshold(const float* d, std::int64_t count, float radius) {
     float threshold = 0, kept_before = -1;
     for (;;) {
@@ -52,8 +52,8 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * count;
     CNPD_DYNAMIC_SHARED(float, shared);
     float* const d = InShared ? shared : input + at;
-    // A thread always visits the same elements, so between the reductions no other thread's are
-    // read.
+    // A thread always accesses the same elements, so between the reductions no thread reads
+    // elements of another one.
     const auto for_each = [&](auto visit) {
         for (std::int64_t i = threadIdx.x; i < count; i += kThreads) visit(i);
     };
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kThreads)
     float gradient_scale = 1;
     if (s.gradient == PgdGradient::normalised) {
         for_each([&](std::int64_t i) { d[i] = dinput[at + i] * s.inverse_std[i % s.channels]; });
-        // Scaled by the largest element first: squares of tiny gradients would vanish.
+        // Scaled by the largest element first: squares of tiny gradients would underflow.
         float largest = 0;
         for_each([&](std::int64_t i) { largest = fmaxf(largest, fabsf(d[i])); });
         largest = block_reduce<kThreads>(largest, Maximum{});

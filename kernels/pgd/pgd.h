@@ -1,5 +1,5 @@
 // One step of projected gradient descent on the pixels: the inner maximisation of the bi-level
-// problem (METHOD in docs), which builds the targeted adversarial example that stands in for the
+// problem (docs/polarizer.md), which computes targeted adversarial examples in place of the unknown
 // trigger.
 #pragma once
 
@@ -20,8 +20,8 @@ struct PgdSettings {
     float radius = 3.0f;                 // rho, of the ball around x, per sample
     const float* mean = nullptr;         // [channels], of the network's input normalisation; needed
     const float* inverse_std = nullptr;  // [channels], needed
-    const std::int32_t* stopped = nullptr;  // in the backend's memory: not 0 makes the step rest;
-                                            // null: it never does
+    const std::int32_t* stopped = nullptr;  // in the backend's memory: not 0: the step does nothing
+                                            // null: never stopped
 };
 
 // With x the clean images and g = dinput * inverse_std the gradient of the loss with respect to
@@ -32,7 +32,7 @@ struct PgdSettings {
 //     input = (adversarial - mean) * inverse_std
 // The loss is descended (a targeted attack); a negative step ascends. `adversarial` is read and
 // overwritten; it starts as a copy of x. A zero gradient or d stays zero, in every form and norm. A
-// step that rests leaves `adversarial` as it is and writes `input` all the same.
+// stopped step does not change `adversarial`, but writes `input`.
 CNPD_KERNEL(void pgd_step(const PgdSettings& settings, const float* x, const float* dinput,
                           float* adversarial, float* input))
 

@@ -9,7 +9,7 @@
 namespace cnpd::kernels::cpu {
 namespace {
 
-// Sums of squares run in double: a sample has thousands of pixels.
+// Sums of squares are computed in double: a sample has thousands of pixels.
 double sum_of_squares(const float* values, std::int64_t count) {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -18,7 +18,7 @@ double sum_of_squares(const float* values, std::int64_t count) {
 }
 
 // The soft threshold of the projection on the L1 ball, 0 inside it: Duchi et al., ICML 2008. Needs
-// room for count values.
+// memory for count values.
 float l1_threshold(const float* d, std::int64_t count, double radius, float* magnitudes) {
     double norm = 0;
     for (std::int64_t i = 0; i < count; ++i) norm += magnitudes[i] = std::fabs(d[i]);
@@ -34,7 +34,7 @@ float l1_threshold(const float* d, std::int64_t count, double radius, float* mag
     return static_cast<float>(threshold);
 }
 
-// One sample. `d` is projected in place; the sorted copy of the L1 ball goes to `scratch` [count].
+// One sample. `d` is projected in place; the L1 ball sorts a copy in `scratch` [count].
 void project(PgdNorm norm, float radius, std::int64_t count, float* d, float* scratch) {
     if (norm == PgdNorm::l2) {
         const double length = std::sqrt(sum_of_squares(d, count));
@@ -67,7 +67,7 @@ void descend(const PgdSettings& settings, const float* x, const float* g, const 
         const double norm = std::sqrt(sum_of_squares(g, count));
         factor = norm > 0 ? step / norm : 0;
     }
-    // In double: the inverse of a tiny gradient's norm is more than a float holds.
+    // In double: the inverse of a tiny gradient's norm exceeds the range of float.
     for (std::int64_t i = 0; i < count; ++i)
         d[i] = adversarial[i] - x[i] - static_cast<float>(factor * g[i]);
 }
@@ -77,7 +77,7 @@ void descend(const PgdSettings& settings, const float* x, const float* g, const 
 void pgd_step(const PgdSettings& settings, const float* x, const float* dinput, float* adversarial,
               float* input) {
     const std::int64_t count = settings.pixels * settings.channels;
-    // The normalisation, spread over an image so that the loops below have no inner one.
+    // The normalisation, repeated over an image so that the loops below need no inner loop.
     std::vector<float> mean(count), inverse_std(count);
     for (std::int64_t i = 0; i < count; ++i) {
         mean[i] = settings.mean[i % settings.channels];

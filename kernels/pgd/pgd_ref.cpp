@@ -26,8 +26,8 @@ void apply_form(PgdGradient form, std::vector<double>& g) {
     }
 }
 
-// The soft threshold that brings the L1 norm down to the radius: Duchi et al., "Efficient
-// projections onto the l1-ball" (ICML 2008), the algorithm that sorts.
+// The soft threshold that reduces the L1 norm to the radius: Duchi et al., "Efficient projections
+// onto the l1-ball" (ICML 2008), the algorithm with a sort.
 double l1_threshold(const std::vector<double>& d, double radius) {
     std::vector<double> sorted(d.size());
     std::transform(d.begin(), d.end(), sorted.begin(), [](double v) { return std::fabs(v); });

@@ -1,7 +1,7 @@
-// The polarizer with the statistics of the batch. Forward: a grouped matrix product whose tiles
-// also leave the mean and the squared deviations of their rows behind, while these are in
-// registers; the tiles of a class are merged in order, and a pass of 8 bytes an element normalises.
-// Backward: a pass of 8 bytes for the sums, one of 12 for du. Of bfloat16 half as many.
+// The polarizer with batch statistics. Forward: a grouped matrix product whose tiles also store the
+// mean and the squared deviations of their rows, computed in registers. The tiles of a class are
+// merged in order, and a pass of 8 bytes per element normalises. Backward: a pass of 8 bytes for
+// the sums, one of 12 for du. Half as much in bfloat16.
 #include "kernels/polarizer/batch_statistics.h"
 
 #include "kernels/common/gemm_tile.h"
@@ -15,12 +15,12 @@ namespace {
 constexpr int kTile = 64;
 using Tile = GemmTile<kTile, kTile>;
 
-// A thread holds rows and columns of the tile that are 16 apart: adds up what of_row(i, j) gives
-// for its rows over the threads that share its columns. Thread c < 64 gets the sum of column c.
-// From one call to the next there has to be a barrier.
+// A thread holds rows and columns of the tile that are 16 apart. Adds up of_row(i, j) for its rows
+// over the threads that share its columns; thread c < 64 gets the sum of column c. A barrier is
+// needed between two calls.
 template <typename OfRow>
 __device__ float sum_of_column(const OfRow& of_row) {
-    // Wider than a tile, so that the two rows of threads in a warp meet different banks.
+    // Wider than a tile, so that the two rows of threads in a warp use different banks.
     __shared__ float part[Tile::kSide][kTile + Tile::kSide];
     for (int j = 0; j < Tile::kColumns; ++j) {
         float sum = 0;
@@ -34,8 +34,8 @@ __device__ float sum_of_column(const OfRow& of_row) {
     return total;
 }
 
-// What a tile knows of a channel: its mean and the squared deviations from it. float2 because of
-// the memory: x is the mean.
+// A tile's moments of a channel: x is the mean, y the squared deviations from it. A float2 is one
+// memory access.
 using TileMoments = float2;
 
 // u = W[y] z, and moments [tiles,C].
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(Tile::kThreads)
     const int thread = static_cast<int>(threadIdx.x);
     const std::int64_t left = rows.rows - row0;
     const auto count = static_cast<float>(left < kTile ? left : kTile);
-    // Rows behind the last are 0 and add nothing.
+    // Rows after the last are 0 and add nothing.
     const float mean = sum_of_column([&](int i, int j) { return tile.sum[i][j]; }) / count;
     if (thread < kTile) mean_of[thread] = mean;
     __syncthreads();
@@ -85,10 +85,10 @@ __device__ ClassTiles tiles_of(const Groups& groups, int label, std::int64_t pos
     return {groups.first_tile[label], (rows + kTile - 1) / kTile, rows};
 }
 
-// Blocks of 32 channels by 8 lanes, which share out a class's tiles.
+// Blocks of 32 channels by 8 lanes, which share a class's tiles.
 constexpr int kChannels = 32, kLanes = 8;
 
-// What the lanes of a channel have, added up: for lane 0.
+// The sum over the lanes of a channel, returned in lane 0.
 __device__ float2 sum_of_lanes(float2 mine) {
     __shared__ float of_x[kLanes][kChannels], of_y[kLanes][kChannels];
     of_x[threadIdx.y][threadIdx.x] = mine.x;
@@ -137,7 +137,7 @@ __global__ void finish_statistics(Groups groups, std::int64_t positions, std::in
         (1 - share) * norm.running_variance[at] + share * mine.squares / fmaxf(mine.count - 1, 1);
 }
 
-// Where the [C] vectors of an element's class begin, and its channel.
+// Offset of the [C] vectors of an element's class, and its channel.
 struct Places {
     const std::int32_t* labels;  // or null
     std::int64_t sample_size, channels;
@@ -239,7 +239,7 @@ struct ApplyInputGradient {
     }
 };
 
-// Like launch_packs, but a pack must not reach over the end of a row.
+// Like launch_packs, but a pack must not extend beyond the end of a row.
 template <typename Body, typename... Ts>
 void launch_rows(const char* name, const PolarizerShape& s, const Body& body,
                  const Ts*... buffers) {

@@ -1,15 +1,15 @@
-// The polarizer in training with the statistics of the batch instead of frozen ones: a 1x1
-// convolution and a batch norm that takes, for each map, the mean and variance of what the map
-// makes of the samples that take it.
+// The polarizer in training with batch statistics instead of frozen ones: a 1x1 convolution, and a
+// batch norm that uses, for each map, the mean and variance of the convolution's output over the
+// samples routed through that map.
 //
 //     u[n,p] = W[y_n] z[n,p]
 //     mean[y], variance[y]: of u over the samples with y_n = y and all positions, biased
 //     out[n,p] = gamma[y_n] (u[n,p] - mean[y_n]) inv_std[y_n] + beta[y_n]
 //     inv_std = 1 / sqrt(variance + eps)
 //
-// Shapes, labels and layouts as in polarizer.h. The statistics are those of the sums, before they
-// are rounded to u where activations are bfloat16. The backward function here ends at du; dz and dW
-// follow from it as for any map, by polarizer_dgrad and polarizer_wgrad with W.
+// Shapes, labels and layouts as in polarizer.h. With bfloat16 activations the statistics are
+// computed from the sums, before these are rounded to u. The backward function here returns du;
+// polarizer_dgrad and polarizer_wgrad with W compute dz and dW from it.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ namespace cnpd::kernels {
 struct PolarizerBatchNorm {
     const float *weight, *gamma, *beta;
     // running = (1 - momentum) running + momentum batch, with the unbiased variance, as in PyTorch;
-    // those of a class without samples stay. Both null: not kept.
+    // unchanged for a class without samples. Both null: not computed.
     float *running_mean, *running_variance;
     float eps = 1e-5f, momentum = 0.1f;
 };
@@ -35,7 +35,7 @@ CNPD_ACTIVATION_KERNEL(void polarizer_batch_forward(const PolarizerShape& shape,
                                                     const PolarizerBatchNorm& norm, Activation* u,
                                                     float* mean, float* inv_std, Activation* out))
 
-// Kept by the forward pass for the backward pass.
+// Stored by the forward pass for the backward pass.
 template <typename Activation>
 struct PolarizerBatch {
     const Activation* u;

@@ -19,7 +19,7 @@ void for_channel_ranges(std::int64_t channels, const Body& body) {
     });
 }
 
-// visit(at, row): the row of [N P, C] at every position, and where its class's [C] vectors begin.
+// visit(at, row): the row of [N P, C] at every position, and the offset of its class's [C] vectors.
 template <class Visit>
 void for_each_row(const PolarizerShape& s, const std::int32_t* labels, std::int64_t first_sample,
                   std::int64_t last_sample, const Visit& visit) {
@@ -28,7 +28,7 @@ void for_each_row(const PolarizerShape& s, const std::int32_t* labels, std::int6
             visit((labels ? labels[n] : 0) * s.channels, (n * s.positions + p) * s.channels);
 }
 
-// The rows that each class has in the batch.
+// The number of rows of each class in the batch.
 std::vector<double> rows_of_classes(const PolarizerShape& s, const std::int32_t* labels) {
     std::vector<double> rows(s.classes, 0.0);
     for (std::int64_t n = 0; n < s.n; ++n)

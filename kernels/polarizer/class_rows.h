@@ -1,5 +1,5 @@
-// What the polarizer's grouped matrix products share: the rows of a class as operands of a tile,
-// and the grouping itself. Device code.
+// Shared by the polarizer's grouped matrix products: the rows of a class as operands of a tile, and
+// the grouping itself. Device code.
 #pragma once
 
 #include "kernels/common/cuda.h"
@@ -15,7 +15,7 @@ struct ClassRows {
     std::int64_t rows, positions;
 
     __device__ std::int64_t sample(std::int64_t row) const { return order[row / positions]; }
-    // Where the row starts, in rows of [N P, C].
+    // Offset of the row, in rows of [N P, C].
     __device__ std::int64_t place(std::int64_t row) const {
         return sample(row) * positions + row % positions;
     }
@@ -25,7 +25,7 @@ __device__ inline ClassRows rows_of(const Groups& groups, int label, std::int64_
     return {groups.order + first, (groups.first[label + 1] - first) * positions, positions};
 }
 
-// Which rows the blocks blockIdx.x of a grouped product take: those of a class from row0 on. The
+// The rows that blocks blockIdx.x of a grouped product compute: those of a class from row0 on. The
 // label of a block without work is negative.
 struct BlockRows {
     int label;
@@ -56,7 +56,7 @@ struct RowLoader {
     }
 };
 
-// The same data the other way round: line i is a channel, k runs over the class's rows.
+// The same data transposed: line i is a channel, k runs over the class's rows.
 template <typename T>
 struct ChannelLoader {
     static constexpr bool along_k = false;

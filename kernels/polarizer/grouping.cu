@@ -1,15 +1,17 @@
 // A stable counting sort by one block, so that sums over a class always run in the same order.
-// Every warp owns a contiguous share of the samples and a row of counters in shared memory; which
-// of 32 samples have the same class is one match instruction, and the first of them counts for all,
-// so that nothing depends on timing. The shares are walked twice: to count, and, when the counts
-// have become places, to write.
+// Every warp handles a contiguous share of the samples and has a row of counters in shared memory.
+// One match instruction finds which of 32 samples have the same class, and the first of them
+// increments the counter for all, so that the result does not depend on timing. There are two
+// passes over the shares: the first counts, the second writes, after the counts have become
+// offsets.
 //
-// 200 classes, 16,384 samples, 32 warps: 16 steps a walk. 64 KB of labels are read twice and 64 KB
-// of places written, and 34 KB of tiles for 16 rows a sample: 0.1 us of memory. What takes time is
-// one multiprocessor's instructions, about 40 a step and warp, 8 warps a scheduler: 2 x 5,000
-// cycles, and 3,000 for sums over 32 x 200 counters and for the tiles. Predicted: 8 us and a
-// launch, where the version before, a walk of all samples for every class, had 200 x 64 steps of
-// two barriers (about 1 ms). More blocks would halve the walks and add two launches.
+// 200 classes, 16,384 samples, 32 warps: 16 steps per pass. 64 KB of labels are read twice and 64
+// KB of offsets written, and 34 KB of tiles for 16 rows per sample: 0.1 us of memory. The limit is
+// the instruction rate of one multiprocessor, about 40 instructions per step and warp, 8 warps per
+// scheduler: 2 x 5,000 cycles, and 3,000 for sums over 32 x 200 counters and for the tiles.
+// Predicted: 8 us and a launch. The previous version, a pass over all samples for every class, had
+// 200 x 64 steps of two barriers (about 1 ms). More blocks would halve the passes and add two
+// launches.
 #include "kernels/polarizer/grouping.h"
 
 #include <algorithm>
@@ -23,7 +25,7 @@ constexpr int kMostThreads = 1024;
 constexpr int kNoClass = -1;
 constexpr int kAhead = 4;  // labels of a thread that are read at once
 
-// What a warp's share of the samples begins and ends with, in whole groups of 32.
+// First and end of a warp's share of the samples, in whole groups of 32.
 struct Share {
     std::int64_t begin, end;
 };
@@ -34,8 +36,8 @@ __device__ Share share_of_warp(std::int64_t samples) {
     return {begin, begin + length < samples ? begin + length : samples};
 }
 
-// Calls visit(n, place) for each sample of the share that has a class: `place` is how far the
-// class's counter was when the sample came by. Afterwards the counters have counted.
+// Calls visit(n, place) for each sample of the share that has a class: `place` is the value of the
+// class's counter, which is then incremented.
 template <typename Visit>
 __device__ void count_share(const std::int32_t* labels, const GroupShape& s, int* counter,
                             const Visit& visit) {
@@ -58,7 +60,7 @@ __device__ void count_share(const std::int32_t* labels, const GroupShape& s, int
             }
             place = __shfl_sync(kAllLanes, place, first) + __popc(alike & ((1u << lane) - 1));
             if (label[k] != kNoClass) visit(begin + 32 * k + lane, place);
-            __syncwarp();  // the counter may be another lane's in the next step
+            __syncwarp();  // another lane may use the counter in the next step
         }
     }
 }
@@ -99,7 +101,7 @@ __device__ Scan scan(Counts mine) {
     return result;
 }
 
-// The tiles of the classes that the lanes of a warp hold: class after class by all lanes.
+// The tiles of the classes that a warp's lanes hold: one class after the other, by all lanes.
 __device__ void write_tiles(int label, Counts first, int tiles, int2* tile) {
     const int lane = static_cast<int>(threadIdx.x % 32);
     for (int source = 0; source < 32; ++source) {
@@ -110,8 +112,9 @@ __device__ void write_tiles(int label, Counts first, int tiles, int2* tile) {
     }
 }
 
-// counter [warps,classes]: from how often a class occurs in a warp's share to where the first of
-// them goes. Writes all else that the groups are. Returns how many samples have a class.
+// counter [warps,classes]: turns the number of samples of a class in a warp's share into the offset
+// of the first of them. Writes all other parts of the groups. Returns how many samples have a
+// class.
 __device__ int place_classes(const GroupShape& s, int* counter, const Groups& groups) {
     const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
     const auto classes = static_cast<int>(s.classes);
@@ -167,7 +170,8 @@ __global__ void __launch_bounds__(kMostThreads)
 }  // namespace
 
 void group_by_label(const std::int32_t* labels, const GroupShape& shape, const Groups& groups) {
-    // As many warps as have samples and counters: of 2,000 classes and more not all fit.
+    // As many warps as there are samples and memory for counters: with 2,000 classes or more not
+    // all fit.
     constexpr std::int64_t kSharedBytes = 96 << 10, kMostWarps = kMostThreads / 32;
     const std::int64_t row_bytes = shape.classes * static_cast<std::int64_t>(sizeof(int));
     const std::int64_t fitting = kSharedBytes / std::max<std::int64_t>(row_bytes, 1);

@@ -1,5 +1,5 @@
-// Which samples of a batch belong to which class, and which tiles of a grouped matrix product that
-// makes. CUDA only: the CPU loops over samples.
+// Sorts the samples of a batch by class, and lists the tiles of a grouped matrix product. CUDA
+// only: the CPU loops over samples.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace cnpd::kernels::cuda {
 struct GroupShape {
     std::int64_t samples = 0, classes = 1, rows_of_sample = 1, rows_of_tile = 1;
 
-    // Every class may end with a tile that is not full.
+    // Every class may end with a partial tile.
     CNPD_HOST_DEVICE std::int64_t most_tiles() const {
         return samples * rows_of_sample / rows_of_tile + (classes < samples ? classes : samples);
     }
@@ -27,7 +27,7 @@ struct Groups {
 };
 
 // Labels int32 [samples]; null: all 0. A sample whose label is outside of [0, classes) is in no
-// class and no tile. One launch whose work depends on the shape alone, so a graph may replay it
+// class and no tile. One launch whose grid depends on the shape alone, so a graph can replay it
 // with other labels.
 void group_by_label(const std::int32_t* labels, const GroupShape& shape, const Groups& groups);
 

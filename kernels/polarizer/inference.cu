@@ -1,5 +1,5 @@
 // The versions of the polarizer's inference kernel that are in use; each is described in its file
-// below versions/.
+// in versions/.
 #include "kernels/polarizer/inference.h"
 
 #include "kernels/common/gpu.h"
@@ -16,8 +16,8 @@ void polarizer_inference(const PolarizerShape& shape, const float* z, const std:
 void polarizer_inference_bf16(const PolarizerShape& shape, const bfloat16* z,
                               const std::int32_t* labels, const float* weights, bool accumulate,
                               const bfloat16* a, const float* b, bfloat16* out) {
-    // Emulated, too, version 5 would run, but what a GPU without Hopper's instructions does is the
-    // more useful thing to see there.
+    // Version 5 would run emulated as well, but the emulator should run the kernel of GPUs without
+    // Hopper's instructions.
     static const bool hopper = gpu::properties().compute_major == 9;
     (hopper ? polarizer_v5 : polarizer_v4)(shape, z, labels, weights, accumulate, a, b, out);
 }

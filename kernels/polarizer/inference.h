@@ -1,11 +1,11 @@
-// The polarizer where nothing is learned: the folded map (polarizer_fold) applied to features, in
-// float32 or in bfloat16. It is polarizer_forward's sum; being on its own lets the kernel be chosen
-// for speed alone, and lets features and maps take half the memory.
+// The polarizer for inference: the folded map (polarizer_fold) applied to features, in float32 or
+// bfloat16. It computes the same as polarizer_forward. As a separate function its kernel can be
+// chosen for speed alone, and features and maps can be bfloat16.
 //
 //     out[n,p] = weight_n (A[y_n] z[n,p] + b[y_n]) (+ out[n,p])
 //
 // Shared: classes == 1 or no labels. Class-conditional: a label for each sample. Routed: one call
-// for each expert with its label and `weights`, the first writing and the others accumulating.
+// for each expert with its label and `weights`; the first call writes, the others accumulate.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ using PolarizerInference = void(const PolarizerShape& shape, const T* z, const s
 
 CNPD_KERNEL(PolarizerInference<float> polarizer_inference)
 
-// Products and sums are float32's; the result is rounded once, after the addition to `out`.
+// Products and sums are float32; the result is rounded once, after the addition to `out`.
 CNPD_KERNEL(PolarizerInference<bfloat16> polarizer_inference_bf16)
 
 }  // namespace cnpd::kernels

@@ -32,7 +32,8 @@ void polarizer_inference(const PolarizerShape& shape, const float* z, const std:
     polarizer_forward(shape, z, labels, weights, accumulate, a, b, out);
 }
 
-// In float32, some samples at a time, so that what is widened stays in the cache until it is used.
+// In float32, some samples at a time, so that the widened values stay in the cache until they are
+// used.
 void polarizer_inference_bf16(const PolarizerShape& shape, const bfloat16* z,
                               const std::int32_t* labels, const float* weights, bool accumulate,
                               const bfloat16* a, const float* b, bfloat16* out) {

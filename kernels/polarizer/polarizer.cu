@@ -1,6 +1,6 @@
 // The polarizer as a grouped matrix product: rows are positions, sorted by their sample's class, so
-// that all rows of a tile share one map A[y]. 2 N P C^2 FLOP over 8 N P C bytes, of bfloat16 4 N P
-// C: bounded by float32 arithmetic from about 100 channels on, or 50.
+// that all rows of a tile share one map A[y]. 2 N P C^2 FLOP over 8 N P C bytes, or 4 N P C in
+// bfloat16: limited by float32 arithmetic from about 100 channels on, or 50.
 #include "kernels/polarizer/polarizer.h"
 
 #include "kernels/common/cuda.h"
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kTile = 64;
 
-// What happens to a finished product on its way to memory.
+// Epilogue of a product.
 struct Epilogue {
     const float* bias;     // [classes,C] or null
     const float* weights;  // [N] or null
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(256)
     tile.add(RowLoader<T>{rows, in, channels}, row0,
              MatrixLoader<!Transposed>{maps + label * channels * channels, channels, channels},
              column0, 0, channels);
-    // Unrolled, or the tile's sums would have to have addresses: local memory.
+    // Unrolled, because variable indices would place the tile's sums in local memory.
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) {
         const std::int64_t row = row0 + Tile::row(i);
@@ -94,7 +94,7 @@ __global__ void bias_gradients(Groups groups, std::int64_t positions, std::int64
     db[label * channels + c] = sum;
 }
 
-// Batch norm into the convolution: a warp for each row of W.
+// Folds batch norm into the convolution: a warp for each row of W.
 __global__ void fold(std::int64_t rows, std::int64_t channels, PolarizerParameters p, float* a,
                      float* b) {
     const std::int64_t row = first_element() / 32;
@@ -124,7 +124,7 @@ __global__ void fold_backward(std::int64_t rows, std::int64_t channels, Polarize
     }
 }
 
-// One warp for each of the rows of all maps.
+// One warp for each row of all maps.
 template <typename... Parameters, typename... Arguments>
 void launch_rows(const char* name, std::int64_t rows, void (*kernel)(Parameters...),
                  Arguments... arguments) {

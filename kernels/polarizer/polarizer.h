@@ -1,6 +1,6 @@
 // The neural polarizer: a 1x1 convolution and a batch norm with frozen statistics, which together
-// are one affine map of the channels at every position; class-conditional polarizers have a map for
-// each class and every sample takes the map of its own label.
+// are one affine map of the channels at every position. Class-conditional polarizers have a map for
+// each class; every sample uses the map of its own label.
 //
 //     out[n,p] = A[y_n] z[n,p] + b[y_n]          z, out [N,P,C]   (P = H*W positions)
 //     A[y] = diag(scale_y) W[y],  b[y] = shift_y, scale = gamma / sqrt(variance + eps),
@@ -15,7 +15,7 @@
 
 namespace cnpd::kernels {
 
-// Everywhere below labels [N] lie in [0, classes).
+// Labels [N] below are in [0, classes).
 struct PolarizerShape {
     std::int64_t n = 0, positions = 0, channels = 0;
     std::int64_t classes = 1;  // number of maps; 1: shared by all samples, labels may be null
@@ -40,7 +40,7 @@ CNPD_KERNEL(void polarizer_fold_backward(std::int64_t classes, std::int64_t chan
                                          float* dbeta))
 
 // out = A[label] z + b[label]. With `weights` [N] the result is multiplied by the sample's weight,
-// and with accumulate added to out: a mixture of maps is a few such passes.
+// and with accumulate added to out: a mixture of maps is several such passes.
 CNPD_ACTIVATION_KERNEL(void polarizer_forward(const PolarizerShape& shape, const Activation* z,
                                               const std::int32_t* labels, const float* weights,
                                               bool accumulate, const float* a, const float* b,

@@ -14,7 +14,7 @@ namespace cnpd::kernels::cpu {
 namespace {
 
 // Positions that are multiplied at once. A map is packed for every product, which takes about as
-// long as 20 positions; far more than this do not fit a core's L2 beside the map.
+// long as 20 positions. Far more positions do not fit a core's L2 cache together with the map.
 constexpr std::int64_t kBlockRows = 256;
 
 // The samples in the order of their labels, and of their index within a label.
@@ -41,7 +41,7 @@ Groups group_by_label(const PolarizerShape& shape, const std::int32_t* labels) {
     return groups;
 }
 
-// The last of the samples order[first, last) that lies right behind its predecessors in memory.
+// The last of the samples order[first, last) that directly follows its predecessors in memory.
 std::int64_t consecutive_end(const std::int64_t* order, std::int64_t first, std::int64_t last) {
     std::int64_t end = first + 1;
     while (end < last && order[end] == order[end - 1] + 1) ++end;
@@ -53,8 +53,7 @@ struct Block {
     std::int64_t label, first, last;
 };
 
-// How many samples a block has at most, by sizes alone: a product's bits may depend on how many
-// rows it has.
+// The most samples in a block, by sizes alone: a product's bits may depend on its number of rows.
 std::int64_t block_samples(const PolarizerShape& shape) {
     constexpr std::int64_t kBlocks = 8, kFewestRows = 64;
     const std::int64_t rows =
@@ -87,8 +86,8 @@ void gather(const PolarizerShape& shape, const float* source, const std::int64_t
                         rows);
 }
 
-// For every sample calls finish(sample, product), product [P,C] = source[sample] op(map), where the
-// maps [classes,C,C] are transposed or not. The product lies in out[sample] if `in_place`.
+// Calls finish(sample, product) for every sample, product [P,C] = source[sample] op(map), where the
+// maps [classes,C,C] are transposed or not. The product is in out[sample] if `in_place`.
 template <class Finish>
 void multiply_by_maps(const PolarizerShape& shape, const float* source, const std::int32_t* labels,
                       const float* maps, bool transpose, float* out, bool in_place,
@@ -206,8 +205,8 @@ struct GradientRows {
     float *da, *db;  // of the class
 };
 
-// Sums over the class's samples, block by block in their order. `rows_z` and `rows_dout` have room
-// for a block.
+// Sums over the class's samples, block by block in order. `rows_z` and `rows_dout` have space for a
+// block.
 void add_up(const PolarizerShape& shape, const float* z, const float* dout, const Groups& groups,
             const GradientRows& to, float* rows_z, float* rows_dout) {
     const std::int64_t channels = shape.channels, samples = block_samples(shape);
@@ -249,7 +248,7 @@ void add_up(const PolarizerShape& shape, const float* z, const float* dout, cons
 }  // namespace
 
 // Cut by classes and by rows of each da. A class's samples are gathered once for each cut of its
-// rows, so there are two of them, or more where there are few classes.
+// rows, so there are two cuts, or more if there are few classes.
 void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
                      const std::int32_t* labels, float* da, float* db) {
     constexpr std::int64_t kPieces = 8, kVector = 16;

@@ -79,7 +79,7 @@ void polarizer_wgrad(const PolarizerShape& shape, const T* z, const T* dout,
     const std::int64_t channels = shape.channels;
     for (std::int64_t label = 0; label < shape.classes; ++label)
         for (std::int64_t i = 0; i < channels; ++i)
-            // j == channels stands for the bias, whose input is 1 everywhere.
+            // j == channels is the bias, whose input is 1 everywhere.
             for (std::int64_t j = 0; j <= channels; ++j) {
                 double sum = 0;
                 for (std::int64_t n = 0; n < shape.n; ++n) {

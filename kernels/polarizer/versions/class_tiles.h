@@ -1,5 +1,5 @@
-// What all versions of the inference kernel share: which rows of [N P, C] a block works on and
-// which map they take, and what happens to a finished sum. For .cu files.
+// Shared by all versions of the inference kernel: a block's rows of [N P, C] and their map, and the
+// epilogue. For .cu files.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,7 @@ namespace cnpd::kernels::cuda {
 // The rows of one tile: rows [first, end) of the rows of one class's samples, one sample after the
 // other. (There are fewer than 2^31 rows: dividing 64-bit numbers takes 60 instructions.)
 struct TileRows {
-    const std::int32_t* order;  // the class's samples; null: all samples, as they lie in memory
+    const std::int32_t* order;  // the class's samples; null: all samples, in memory order
     int first, end, positions, label;
 
     __device__ bool has(int row) const { return row < end; }
@@ -23,7 +23,7 @@ struct TileRows {
         const int slot = row / positions;
         return order ? order[slot] : slot;
     }
-    // Where the row lies, counted in rows of [N P, C].
+    // Index of the row in [N P, C].
     __device__ int place(int row) const {
         return order ? order[row / positions] * positions + row % positions : row;
     }
@@ -31,10 +31,10 @@ struct TileRows {
 
 // The tiles of a batch, in the order of their classes.
 struct ClassTiles {
-    Groups groups;  // order null: one class, nothing is sorted
+    Groups groups;  // order null: one class, no sorting
     int positions, rows, rows_of_tile;
 
-    // False for tiles that are only there because their number is not known on the host.
+    // False for surplus tiles: the host only knows an upper limit of their number.
     __device__ bool exists(std::int64_t tile) const {
         return !groups.order || groups.tile[tile].x >= 0;
     }
@@ -51,7 +51,7 @@ struct ClassTiles {
     __device__ TileRows at(std::int64_t tile) const { return rows_of(entry(tile)); }
 };
 
-// What happens to a sum on its way to memory.
+// Epilogue of a sum.
 struct InferenceEpilogue {
     const float* bias;     // [classes,C]
     const float* weights;  // [N] or null
@@ -82,7 +82,7 @@ class TilePlan {
         group_by_label(labels, shape, tiles_.groups);
     }
     const ClassTiles& tiles() const { return tiles_; }
-    std::int64_t count() const { return count_; }  // some at the end may not exist
+    std::int64_t count() const { return count_; }  // upper limit
 
   private:
     ClassTiles tiles_;

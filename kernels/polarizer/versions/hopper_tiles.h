@@ -1,5 +1,5 @@
-// The arithmetic of version 5 that needs no GPU: what lies where in shared memory, which block
-// computes what, which boxes are copied. Tested on the host (tests/kernels/hopper_tiles_test.cpp).
+// The index arithmetic of version 5 that needs no GPU: the layout of shared memory, the blocks'
+// shares of the result, the copied boxes. Tested on the host (tests/kernels/hopper_tiles_test.cpp).
 #pragma once
 
 #include <algorithm>
@@ -17,19 +17,19 @@ static_assert(kRows == kColumns);  // chunks of features and of maps are of one 
 // --- Channels ------------------------------------------------------------------------------------
 
 // A thread's sums are columns 8 j + 2 q + e of the tile: j = 0 to 15, q its lane modulo 4, e = 0 or
-// 1. Which channel a column stands for is free to choose, because each is a line of the map in
-// shared memory and the copy may put any line anywhere. This choice gives a thread, for four
+// 1. The channel of a column can be chosen freely, because each column is a line of the map in
+// shared memory, and the copy can put any line anywhere. With this choice a thread has, for four
 // neighbouring j, eight neighbouring channels, which are one store of 16 bytes:
 CNPD_HOST_DEVICE constexpr int channel_of_column(int column) {
     const int group = column / 32, j = column % 32 / 8, q = column % 8 / 2, e = column % 2;
     return 32 * group + 8 * q + 2 * j + e;
 }
-// As the copy engine sees it, a map is [C/8, 4, 2, C] (q and group, j, e, k), and the box of one j
-// and four q is 8 lines of shared memory. A chunk of a map is 16 such boxes.
+// For the copy engine a map is [C/8, 4, 2, C] (q and group, j, e, k). The box of one j and four q
+// is 8 lines of shared memory. A chunk of a map is 16 such boxes.
 constexpr int kMapBoxes = 16, kMapBoxLines = 8;
 struct MapBox {
     int q, j;  // where the box begins
-    int line;  // of the chunk, where it lands
+    int line;  // its first line in the chunk
 };
 CNPD_HOST_DEVICE constexpr MapBox map_box(int i) {
     return {4 * (i / 4), i % 4, 32 * (i / 4) + kMapBoxLines * (i % 4)};
@@ -37,9 +37,9 @@ CNPD_HOST_DEVICE constexpr MapBox map_box(int i) {
 
 // --- Shared memory -------------------------------------------------------------------------------
 
-// A block's piece of the map, all k of 128 channels, stays; chunks of features pass through the
-// rest.
-constexpr int kBlockBytes = 227 << 10;  // what a block of Hopper's can have
+// A block's piece of the map, all k of 128 channels, stays in shared memory; chunks of features are
+// streamed through the rest.
+constexpr int kBlockBytes = 227 << 10;  // limit of a block on Hopper
 constexpr int kAlignment = 1024, kBarrierBytes = 512, kMostStages = 8, kLeastStages = 4;
 constexpr int kMostChunks = 10;
 
@@ -52,10 +52,11 @@ CNPD_HOST_DEVICE constexpr int shared_bytes(int chunks) {
 }
 static_assert(stages(kMostChunks) >= kLeastStages);
 
-// --- Which shapes --------------------------------------------------------------------------------
+// --- Supported shapes
+// ------------------------------------------------------------------------------
 
 // Boxes of features: at most 64 positions of one sample, whole groups of 8 lines (the swizzle's
-// period), and no box reaches over the end of a sample. Without grouping a batch is one sample.
+// period), and no box extends beyond the end of a sample. Without grouping a batch is one sample.
 constexpr int kMostBoxRows = 64;
 constexpr std::int64_t box_rows(std::int64_t positions, bool grouped) {
     return grouped ? std::min<std::int64_t>(positions, kMostBoxRows) : kMostBoxRows;
@@ -69,11 +70,12 @@ constexpr bool supports(std::int64_t channels, std::int64_t rows, std::int64_t p
            rows < std::int64_t{1} << 31;
 }
 
-// --- Who computes what ---------------------------------------------------------------------------
+// --- Distribution of the work
+// ----------------------------------------------------------------------
 
-// Blocks are clusters of neighbours in x. A cluster's blocks have neighbouring pieces of the map
-// and the same rows; clusters take turns in columns, so that those that need the same rows run at
-// the same time, and the later finds them in the L2 cache.
+// Clusters consist of neighbouring blocks in x. A cluster's blocks have neighbouring pieces of the
+// map and the same rows. The order of the clusters makes those that need the same rows run at the
+// same time, so that the later one finds the rows in the L2 cache.
 struct Share {
     int column0;  // of the block's piece of the map
     int part;     // of the tiles
@@ -83,7 +85,8 @@ CNPD_HOST_DEVICE constexpr Share share(int block, int cluster, int pieces) {
     return {(block / cluster % groups * cluster + block % cluster) * kColumns,
             block / cluster / groups};
 }
-// Neighbouring tiles to the same block: tiles are sorted by class, so it changes its map seldom.
+// Neighbouring tiles go to the same block: tiles are sorted by class, so a block seldom changes its
+// map.
 CNPD_HOST_DEVICE constexpr int part_begin(int tiles, int part, int parts) {
     return static_cast<int>(std::int64_t{tiles} * part / parts);
 }

@@ -1,11 +1,11 @@
-// Version 1: a thread an output. Thread i computes out[row][c] as the inner product of a row of the
-// features with a row of the map, both read from memory element by element.
+// Version 1: one thread per output. Thread i computes out[row][c] as the inner product of a row of
+// the features with a row of the map, both read from memory element by element.
 //
-// 2 C FLOP an output from 8 C bytes of loads, which reuse nothing but what the caches catch. The
-// threads of a warp have one row of features (their loads are one broadcast) and 32 neighbouring
-// rows of the map, 4 C bytes apart: each such load touches 32 sectors for 128 useful bytes. At one
-// sector group of 4 a clock that is 8 clocks of a multiprocessor for 32 multiply-adds.
-// Prediction: 4 multiply-adds a clock and multiprocessor of the 128 that it has, 3 % of the peak.
+// 2 C FLOP per output and 8 C bytes of loads, without reuse except in the caches. The threads of a
+// warp have one row of features (their loads are one broadcast) and 32 neighbouring rows of the
+// map, 4 C bytes apart: each such load touches 32 sectors for 128 useful bytes. At one group of 4
+// sectors per clock that is 8 clocks of a multiprocessor for 32 multiply-adds. Prediction: 4
+// multiply-adds per clock and multiprocessor of the possible 128, 3 % of the peak.
 #include "kernels/common/grid.h"
 #include "kernels/polarizer/versions/class_tiles.h"
 #include "kernels/polarizer/versions/versions.h"

@@ -2,15 +2,15 @@
 // 32 x 32 pieces of the features and of the map are copied to shared memory, where each element is
 // used 32 times.
 //
-// Global loads are now whole lines and 1/32 of version 1's: C/4 bytes an output. What remains is
-// shared memory: a multiply-add needs two words from it, and a multiprocessor gets 32 words (one
-// wavefront) a clock. A warp's read of the features is one word for all of its threads, but costs a
-// wavefront all the same.
-// Prediction: 32 multiply-adds in 2 clocks, 16 of 128, 12 % of the peak: 4 times version 1.
+// Global loads are whole lines and 1/32 of version 1's: C/4 bytes per output. The limit is shared
+// memory: a multiply-add needs two words from it, and a multiprocessor gets 32 words (one
+// wavefront) per clock. A warp's read of the features is one word for all of its threads, but also
+// costs a wavefront. Prediction: 32 multiply-adds in 2 clocks, 16 of 128, 12 % of the peak: 4 times
+// version 1.
 //
-// The map's tile has 33 columns. Threads of a warp read down a column of it, and with 32 columns a
-// column lies in one bank: 32 wavefronts a read instead of one, 16 times slower. The emulator's
-// trace counts it (tests/kernels/polarizer_versions_test.cpp).
+// The map's tile has 33 columns. Threads of a warp read a column of it. With 32 columns, a column
+// would be in one bank: 32 wavefronts per read instead of one, 16 times slower. The emulator's
+// trace counts this (tests/kernels/polarizer_inference_test.cpp).
 #include "kernels/polarizer/versions/class_tiles.h"
 #include "kernels/polarizer/versions/versions.h"
 

@@ -1,17 +1,18 @@
-// Version 3: tiles in registers, 16 bytes an access. A block computes 128 rows by 128 channels, a
+// Version 3: tiles in registers, 16 bytes per access. A block computes 128 rows by 128 channels, a
 // thread 8 by 8 of them: for 64 multiply-adds it reads 8 + 8 words of shared memory, in four
-// accesses of 16 bytes. Both tiles lie there with k outermost, so that a thread's 4 neighbours in
+// accesses of 16 bytes. Both tiles are stored with k outermost, so that a thread's 4 neighbours in
 // rows (or channels) are one access; the copy from memory transposes. While a piece of 16 k is
-// multiplied, the next is on its way from memory into registers, and then goes to the other of two
-// buffers: one barrier a piece.
+// multiplied, the next is loaded from memory into registers, and is then stored to the other of two
+// buffers: one barrier per piece.
 //
-// For a k, a warp issues 64 multiply-adds (16 clocks of the multiprocessor's four schedulers) and
-// four 16-byte reads (4 wavefronts each, 16 clocks of shared memory beside them): the arithmetic
-// can be kept busy. Memory: 128 x 128 outputs from 2 x 128 C elements, C/64 elements an output.
-// Prediction: bounded by float32 arithmetic, 70 to 80 % of its peak; 6 times version 2.
+// For each k, a warp issues 64 multiply-adds (16 clocks of the multiprocessor's four schedulers)
+// and four 16-byte reads (4 wavefronts each, 16 clocks of shared memory in parallel), so the
+// arithmetic units can be busy all the time. Memory: 128 x 128 outputs from 2 x 128 C elements,
+// C/64 elements per output. Prediction: limited by float32 arithmetic, 70 to 80 % of its peak; 6
+// times version 2.
 //
-// In bfloat16 the loads are 8 elements of 16 bytes, widened on their way to shared memory: half the
-// traffic, the same arithmetic, and therefore hardly faster where arithmetic is the limit.
+// In bfloat16 the loads are 8 elements of 16 bytes, widened before the store to shared memory: half
+// the traffic, the same arithmetic, and therefore hardly faster.
 #include "kernels/polarizer/versions/class_tiles.h"
 #include "kernels/polarizer/versions/tile_copy.h"
 #include "kernels/polarizer/versions/versions.h"
@@ -21,8 +22,8 @@ namespace {
 
 constexpr int kTile = 128, kDepth = 16, kThreads = 256;
 constexpr int kSide = 8;  // outputs of a thread in each direction: two groups of 4, 64 apart
-// The 4 columns more are for the transposing stores: with them two threads of a warp meet in a
-// bank, without them eight do. 16-byte reads forbid any number that is not a multiple of 4.
+// The padding of 4 columns is for the transposing stores: with it two threads of a warp use the
+// same bank, without it eight. 16-byte reads require a multiple of 4.
 constexpr int kStride = kTile + 4;
 
 using Tile = float[kDepth][kStride];
@@ -94,8 +95,8 @@ __global__ void __launch_bounds__(kThreads, Width == 8 ? 2 : 1)
     for (int k0 = 0; k0 < channels; k0 += kDepth, buffer ^= 1) {
         put(of_features, features[buffer]);
         put(of_map, map[buffer]);
-        // What is read below was written before this barrier; the next round writes the other
-        // buffer, and the one after it only behind the next barrier.
+        // The data read below was written before this barrier. The next round writes the other
+        // buffer, and the round after that writes only after the next barrier.
         __syncthreads();
         if (k0 + kDepth < channels) {
             of_features.load(k0 + kDepth, channels);
@@ -113,7 +114,7 @@ __global__ void __launch_bounds__(kThreads, Width == 8 ? 2 : 1)
         }
     }
 
-    // Asked for again, because there are no registers to keep it in.
+    // Read again, because there are no registers to keep it in.
     const TileRows rows = tiles.at(blockIdx.x);
     const int c = column0 + across * 4;
 #pragma unroll

@@ -1,18 +1,18 @@
 // Version 4: tensor cores. bfloat16 features and maps, float32 sums, through nvcuda::wmma, which
-// every GPU since Ampere has. A block computes 128 rows by 128 channels with 8 warps, a warp 64 by
-// 32: for 8 products of 16x16x16 it loads 4 + 2 fragments. The copy from memory is version 3's,
-// without the transposition, 32 k at a time. The epilogue (bias, weight, addition, rounding) runs
-// on the sums before they leave the multiprocessor; 16-byte stores.
+// every GPU since Ampere supports. A block computes 128 rows by 128 channels with 8 warps, a warp
+// 64 by 32: for 8 products of 16x16x16 it loads 4 + 2 fragments. The copy from memory is version
+// 3's, without the transposition, 32 k at a time. The epilogue (bias, weight, addition, rounding)
+// is applied to the sums before they leave the multiprocessor; 16-byte stores.
 //
-// Arithmetic is 15 times cheaper than version 3's, so 2 C^2 FLOP a row against 4 C bytes are now
-// about balanced at C = 512 (256 FLOP a byte): memory is a limit for the first time. What keeps
-// this version from it is feeding: fragments pass through registers, 6 x 512 bytes for 8 products,
-// which shared memory delivers in 24 clocks while the tensor cores of a Hopper multiprocessor need
-// 16, and wmma's instruction reaches about 60 % of their rate there in any case.
-// Prediction: 300 to 400 TFLOP/s on an H100 or H200, 7 times version 3.
+// Arithmetic is 15 times cheaper than version 3's, so 2 C^2 FLOP per row and 4 C bytes are now
+// about balanced at C = 512 (256 FLOP per byte): memory becomes a limit. This version does not
+// reach it because of the operands: fragments pass through registers, 6 x 512 bytes for 8 products.
+// Shared memory delivers these in 24 clocks while the tensor cores of a Hopper multiprocessor need
+// 16, and wmma's instruction reaches only about 60 % of their rate on Hopper. Prediction: 300 to
+// 400 TFLOP/s on an H100 or H200, 7 times version 3.
 //
-// Rows of the tiles are 8 elements longer than needed: 80 bytes put the 8 rows that a tensor core
-// reads at once into different banks.
+// Rows of the tiles are padded by 8 elements: with 80 bytes the 8 rows that a tensor core reads at
+// once are in different banks.
 #include "kernels/polarizer/versions/class_tiles.h"
 #include "kernels/polarizer/versions/tile_copy.h"
 #include "kernels/polarizer/versions/versions.h"
@@ -31,9 +31,9 @@ using Operand = __nv_bfloat16[kTile][kStride];
 struct Buffers {
     Operand features[2], map[2];
 };
-// A warp's fragment on its way out.
+// A warp's fragment, staged for the stores.
 using Staging = float[kFragment][kFragment + 4];
-// After the last product the sums take the operands' place.
+// After the last product the sums reuse the operands' memory.
 constexpr std::size_t kSharedBytes = sizeof(Buffers);
 static_assert(kWarps * sizeof(Staging) <= kSharedBytes);
 
@@ -121,16 +121,16 @@ __global__ void __launch_bounds__(kThreads)
     for (int k0 = 0; k0 < channels; k0 += kDepth, buffer ^= 1) {
         put(of_features, buffers.features[buffer]);
         put(of_map, buffers.map[buffer]);
-        __syncthreads();  // one a round is enough, as in version 3
+        __syncthreads();  // one per round is enough, as in version 3
         if (k0 + kDepth < channels) {
             of_features.load(k0 + kDepth, channels);
             of_map.load(k0 + kDepth, channels);
         }
         multiply(buffers.features[buffer], buffers.map[buffer], warp_row, warp_column, sum);
     }
-    __syncthreads();  // the operands' place is free
+    __syncthreads();  // the operands' memory may be reused
 
-    // Asked for again, because there are no registers to keep it in.
+    // Read again, because there are no registers to keep it in.
     const TileRows rows = tiles.at(blockIdx.x);
     // A lane finishes 8 channels of one row of each fragment.
     auto& staging = reinterpret_cast<Staging*>(memory)[warp];
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(kThreads)
         const float weight = has_row ? epilogue.weight(rows.sample(row)) : 0;
 #pragma unroll
         for (int j = 0; j < kColumns; ++j) {
-            __syncwarp();  // what lanes read of the fragment before has been read
+            __syncwarp();  // lanes have read the previous fragment
             wmma::store_matrix_sync(&staging[0][0], sum[i][j], kFragment + 4, wmma::mem_row_major);
             __syncwarp();
             const int c = column0 + warp_column + j * kFragment + my_column;

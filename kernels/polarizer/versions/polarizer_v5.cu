@@ -1,26 +1,25 @@
-// Version 5: Hopper. Version 4 is limited by moving operands: through registers, through
-// instructions that threads have to issue, through the L2 cache once for every tile. Here
+// Version 5: Hopper. Version 4 is limited by moving operands: through registers, with instructions
+// that threads have to issue, and through the L2 cache once for every tile. In version 5
 //
 //   - wgmma multiplies from shared memory, at the full rate of the tensor cores;
 //   - the copy engine fills shared memory (a warp names boxes, the hardware does the rest), up to
-//     six chunks ahead, and a barrier in shared memory says when a chunk has arrived;
-//   - a block keeps its piece of the map (128 channels, all k: 128 KB at C = 512) for as long as
-//   the
+//     six chunks ahead, and a barrier in shared memory signals when a chunk has arrived;
+//   - a block keeps its piece of the map (128 channels, all k: 128 KB at C = 512) as long as the
 //     class stays the same, so that only features are streamed;
 //   - two neighbouring blocks, a cluster, have the same rows and different channels: each copies
 //     half of the features to both. Every feature is read from the L2 cache C/256 times;
-//   - two warpgroups take tiles in turn: while one finishes its tile (bias, weight, rounding,
+//   - two warpgroups compute alternate tiles: while one finishes its tile (bias, weight, rounding,
 //     stores), the other keeps the tensor cores busy;
-//   - blocks stay for the whole batch (132 of them, one a multiprocessor).
+//   - blocks stay for the whole batch (132 of them, one per multiprocessor).
 //
 // Per row: 2 C^2 FLOP, 4 C bytes of device memory, and 2 C bytes of L2 reads for each 256 channels.
 // At C = 512 and 65,536 rows (batch 4096 of 4x4): 34.4 GFLOP, 0.134 GB, 0.134 GB of L2 reads. On an
-// H100 (800 TFLOP/s of bfloat16 and 3 TB/s measured) 43 us of arithmetic beside 45 us of memory, on
-// an H200 (4.3 TB/s) 43 beside 31. Shared memory: wgmma m64n128k16 reads 6 KB in the 64 clocks that
-// it takes, the copies write 2 KB in that time: 8 KB of the 8 KB that it delivers, the tightest of
-// the three limits. Prediction: 80 to 85 % of the roofline, twice version 4.
-// With classes: a class ends with a tile that is not full (on average half of one is wasted), and
-// each map is read by the clusters that have the class: 0.5 MB a class at C = 512.
+// H100 (800 TFLOP/s of bfloat16 and 3 TB/s measured) 43 us of arithmetic and 45 us of memory, on an
+// H200 (4.3 TB/s) 43 and 31. Shared memory: wgmma m64n128k16 reads 6 KB in the 64 clocks that it
+// takes, the copies write 2 KB in that time: 8 KB of the 8 KB that it delivers, the tightest of the
+// three limits. Prediction: 80 to 85 % of the roofline, twice version 4. With classes: a class ends
+// with a partial tile (on average half of one is wasted), and each map is read by the clusters that
+// have the class: 0.5 MB per class at C = 512.
 #include "kernels/polarizer/versions/versions.h"
 
 #include <algorithm>
@@ -45,7 +44,7 @@ using hopper::Barrier;
 
 constexpr int kWarpgroup = 128, kConsumers = 2, kThreads = (1 + kConsumers) * kWarpgroup;
 constexpr int kWarpsOfGroup = kWarpgroup / 32;
-// 384 threads start with 168 registers each, and have no more together after they are shared out.
+// 384 threads start with 168 registers each; redistribution does not increase the total.
 constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 static_assert(kProducerRegisters + kConsumers * kConsumerRegisters == (1 + kConsumers) * 168);
 
@@ -93,7 +92,7 @@ struct Memory {
     }
 };
 
-// Which of the stages a chunk of features passes through, and in which of its phases.
+// The stage of a chunk of features, and its phase.
 struct StageCursor {
     int stage = 0;
     unsigned parity = 0;
@@ -129,9 +128,8 @@ __device__ TileRange tiles_of(const Pass& pass, int part) {
 
 // --- The warp that copies ------------------------------------------------------------------------
 
-// Where a lane's box of a tile begins. Finding out takes three loads that depend on each other
-// (the tile's class, the class's samples, the sample), so each is asked for a tile earlier than the
-// next.
+// Where a lane's box of a tile begins. This takes three dependent loads (the tile's class, the
+// class's samples, the sample), so each is issued one tile before the next one.
 class BoxScout {
   public:
     __device__ BoxScout(const Pass& pass, const TileRange& range, int row_in_tile)
@@ -185,7 +183,7 @@ template <int Cluster>
 __device__ void produce(const Pass& pass, const Memory& memory, const Share& mine) {
     const TileRange range = tiles_of(pass, mine.part);
     if (range.begin == range.end) return;
-    // A block of a cluster copies its part of each tile's rows to all of them.
+    // A block of a cluster copies its part of each tile's rows to all blocks.
     constexpr int kMyRows = kRows / Cluster;
     const int lane = static_cast<int>(threadIdx.x) % 32, chunks = pass.chunks();
     const int my_row =
@@ -194,7 +192,7 @@ __device__ void produce(const Pass& pass, const Memory& memory, const Share& min
     BoxScout scout(pass, range, has_box ? my_row : 0);
     StageCursor at;
     int label = -1;
-    unsigned generation = 0;  // maps that this block has had before the current one
+    unsigned generation = 0;  // number of previous maps of this block
     for (int tile = range.begin; tile < range.end; ++tile) {
         scout.advance();
         const int tile_label = scout.label();
@@ -226,8 +224,8 @@ __device__ void produce(const Pass& pass, const Memory& memory, const Share& min
 
 // --- The warpgroups that multiply ----------------------------------------------------------------
 
-// The four rows of a tile of which a thread has sums: 8 apart within a fragment, 64 from one
-// fragment to the next.
+// The four rows of a tile whose sums a thread has: 8 apart within a fragment, 64 from one fragment
+// to the next.
 struct MyRows {
     int place[4];  // negative: the tile has no such row
     float weight[4];
@@ -244,7 +242,7 @@ struct MyRows {
     }
 };
 
-// Sums to results. `bias` and `out` begin at the block's channels.
+// Epilogue: from sums to results. `bias` and `out` begin at the block's channels.
 __device__ __forceinline__ void finish_tile(const float (&sum)[2][64], const MyRows& rows,
                                             const float* bias, bool accumulate, int channels,
                                             bfloat16* out) {
@@ -275,7 +273,7 @@ __device__ __forceinline__ void finish_tile(const float (&sum)[2][64], const MyR
 // A warpgroup's state for the block's current map.
 struct MapCursor {
     unsigned generation = 0;
-    bool seen = false;  // whether all its chunks have arrived, as far as this warpgroup knows
+    bool seen = false;  // whether this warpgroup knows that all chunks have arrived
 };
 
 template <int Cluster>
@@ -286,8 +284,8 @@ __device__ __forceinline__ void release(const Memory& memory, int stage, int map
     if (map_chunk >= 0 && lane == 0) hopper::arrive(memory.map_empty[map_chunk]);
 }
 
-// sum = features of the tile times the block's piece of the map. With last_use the map's chunks are
-// given back as they are done with.
+// sum = features of the tile times the block's piece of the map. With last_use each of the map's
+// chunks is released after its use.
 template <int Cluster>
 __device__ __forceinline__ void multiply_tile(const Memory& memory, int chunks, StageCursor& at,
                                               const MapCursor& map, bool last_use,
@@ -306,7 +304,7 @@ __device__ __forceinline__ void multiply_tile(const Memory& memory, int chunks, 
         for (int k = 0; k < kDepth / 16; ++k)
 #pragma unroll
             for (int half = 0; half < 2; ++half)
-                // Descriptions count in 16 bytes: 16 k are 2, 64 lines 512.
+                // Descriptors count in units of 16 bytes: 16 k are 2, 64 lines 512.
                 hopper::multiply(sum[half], features + 2 * k + 512 * half, of_map + 2 * k,
                                  chunk > 0 || k > 0);
         hopper::commit_products();
@@ -323,9 +321,9 @@ __device__ __forceinline__ void multiply_tile(const Memory& memory, int chunks, 
     release<Cluster>(memory, stage_before, last_use ? chunks - 1 : -1);
 }
 
-// Consumers take the tiles in turn, but both take note of every change of the map: it is given back
-// by both, and a phase of its barriers that one of them slept through could not be told from the
-// next but one.
+// Consumers compute alternate tiles, but both follow every change of the map. Both have to release
+// it, and a consumer that missed a phase of its barriers could not distinguish it from the next but
+// one.
 template <int Cluster>
 __device__ void consume(const Pass& pass, const Memory& memory, const Share& mine, int consumer) {
     const TileRange range = tiles_of(pass, mine.part);
@@ -345,7 +343,7 @@ __device__ void consume(const Pass& pass, const Memory& memory, const Share& min
             label = entry.x;
         }
         if ((tile - range.begin) % kConsumers != consumer) {
-            // A map for a tile of the other's alone.
+            // A map that only the other consumer's tile uses.
             if (new_map && label_of(tile + 1) != label)
 #pragma unroll 1
                 for (int chunk = 0; chunk < chunks; ++chunk) {
@@ -389,11 +387,11 @@ __device__ __forceinline__ void run(const Pass& pass) {
         consume<Cluster>(pass, memory, mine, group - 1);
     }
     hopper::converge();
-    // A block stays until its neighbour has sent it all that it waits for, and the other way round.
+    // A block stays until its neighbour has sent all data that it waits for, and vice versa.
     if constexpr (Cluster > 1) hopper::cluster_barrier();
 }
 
-// Compilers refuse the attribute where they compile for GPUs without clusters.
+// Compilers reject the attribute when compiling for GPUs without clusters.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 #define CNPD_CLUSTER(blocks)
 #else
@@ -406,7 +404,7 @@ __global__ void CNPD_CLUSTER(Cluster) __launch_bounds__(kThreads, 1)
 #ifdef CNPD_HOPPER
     run<Cluster>(pass);
 #else
-    __trap();  // rather than leave `out` as it was
+    __trap();  // instead of leaving `out` unwritten
 #endif
 }
 
@@ -434,7 +432,7 @@ hopper::TensorBoxes map_boxes(const PolarizerShape& s) {
 
 template <int Cluster>
 void start(const PolarizerShape& s, Pass pass) {
-    constexpr int kLeastParts = 3;  // where the GPU is small, or emulated
+    constexpr int kLeastParts = 3;  // for small or emulated GPUs
     static const int multiprocessors = gpu::properties().multiprocessors;
     const int pieces = static_cast<int>(s.channels) / kColumns;
     pass.parts = std::max(kLeastParts, multiprocessors / pieces);
@@ -447,7 +445,7 @@ void start(const PolarizerShape& s, Pass pass) {
 }
 
 // Whether the kernel has a body here: a Hopper GPU may also run code that was compiled for older
-// ones.
+// GPUs.
 bool is_hopper() {
 #ifdef CNPD_EMULATED
     return true;
@@ -490,7 +488,7 @@ void polarizer_v5(const PolarizerShape& shape, const bfloat16* z, const std::int
                     .parts = 1,
                     .epilogue = {b, weights, accumulate},
                     .out = out};
-    // The emulator runs one block at a time, and so no clusters.
+    // The emulator runs one block at a time and therefore has no clusters.
 #ifndef CNPD_EMULATED
     if (shape.channels / kColumns % 2 == 0) return start<2>(shape, pass);
 #endif

@@ -1,6 +1,6 @@
-// From memory to shared memory by way of registers: a block's 256 threads copy 128 lines of a
-// row-major matrix, Depth elements of each at a time, Width elements an access. The loads of the
-// next piece can be under way while the tensor cores or the arithmetic work on this one.
+// From memory to shared memory through registers: a block's 256 threads copy 128 lines of a
+// row-major matrix, Depth elements of each at a time, Width elements per access. The next piece can
+// be loaded while the current one is multiplied.
 #pragma once
 
 #include "kernels/common/cuda.h"
@@ -13,7 +13,7 @@ class TileCopy {
   public:
     static constexpr int kThreads = 256, kLines = 128;
 
-    // line(i) is where line i begins; null: it does not exist and counts as zeros.
+    // line(i) is the address of line i; null: there is no such line, it counts as zeros.
     template <typename Line>
     __device__ explicit TileCopy(const Line& line) {
 #pragma unroll
