@@ -7,8 +7,8 @@
 
 namespace cnpd::kernels::emulator {
 
-// Threads skip barriers at this place, for example "pgd/pgd.cu:90"; empty: none. The initial value
-// is $CNPD_EMULATOR_LEAVE_OUT. Throws Error if the place has no line number.
+// Threads skip barriers at this place, for example "polarizer/grouping.cu:63"; empty: none. The
+// initial value is $CNPD_EMULATOR_LEAVE_OUT. Throws Error if the place has no line number.
 void leave_out_barrier(std::string_view place);
 bool is_left_out(std::source_location barrier);
 

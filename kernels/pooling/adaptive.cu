@@ -24,7 +24,7 @@ __global__ void adaptive_forward(AdaptivePoolingShape s, const float* x, float* 
     }
 }
 
-// Gathers: which windows is this element in? No atomics, so results repeat.
+// Gathers from the windows that contain this element. Without atomics, so results are reproducible.
 __global__ void adaptive_backward(AdaptivePoolingShape s, const float* dy, float* dx,
                                   std::int64_t count) {
     for (std::int64_t i = first_element(); i < count; i += elements_at_once()) {

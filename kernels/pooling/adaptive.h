@@ -17,9 +17,9 @@ struct Overlap {
     std::int64_t first = 0, end = 0;
     CNPD_HOST_DEVICE std::int64_t size() const { return end - first; }
 };
-// When two axes of `of` and `onto` cells are laid over each other: the cells of the second that
-// cell `index` of the first meets. It works both ways: the window of an output is what it meets of
-// the image, and what an element of the image meets are the outputs whose windows it is in.
+// Two axes with `of` and `onto` cells are aligned: returns the cells of the second axis that
+// overlap cell `index` of the first. In one direction this is an output's window of the image; in
+// the other it is the outputs whose windows contain an element of the image.
 CNPD_HOST_DEVICE inline Overlap overlap(std::int64_t index, std::int64_t of, std::int64_t onto) {
     return {index * onto / of, ((index + 1) * onto + of - 1) / of};
 }

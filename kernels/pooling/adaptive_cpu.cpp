@@ -33,7 +33,8 @@ void adaptive_average_pool_forward(const AdaptivePoolingShape& shape, const floa
     });
 }
 
-// Each input collects from the windows that it is in, so that dx is written by one thread.
+// Each input gathers from the windows that contain it, so that one thread writes each element of
+// dx.
 void adaptive_average_pool_backward(const AdaptivePoolingShape& shape, const float* dy, float* dx) {
     const AdaptivePoolingShape s = shape;
     parallel_for(s.n * s.h, 1, [=](std::int64_t first, std::int64_t last) {

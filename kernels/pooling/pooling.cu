@@ -6,10 +6,10 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// All kernels below: neighbouring threads have neighbouring channels, so a warp's loads and stores
-// are contiguous; each thread owns elements of the output, and no other thread writes them.
+// In all kernels below neighbouring threads have neighbouring channels, so a warp's loads and
+// stores are contiguous; each element of the output is written by one thread.
 
-// The rows of windows that cover row h: [first, last].
+// The rows of windows that contain row h: [first, last].
 struct Range {
     std::int64_t first, last;
 };
@@ -29,7 +29,7 @@ __device__ Position position_of(std::int64_t element, std::int64_t h, std::int64
     return {element / c / w / h, element / c / w % h, element / c % w, element % c};
 }
 
-// Calls visit(element of x, position h * W + w) for this output's window, padding left out.
+// Calls visit(element of x, position h * W + w) for this output's window, without padding.
 template <typename Visit>
 __device__ void for_each_in_window(const PoolingShape& s, const Position& out, const Visit& visit) {
     for (std::int64_t r = 0; r < s.window_h; ++r)
@@ -41,7 +41,7 @@ __device__ void for_each_in_window(const PoolingShape& s, const Position& out, c
         }
 }
 
-// Calls visit(element of y) for the windows that cover this input.
+// Calls visit(element of y) for the windows that contain this input.
 template <typename Visit>
 __device__ void for_each_window_over(const PoolingShape& s, const Position& in,
                                      const Visit& visit) {
@@ -63,7 +63,7 @@ __global__ void average_forward(PoolingShape s, const In* x, Out* y, std::int64_
     }
 }
 
-// Gathers: which windows cover this element? No atomics, so results repeat.
+// Gathers from the windows that contain this element. Without atomics, so results are reproducible.
 template <typename Out, typename In>
 __global__ void average_backward(PoolingShape s, const Out* dy, In* dx, std::int64_t count) {
     const float area = static_cast<float>(s.window_h * s.window_w);

@@ -7,7 +7,7 @@
 
 namespace cnpd::kernels {
 
-struct PoolingShape {  // of max pooling, pad is at most half the window: none is all padding
+struct PoolingShape {  // of max pooling, pad is at most half the window: no window is all padding
     std::int64_t n = 0, h = 0, w = 0, c = 0;
     std::int64_t window_h = 0, window_w = 0, stride = 1, pad = 0;
 
@@ -22,15 +22,15 @@ CNPD_ACTIVATION_KERNEL(void average_pool_forward(const PoolingShape& shape, cons
 CNPD_ACTIVATION_KERNEL(void average_pool_backward(const PoolingShape& shape, const Activation* dy,
                                                   Activation* dx))
 
-// The same for a window that is the image. Here activations end: y [N,C], which a classifier makes
-// logits of, is float32 whatever they were.
+// The same for a window of the size of the image. The last operation on activations: y [N,C], the
+// classifier's input, is float32 for every type of activation.
 CNPD_ACTIVATION_KERNEL(void global_average_pool_forward(const PoolingShape& shape,
                                                         const Activation* x, float* y))
 CNPD_ACTIVATION_KERNEL(void global_average_pool_backward(const PoolingShape& shape, const float* dy,
                                                          Activation* dx))
 
-// The largest element of each window, padding never chosen, and its position h * W + w in the image
-// (the first one where several are equal); NaN wins, the last one of several, as in PyTorch.
+// The largest element of each window without padding, and its position h * W + w in the image (the
+// first one if several are equal). NaN is the largest, and the last NaN is chosen, as in PyTorch.
 CNPD_ACTIVATION_KERNEL(void max_pool_forward(const PoolingShape& shape, const Activation* x,
                                              Activation* y, std::int32_t* argmax))
 // Writes all of dx: zeros, and each dy added at its argmax.

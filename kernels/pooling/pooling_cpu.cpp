@@ -10,7 +10,7 @@ struct Range {
     std::int64_t first, last;
 };
 
-// The part of a window that lies in the image: `out` is the window, `size` the image's.
+// The part of a window inside the image: `out` is the window, `size` the image's.
 Range window_range(std::int64_t out, std::int64_t window, const PoolingShape& s,
                    std::int64_t size) {
     const std::int64_t start = out * s.stride - s.pad;
@@ -116,7 +116,7 @@ void average_pool_backward(const PoolingShape& shape, const float* dy, float* dx
     const PoolingShape s = shape;
     const std::int64_t out_h = s.out_h(), out_w = s.out_w();
     const float factor = 1.0f / static_cast<float>(s.window_h * s.window_w);
-    // Each input collects from the windows over it, so that dx is written once and by one thread.
+    // Each input gathers from its windows, so that dx is written once and by one thread.
     for_each_image_row(s.n, s.h, s.w * s.c, [=](std::int64_t row, std::int64_t n, std::int64_t h) {
         const Range ohs = windows_over(h, s.window_h, s, out_h);
         for (std::int64_t w = 0; w < s.w; ++w) {

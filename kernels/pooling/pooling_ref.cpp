@@ -7,7 +7,7 @@ namespace cnpd::kernels::reference {
 namespace {
 
 // Calls body(input element, output element, position in the image) for every element of every
-// window, padding left out, windows in the order of the outputs.
+// window, without padding, windows in the order of the outputs.
 template <class Body>
 void for_each_pair(const PoolingShape& s, const Body& body) {
     for (std::int64_t n = 0; n < s.n; ++n)

@@ -1,6 +1,6 @@
-// Attention is a few kilobytes and costs its launches. Mixing is limited by device memory: with 200
-// classes of 512 channels 210 MB are written; experts are read from there once, and from the
-// second-level cache again for every eight classes.
+// Attention handles a few kilobytes and costs its launches. Mixing is limited by device memory:
+// with 200 classes of 512 channels 210 MB are written. Experts are read from device memory once,
+// and from the L2 cache again for every eight classes.
 #include "kernels/router/router.h"
 
 #include <algorithm>
@@ -41,7 +41,7 @@ __global__ void attend(AttentionShape s, const float* queries, const float* keys
     for (std::int64_t m = lane(); m < s.experts; m += 32) row[m] /= sum;
 }
 
-// dscores [classes,experts]: the gradient in front of the softmax, already divided by sqrt(width).
+// dscores [classes,experts]: the gradient before the softmax, already divided by sqrt(width).
 __global__ void score_gradients(AttentionShape s, const float* attention, const float* dattention,
                                 float scale, float* dscores) {
     const std::int64_t y = first_element() / 32;
@@ -54,7 +54,7 @@ __global__ void score_gradients(AttentionShape s, const float* attention, const 
         dscores[y * s.experts + m] = scale * a[m] * (da[m] - mean);
 }
 
-// Which entry of [classes,experts] belongs to term s of row r of the result.
+// The entry of [classes,experts] that belongs to term s of row r of the result.
 struct Coefficients {
     const float* of;
     std::int64_t row_stride, term_stride;
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads)
          i += kThreads * Width) {
         Pack<float, Width> left[kSide], right[kSide];
         for (int k = 0; k < kSide; ++k) {
-            // Rows that do not exist are stood in for by the last one and not written.
+            // Missing rows are replaced by the last one and not written.
             const std::int64_t y = y0 + k < s.classes ? y0 + k : s.classes - 1;
             const std::int64_t m = m0 + k < s.experts ? m0 + k : s.experts - 1;
             left[k] = load<Width>(dmixed + y * s.values + i);
@@ -197,7 +197,7 @@ void mix_experts_backward_attention(const MixtureShape& shape, const float* expe
     if (count == 0) return;
     const char* const name = "mix_experts_backward_attention";
     const int width = widest_access_of_rows(shape.values, experts, dmixed);
-    // Every thread of a slice gets some packs before it is worth to start another block.
+    // Every thread of a slice gets some packs before another block pays off.
     constexpr std::int64_t kPacksOfThread = 4, kMostSlices = 64;
     const std::int64_t slices = std::clamp<std::int64_t>(
         shape.values / (width * kThreads * kPacksOfThread), 1, kMostSlices);

@@ -1,12 +1,12 @@
-// The attention router of a-CNPD: the classes share M experts, and every class mixes their weights,
-// as much of each as its query agrees with the expert's key.
+// The attention router of a-CNPD: the classes share M experts. Every class mixes the experts'
+// weights according to the agreement of its query with the experts' keys.
 //
 //     attention[y,m] = softmax_m(queries[y] . keys[m] / sqrt(width))     [classes,experts]
 //     mixed[y] = sum_m attention[y,m] experts[m]                         [classes,values]
 //
-// An expert is a row of `values` numbers: the C*C weights of a polarizer's convolution, or whatever
-// else is to be mixed likewise. Mixing is done once a step, not for every sample: behind it the
-// polarizer is one map for each class. Source: CNPD, arXiv 2502.18520.
+// An expert is a row of `values` numbers, for example the C*C weights of a polarizer's convolution.
+// Mixing is done once per step, not for every sample; afterwards the polarizer is one map for each
+// class. Source: CNPD, arXiv 2502.18520.
 #pragma once
 
 #include <cstdint>

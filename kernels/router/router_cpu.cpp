@@ -19,13 +19,13 @@ float inverse_root(std::int64_t width) {
     return static_cast<float>(1 / std::sqrt(static_cast<double>(width)));
 }
 
-// Classes and experts are few: below this many multiplications a thread of its own does not pay.
+// Classes and experts are few: below this many multiplications another thread does not pay off.
 std::int64_t grain(std::int64_t multiplications_of_row) {
     return 16384 / std::max<std::int64_t>(1, multiplications_of_row);
 }
 
 // out[r] = sum_s coefficient(r, s) in[s] over rows of `values`. A piece of `in` that stays in the
-// cache is read for all rows of `out` before the next one: memory is walked through once.
+// cache is read for all rows of `out` before the next one, so memory is read once.
 template <class Coefficient>
 void combine_rows(std::int64_t rows, std::int64_t terms, std::int64_t values, const float* in,
                   const Coefficient& coefficient, float* out) {

@@ -1,7 +1,6 @@
-// One warp a row: the classes of a data set are few, and a row's maximum and sum then need no
-// barrier, only shuffles. Device memory limits all of these: a row is read once from there and
-// again, up to twice, from the first-level cache. Bytes a logit: softmax and backward 8, forward
-// and argmax 4.
+// One warp per row: data sets have few classes, so a row's maximum and sum need only shuffles and
+// no barrier. All kernels are limited by device memory: a row is read from there once, and again,
+// up to twice, from the L1 cache. Bytes per logit: softmax and backward 8, forward and argmax 4.
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 #include "kernels/common/grid_sum.h"
@@ -81,8 +80,8 @@ __global__ void argmax_of_rows(const float* logits, std::int64_t rows, std::int6
     }
 }
 
-// A lane keeps the count of its own set; one addition a warp and set is left, and integers add up
-// to the same in any order.
+// A lane keeps the count of its own set, so one addition per warp and set remains. Integer sums do
+// not depend on the order.
 template <int Width>
 __global__ void matches_of_rows(const float* logits, std::int64_t rows, std::int64_t classes,
                                 const std::int32_t* expected, std::int64_t sets,
@@ -106,7 +105,7 @@ __global__ void __launch_bounds__(kSumThreads)
     if (threadIdx.x == 0) *weight = 1.0f / static_cast<float>(counted > 0 ? counted : 1);
 }
 
-// 8 bytes a pair.
+// 8 bytes per pair.
 struct EqualPairs {
     const std::int32_t *a, *b;
     template <int Width>

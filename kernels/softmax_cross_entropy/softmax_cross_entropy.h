@@ -1,4 +1,4 @@
-// Softmax, cross-entropy against integer labels, and the counting that metrics need.
+// Softmax, cross-entropy against integer labels, and counts for metrics.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace cnpd::kernels {
 
-// probabilities [rows,classes] = softmax of logits [rows,classes], with the maximum subtracted
-// first; probabilities may be logits
+// probabilities [rows,classes] = softmax of logits [rows,classes], computed after subtracting the
+// maximum; probabilities may be logits
 CNPD_KERNEL(void softmax(const float* logits, std::int64_t rows, std::int64_t classes,
                          float* probabilities))
 
@@ -25,8 +25,8 @@ CNPD_KERNEL(void softmax_cross_entropy_backward(const float* logits, const std::
                                                 float smoothing, const float* weight,
                                                 float* dlogits))
 
-// *weight = what makes a mean of a sum over the rows: 1 / (labels that are not negative), 1 if all
-// are
+// *weight = the factor that turns a sum over the rows into a mean: 1 / (number of labels that are
+// not negative), 1 if there are none
 CNPD_KERNEL(void mean_weight(const std::int32_t* labels, std::int64_t rows, float* weight))
 
 // predictions [rows] = position of the largest logit, the first where several are equal;
@@ -38,9 +38,8 @@ CNPD_KERNEL(void argmax(const float* logits, std::int64_t rows, std::int64_t cla
 CNPD_KERNEL(void count_equal(const std::int32_t* a, const std::int32_t* b, std::int64_t count,
                              std::int64_t* result))
 
-// counts [sets] += number of rows whose argmax, as above, is expected [sets,rows]: what several
-// metrics have to say of logits, without copying these to the host. A negative label matches
-// nothing.
+// counts [sets] += number of rows whose argmax, as above, equals expected [sets,rows]: several
+// metrics of the same logits, without copying these to the host. A negative label matches nothing.
 CNPD_KERNEL(void count_matches(const float* logits, std::int64_t rows, std::int64_t classes,
                                const std::int32_t* expected, std::int64_t sets,
                                std::int64_t* counts))

@@ -8,7 +8,7 @@
 namespace cnpd::kernels::cpu {
 namespace {
 
-// An exponential costs about as much as this many elements of a loop that only moves memory.
+// An exponential costs about as much as this many elements of a memory-bound loop.
 constexpr std::int64_t kExponentialCost = 8;
 
 template <class Body>
@@ -19,14 +19,14 @@ void for_each_row(std::int64_t rows, std::int64_t classes, const Body& body) {
                  });
 }
 
-// A NaN makes the exponentials NaN, wherever in the row it stands.
+// A NaN anywhere in the row makes the exponentials NaN.
 float largest(const float* row, std::int64_t classes) {
     float maximum = row[0];
     for (std::int64_t k = 1; k < classes; ++k) maximum = row[k] > maximum ? row[k] : maximum;
     return maximum;
 }
 
-// exponentials = exp(row - maximum); returns their sum. They may be the row.
+// exponentials = exp(row - maximum); returns their sum. exponentials may be row.
 double exponentials(const float* row, std::int64_t classes, float* result) {
     const float maximum = largest(row, classes);
     double sum = 0;

@@ -1,5 +1,5 @@
-// A byte in and a byte out for each value of an image, four to a thread; what all images share, the
-// 256 levels and what is added at each place, stays in the caches.
+// A byte in and a byte out for each value of an image, four per thread. The tables shared by all
+// images, 256 levels and one added value for each place, stay in the caches.
 #include "kernels/stamping/stamping.h"
 
 #include "kernels/common/vector_grid.h"

@@ -12,7 +12,7 @@
 namespace cnpd::kernels {
 namespace {
 
-// Whether what is computed with this mathematics is within the arithmetic.
+// Whether results computed in this mode have at least the precision of the arithmetic.
 bool computes_in(Arithmetic arithmetic, Mathematics mathematics) {
     if (mathematics == Mathematics::fma) return true;
     return arithmetic != Arithmetic::float32 && mathematics != Mathematics::converting;

@@ -6,7 +6,7 @@
 
 namespace cnpd::kernels::cublas {
 
-// As gemm in gemm.h, on the current stream, in float32, or TF32 where tf32_allowed(). Throws
+// Like gemm in gemm.h, on the current stream, in float32, or TF32 if tf32_allowed(). Throws
 // CudaError.
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c);
 

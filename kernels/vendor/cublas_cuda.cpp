@@ -21,7 +21,7 @@ void check(cublasStatus_t status) {
         throw CudaError(fmt::format("gemm: cuBLASLt: {}", cublasLtGetStatusString(status)));
 }
 
-// Never destroyed: the driver may be gone before.
+// Never destroyed: the driver may be unloaded before.
 cublasLtHandle_t handle() {
     thread_local const cublasLtHandle_t handle = [] {
         cublasLtHandle_t made = nullptr;
@@ -33,8 +33,8 @@ cublasLtHandle_t handle() {
 
 constexpr std::size_t kWorkspace = 32 << 20;
 
-// What cuBLASLt wants to know of one shape. Row-major matrices are its transposed column-major
-// ones, so c = op(a) op(b) is asked for as c^T = op(b)^T op(a)^T.
+// cuBLASLt's descriptors of one shape. It expects column-major matrices, which are transposed
+// row-major ones, so c = op(a) op(b) is computed as c^T = op(b)^T op(a)^T.
 class Plan {
   public:
     Plan(const GemmShape& s, cudaDataType_t type, cublasComputeType_t arithmetic) : type_(type) {
@@ -81,7 +81,7 @@ class Plan {
     }
 
     cudaDataType_t type_;
-    // Kept for the life of the program, one set for each shape.
+    // Kept until the program ends, one set for each shape.
     cublasLtMatmulDesc_t operation_ = nullptr;
     cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, c_ = nullptr;
     cublasLtMatmulAlgo_t algorithm_{};

@@ -29,7 +29,7 @@ void check(cudnnStatus_t status, const char* what) {
         throw CudaError(fmt::format("{}: cuDNN: {}", what, cudnnGetErrorString(status)));
 }
 
-// Of this thread, on its current stream. Never destroyed: the driver may be gone before.
+// Of this thread, on its current stream. Never destroyed: the driver may be unloaded before.
 cudnnHandle_t handle() {
     thread_local const cudnnHandle_t handle = [] {
         cudnnHandle_t made = nullptr;
@@ -64,8 +64,7 @@ int as_int(std::int64_t value) {
     return static_cast<int>(value);
 }
 
-// One shape in one arithmetic: its descriptors and, once they have been needed, the
-// algorithms.
+// One shape in one arithmetic: its descriptors and, after the first call, the algorithms.
 struct Problem {
     TensorDescriptor x, y;
     FilterDescriptor filter;
@@ -144,7 +143,7 @@ constexpr std::size_t kMostWorkspace = 512 << 20;
 
 constexpr int kCandidates = 16;
 
-// Scratch memory for a search: as much of kMostWorkspace as there is.
+// Scratch memory for a search: up to kMostWorkspace, as much as is available.
 class SearchScratch {
   public:
     explicit SearchScratch(const std::string& operation) {
@@ -158,7 +157,7 @@ class SearchScratch {
         }
         if (!workspace_) bytes_ = 0;
         notice(
-            fmt::format("{}: device memory is short; only algorithms with at most {} MiB of "
+            fmt::format("{}: device memory is low; only algorithms with at most {} MiB of "
                         "scratch memory were tried",
                         operation, bytes_ >> 20));
     }
@@ -170,9 +169,9 @@ class SearchScratch {
     std::size_t bytes_ = 0;
 };
 
-// The algorithm of `search`, which is looked for where it is not known, or none. `find(results,
-// count, scratch, bytes)` measures; `workspace(algorithm, bytes)` asks for an algorithm's scratch
-// memory under the descriptor's mathematics.
+// The algorithm of `search`, found by measurement if it is not known, or none. `find(results,
+// count, scratch, bytes)` measures; `workspace(algorithm, bytes)` queries an algorithm's scratch
+// memory in the descriptor's mathematics mode.
 template <typename Performance, typename Find, typename Workspace>
 std::optional<ChosenAlgorithm> fastest(const char* what, Problem& problem, AlgorithmSearch& search,
                                        const Find& find, const Workspace& workspace) {
@@ -182,7 +181,7 @@ std::optional<ChosenAlgorithm> fastest(const char* what, Problem& problem, Algor
         if (gpu::is_capturing())
             throw CudaError(operation +
                             ": the first convolution of a shape cannot be part of a graph");
-        // float32 means float32: no TF32 unless it was asked for.
+        // float32 must not become TF32 unless it was allowed.
         problem.use(problem.arithmetic == Arithmetic::float32 ? CUDNN_FMA_MATH
                                                               : CUDNN_TENSOR_OP_MATH);
         std::array<Performance, kCandidates> measured{};
@@ -212,8 +211,8 @@ std::optional<ChosenAlgorithm> fastest(const char* what, Problem& problem, Algor
     return search.algorithm(operation, problem.arithmetic, kMostWorkspace, measure, query);
 }
 
-// Runs the chosen algorithm with run(algorithm, scratch, bytes). Returns false, having done
-// nothing, where there is none or no scratch memory for it.
+// Runs the chosen algorithm with run(algorithm, scratch, bytes). Returns false without any effect
+// if there is no algorithm or no scratch memory for it.
 template <typename Performance, typename Run>
 bool run_with(const char* what, Problem& problem, const std::optional<ChosenAlgorithm>& chosen,
               const Run& run) {
@@ -222,7 +221,7 @@ bool run_with(const char* what, Problem& problem, const std::optional<ChosenAlgo
     try {
         scratch.emplace(chosen->workspace);
     } catch (const std::bad_alloc&) {
-        if (gpu::is_capturing()) throw;  // the graph would keep the slower kernel
+        if (gpu::is_capturing()) throw;  // the graph would contain the slower kernel
         notice(
             fmt::format("{}: {} MiB of scratch memory are not free on the device; a slower "
                         "kernel is used until they are",

@@ -1,9 +1,9 @@
 // Primitives are built once for each shape and kept: building one generates code, which takes
-// milliseconds. Kept primitives are small, because their scratchpads and reordered filters live in
-// the caller's Workspace and only during the call.
+// milliseconds. They are small, because their scratchpads and reordered filters are in the caller's
+// Workspace and exist only during the call.
 //
-// How oneDNN divides the work of a primitive, and with it the order of its sums, depends on the
-// number of threads that it was built for. So a call is cut into pieces by sizes alone, a piece is
+// The number of threads that a primitive was built for determines how oneDNN divides the work, and
+// with it the order of the sums. Therefore a call is cut into pieces by sizes alone, each piece is
 // a primitive for one thread, and the threads share the pieces (kernels/common/parallel.h).
 #include "kernels/vendor/onednn.h"
 
@@ -31,12 +31,13 @@ namespace {
 using dnnl::memory;
 using Tag = memory::format_tag;
 
-// Everything below reaches oneDNN through here: once set, its choice of instruction set stays.
+// All calls of oneDNN below go through this function: once set, its instruction set does not
+// change.
 dnnl::engine& engine() {
     static dnnl::engine instance = [] {
 #if DNNL_VERSION_MAJOR < 3
-        // oneDNN 2.6 dies with SIGILL (tilezero) in bfloat16 convolutions on CPUs with AMX. Setting
-        // a limit overrides the one that a user has set.
+        // oneDNN 2.6 crashes with SIGILL (tilezero) in bfloat16 convolutions on CPUs with AMX.
+        // Setting a limit here would override the user's setting.
         if (!std::getenv("ONEDNN_MAX_CPU_ISA") && !std::getenv("DNNL_MAX_CPU_ISA"))
             dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_bf16);
 #endif
@@ -45,7 +46,7 @@ dnnl::engine& engine() {
     return instance;
 }
 
-// The two APIs differ in how a primitive is described: 3.x does without operation descriptors.
+// The two APIs describe primitives differently: 3.x has no operation descriptors.
 template <class Primitive, class... Arguments>
 auto describe(const dnnl::primitive_attr& attributes, const Arguments&... arguments) {
 #if DNNL_VERSION_MAJOR >= 3
@@ -96,7 +97,7 @@ enum class Pass { forward, dgrad, wgrad };
 struct Key {
     Pass pass;
     ConvolutionShape shape;
-    int threads = 1;  // reorders divide their work when they are built
+    int threads = 1;  // reorders divide their work by the number of threads when they are built
     bool bias = false, residual = false, relu = false;
 
     auto fields() const {
@@ -106,16 +107,17 @@ struct Key {
     bool operator<(const Key& other) const { return fields() < other.fields(); }
 };
 
-// A convolution for one thread, and the reorder that takes the filter to or from the layout it
-// prefers: to it on all threads, for all pieces; a piece's gradient from it on the piece's own.
+// A convolution for one thread, and the reorder between the filter's layout and the preferred one.
+// The filter is reordered on all threads, once for all pieces; a piece's gradient on the piece's
+// own thread.
 struct Convolution {
     dnnl::primitive primitive;
-    dnnl::reorder reorder;  // empty where the layouts agree
+    dnnl::reorder reorder;  // empty if the layouts are equal
     memory::desc x, y, bias;
     memory::desc plain_filter, filter;
     memory::desc scratchpad, reorder_scratchpad;
 
-    // Of the filter in the primitive's layout, where that is not ours.
+    // Of the filter in the primitive's layout, if that is not ours.
     std::int64_t filter_bytes() const { return reorder ? round_up(filter.get_size()) : 0; }
     std::int64_t scratch_bytes() const {
         return round_up(std::max(scratchpad.get_size(), reorder_scratchpad.get_size()));
@@ -151,7 +153,7 @@ void add_primitive(const Key& key, Convolution* convolution) {
     if (key.bias) convolution->bias = describe_memory({shape.k}, Tag::a);
     const memory::dims strides = {shape.stride, shape.stride};
     const memory::dims padding = {shape.pad, shape.pad};
-    // What rows and columns the last window does not reach is cut off, as negative padding.
+    // Rows and columns beyond the last window are cut off, as negative padding.
     const auto right = [&](std::int64_t in, std::int64_t out, std::int64_t window) {
         return (out - 1) * shape.stride + window - in - shape.pad;
     };
@@ -240,10 +242,10 @@ void reorder(const Convolution& convolution, const memory& from, const memory& t
     stream.wait();
 }
 
-// Forward or dgrad in pieces, which are of one size or of two.
+// Forward or dgrad in pieces of one or two sizes.
 class Pieces {
   public:
-    // Fewer rows than these, and reading the filter costs more than another thread gains.
+    // With fewer rows, reading the filter costs more than another thread gains.
     static constexpr std::int64_t kRows = 128;
 
     explicit Pieces(Key key) : cut_(key.shape, kRows) {
@@ -255,7 +257,7 @@ class Pieces {
         if (kinds_[0] == kinds_[1]) kinds_.pop_back();
     }
 
-    // arguments(convolution, piece): all but filter and scratchpad.
+    // arguments(convolution, piece): all arguments except filter and scratchpad.
     template <class Arguments>
     void run(const float* filter, const Arguments& arguments) const {
         std::int64_t filter_bytes = 0, scratch_bytes = 0;

@@ -10,8 +10,7 @@
 namespace cnpd::kernels::onednn {
 
 // c [m,n] = alpha op(a) op(b) + beta c, row-major; lda, ldb and ldc are the distances between rows
-// in memory.
-// On the calling thread alone: kernels cut products by sizes and share the pieces
+// in memory. Runs on the calling thread alone: kernels cut products by sizes and share the pieces
 // (kernels/common/parallel.h), so that the bits do not depend on the number of threads.
 struct SgemmArguments {
     bool transpose_a = false, transpose_b = false;
@@ -27,7 +26,8 @@ struct SgemmArguments {
 };
 void sgemm(const SgemmArguments& arguments);
 
-// The three passes of convolution.h, with its layouts, on all threads; the same bits on any number.
+// The three passes of convolution.h, with its layouts, on all threads; the same bits for any
+// number.
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
                          const ConvolutionEpilogue<float>& epilogue, float* y);
 void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
@@ -35,14 +35,15 @@ void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const flo
 void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,
                        float* dfilter);
 
-// What convolution_wgrad() is made of: the same on the calling thread alone, with this much memory.
+// The part of convolution_wgrad() for one piece: on the calling thread alone, with this much
+// memory.
 std::int64_t wgrad_scratch_bytes(const ConvolutionShape& shape);
 void wgrad_on_one_thread(const ConvolutionShape& shape, const float* x, const float* dy,
                          float* dfilter, void* scratch);
 
-// "2.6.3", of the library that is loaded.
+// Version of the loaded library: "2.6.3".
 std::string version();
-// The instruction set that it generates code for, e.g. "avx2".
+// The instruction set that it generates code for, for example "avx2".
 std::string isa();
 
 }  // namespace cnpd::kernels::onednn

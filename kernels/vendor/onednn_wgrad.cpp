@@ -1,5 +1,5 @@
-// The gradient of a filter by oneDNN, on all threads: cut by sizes alone, since what oneDNN makes
-// of a sum over the batch depends on how many threads share it.
+// The gradient of a filter by oneDNN, on all threads. Cut by sizes alone, because the bits of
+// oneDNN's sum over the batch depend on its number of threads.
 #include <algorithm>
 
 #include "kernels/common/parallel.h"
@@ -13,14 +13,14 @@ namespace {
 constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
 constexpr std::int64_t kVector = 16;
 
-// oneDNN 2.6 writes past its scratchpad, and may compute a wrong gradient, in the filter gradient
+// oneDNN 2.6 writes beyond its scratchpad, and may compute a wrong gradient, in the filter gradient
 // of a 1x1 convolution with a stride whose channels do not fill a vector.
 bool overruns_scratchpad(const ConvolutionShape& shape) {
     return shape.r == 1 && shape.s == 1 && shape.pad == 0 && shape.stride > 1 &&
            shape.c % kVector != 0;
 }
 
-// The pixels that a 1x1 convolution with a stride looks at: [N,H,W,C] to [N,OH,OW,C].
+// The pixels that a 1x1 convolution with a stride reads: [N,H,W,C] to [N,OH,OW,C].
 void gather_strided(const ConvolutionShape& shape, const float* x, float* gathered) {
     const std::int64_t out_h = shape.out_h(), out_w = shape.out_w();
     parallel_for(shape.n * out_h, 16, [&](std::int64_t first, std::int64_t last) {
@@ -42,7 +42,7 @@ std::int64_t filter_size(const ConvolutionShape& shape) {
     return shape.k * shape.r * shape.s * shape.c;
 }
 
-// The pieces of a batch have gradients of their own, which are added up in their order.
+// The pieces of a batch have separate gradients, which are added up in order.
 void by_batch(const BatchCut& cut, const float* x, const float* dy, float* dfilter) {
     const std::int64_t size = filter_size(cut.shape), stride = rounded(size);
     const std::int64_t scratch_bytes =
@@ -65,6 +65,7 @@ void by_batch(const BatchCut& cut, const float* x, const float* dy, float* dfilt
 }
 
 // For few pixels and a large filter: a piece is a range of output channels, whose dy is gathered.
+//
 void by_channels(const ConvolutionShape& shape, const float* x, const float* dy, float* dfilter) {
     constexpr std::int64_t kFewest = 32, kMost = 8;
     const std::int64_t pieces = std::clamp<std::int64_t>(shape.k / kFewest, 1, kMost);
@@ -113,7 +114,8 @@ void convolution_wgrad(const ConvolutionShape& shape, const float* x, const floa
         gather_strided(shape, x, gathered.floats());
         return convolution_wgrad(dense, gathered.floats(), dy, dfilter);
     }
-    // With fewer rows in a piece, adding up the pieces' gradients costs too much.
+    // With fewer rows per piece, adding up the pieces' gradients costs too much.
+    //
     constexpr std::int64_t kRows = 512, kFewestPieces = 4;
     const BatchCut cut(shape, kRows);
     if (cut.pieces >= kFewestPieces)

@@ -30,7 +30,7 @@ class TileCopy {
                 piece_[p] = {};
         }
     }
-    // Calls put(line, k, pack) for what this thread has loaded.
+    // Calls put(line, k, pack) for all data that this thread has loaded.
     template <typename Put>
     __device__ void store(const Put& put) const {
 #pragma unroll
