@@ -58,7 +58,7 @@ void record(const char* name, std::initializer_list<const Tensor*> inputs, Tenso
 }
 
 namespace {
-// sum += gradient. A sum that another tensor shares does not change under it.
+// sum += gradient. If another tensor shares the sum's data, that tensor does not change.
 void accumulate(Tensor& sum, const Tensor& gradient) {
     CNPD_CHECK_SHAPE(sum.shape() == gradient.shape(), "gradients of different shapes");
     Tensor result = sum.unique() ? sum : Tensor::empty(sum.shape(), sum.dtype(), sum.device());
@@ -81,25 +81,27 @@ Tensor GradientSink::take(std::size_t input) {
     return slot.wanted ? std::exchange(*slot.gradient, Tensor()) : Tensor();
 }
 
-// One walk over the tape.
+// One traversal of the tape.
 struct Backward {
     std::vector<std::shared_ptr<Node>> nodes;  // newest first
     std::unordered_map<const AutogradState*, Tensor> gradients;
     std::unordered_set<const AutogradState*> wanted;
-    std::unordered_set<const AutogradState*> kept;  // their gradients outlast the walk
+    std::unordered_set<const AutogradState*> kept;  // their gradients are returned
 
-    // Collects the nodes behind `roots`, newest first, and gives the roots their gradients.
+    // Collects the nodes behind `roots`, newest first, and stores the roots' gradients.
     Backward(std::span<const Tensor> roots, std::span<const Tensor> of_roots) {
-        CNPD_CHECK(roots.size() == of_roots.size(), "one gradient for each output");
+        CNPD_CHECK(roots.size() == of_roots.size(),
+                   "gradients(): there must be one gradient for each output");
         std::unordered_set<const Node*> seen;
         std::vector<std::shared_ptr<Node>> stack;
         for (std::size_t i = 0; i < roots.size(); ++i) {
             CNPD_CHECK(roots[i].requires_grad() && roots[i].autograd_state()->producer,
-                       "the gradient of a tensor that is not on the tape");
+                       "no gradient: the tensor is not on the tape");
             CNPD_CHECK_SHAPE(roots[i].shape() == of_roots[i].shape(),
-                             "an output's gradient has its shape");
+                             "gradients(): an output and its gradient differ in shape");
             const auto& state = roots[i].autograd_state();
-            CNPD_CHECK(gradients.emplace(state.get(), of_roots[i]).second, "an output twice");
+            CNPD_CHECK(gradients.emplace(state.get(), of_roots[i]).second,
+                       "gradients(): an output is given twice");
             outputs_[state->producer.get()] = state.get();
             if (seen.insert(state->producer.get()).second) stack.push_back(state->producer);
         }
@@ -118,7 +120,7 @@ struct Backward {
     // Of a scalar.
     static Backward from(const Tensor& scalar) {
         CNPD_CHECK_SHAPE(scalar.elements() == 1,
-                         "the gradient of a tensor " + scalar.shape().str());
+                         "the gradient needs a scalar, not a tensor " + scalar.shape().str());
         const Tensor one = Tensor::full(scalar.shape(), 1.0f, scalar.device());
         return {std::span(&scalar, 1), std::span(&one, 1)};
     }
@@ -129,7 +131,7 @@ struct Backward {
                 if (input) wanted.insert(input.get());
     }
 
-    // Marks what lies on a path to one of `leaves`; oldest first, so one sweep is enough.
+    // Marks the nodes on a path to one of `leaves`; oldest first, so one sweep is enough.
     void want_only(std::span<const Tensor> leaves) {
         for (const Tensor& leaf : leaves)
             if (leaf.autograd_state()) wanted.insert(leaf.autograd_state().get());
@@ -154,8 +156,9 @@ struct Backward {
             const auto output = outputs_.find(node.get());
             const auto found = gradients.find(output->second);
             if (found == gradients.end() || !found->second.defined()) continue;
-            CNPD_CHECK(static_cast<bool>(node->backward),
-                       std::string("the tape behind ") + node->name + " was walked already");
+            CNPD_CHECK(
+                static_cast<bool>(node->backward),
+                std::string("the tape of ") + node->name + " was already used by a backward pass");
             run_node(*node, kept.contains(output->second) ? found->second
                                                           : gradients.extract(found).mapped());
             node.reset();
@@ -182,7 +185,7 @@ void backward(const Tensor& scalar) {
     const NoGrad no_grad;
     Backward walk = Backward::from(scalar);
     walk.want_all_leaves();
-    // Handles of the leaves, before run() frees the nodes that hold them.
+    // Handles of the leaves, made before run() frees the nodes that hold them.
     std::vector<std::shared_ptr<AutogradState>> leaves;
     for (const auto& node : walk.nodes)
         for (const auto& input : node->inputs)

@@ -1,9 +1,9 @@
 // Reverse-mode automatic differentiation on a tape.
 //
 // While gradients are enabled, an operation with an input that requires a gradient appends a Node
-// to the tape. backward() walks the tape from the newest node to the oldest and asks each one for
-// the gradients of those inputs that somebody wants, and of no others: a frozen weight never costs
-// a weight gradient, and an image that requires a gradient gets one like any other leaf.
+// to the tape. backward() processes the tape from the newest node to the oldest. Each node computes
+// only the gradients that are needed: frozen weights cost no weight gradients, and an image that
+// requires a gradient gets one like any other leaf.
 #pragma once
 
 #include <cstdint>
@@ -16,17 +16,17 @@
 
 namespace cnpd::engine {
 
-// Where a node's backward function puts the gradients of its inputs.
+// Receives the gradients of a node's inputs from its backward function.
 class GradientSink {
   public:
     explicit GradientSink(std::size_t inputs) : slots_(inputs) {}
 
     bool wants(std::size_t input) const { return slots_[input].wanted; }
-    // Gives the gradient of an input; adds it to what has reached the input along other paths.
+    // Gives the gradient of an input; it is added to the gradient from other paths.
     void give(std::size_t input, Tensor gradient);
-    // What has reached the input along other paths so far, undefined if nothing. A kernel that
-    // takes it must include it in what it gives: a kernel can so add on the fly what would need a
-    // pass of its own.
+    // Takes the gradient that the input has from other paths so far, undefined if there is none.
+    // The caller must include it in the gradient that it gives. A kernel can thus add the two
+    // without a separate pass.
     Tensor take(std::size_t input);
 
   private:
@@ -38,8 +38,8 @@ class GradientSink {
     std::vector<Slot> slots_;
 };
 
-// One recorded operation. It holds the autograd state of its inputs, not their data: only what the
-// backward function captured is kept alive, and that only until it has run.
+// One recorded operation. It holds the autograd state of its inputs, not their data: only the
+// captures of the backward function are kept alive, until it has run.
 struct Node {
     const char* name = "";
     std::uint64_t sequence = 0;
@@ -47,7 +47,7 @@ struct Node {
     std::function<void(const Tensor& gradient, GradientSink& sink)> backward;
 
     Node() = default;
-    // Frees a long chain of nodes without recursing along it.
+    // Frees a long chain of nodes without recursion.
     ~Node();
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
@@ -56,7 +56,7 @@ struct Node {
 // Whether operations are recorded on this thread.
 bool gradients_enabled();
 
-// Turns recording off on this thread for its lifetime.
+// Disables recording on this thread during its lifetime.
 class NoGrad {
   public:
     NoGrad();
@@ -76,16 +76,17 @@ bool should_record(std::initializer_list<const Tensor*> inputs);
 void record(const char* name, std::initializer_list<const Tensor*> inputs, Tensor& output,
             std::function<void(const Tensor& gradient, GradientSink& sink)> backward);
 
-// Adds the gradient of a scalar to grad() of every leaf that requires one. The tape behind it is
-// freed. Throws Error when the tensor is not on the tape or was walked already.
+// Adds the gradient of a scalar to grad() of every leaf that requires one, and frees the tape
+// behind it. Throws Error if the tensor is not on the tape or its tape was already used.
 void backward(const Tensor& scalar);
 
-// The gradients of a scalar with respect to `inputs` alone (undefined where it does not depend on
-// one): no other leaf gets a gradient and no node is visited that does not lead to one of them.
+// The gradients of a scalar with respect to `inputs` (undefined for an input that it does not
+// depend on). Other leaves get no gradient, and only nodes on a path to one of the inputs are
+// processed.
 std::vector<Tensor> gradients(const Tensor& scalar, std::span<const Tensor> inputs);
 
-// The same for several outputs of any shape, given the gradient of something with respect to each
-// of them: a product of that vector and the Jacobian.
+// The same for several outputs of any shape, with a given gradient for each of them: a
+// vector-Jacobian product.
 std::vector<Tensor> gradients(std::span<const Tensor> outputs,
                               std::span<const Tensor> output_gradients,
                               std::span<const Tensor> inputs);

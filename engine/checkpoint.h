@@ -1,4 +1,4 @@
-// Tensors to and from safetensors files, in the layouts that PyTorch has on disk.
+// Tensors to and from safetensors files, in PyTorch's layouts.
 #pragma once
 
 #include <filesystem>
@@ -14,14 +14,14 @@ namespace cnpd::engine {
 void save_tensors(const std::filesystem::path& path, std::span<const nn::NamedTensor> tensors,
                   const std::map<std::string, std::string>& metadata = {});
 
-// Fills the tensors from the file. Throws FileError when the file is damaged, lacks a tensor, has
-// one too many, or when a type, a shape or a value (NaN, infinity) is wrong; the tensors are then
-// as they were. Only "num_batches_tracked", which nothing here depends on, may be missing. Returns
-// the file's metadata.
+// Fills the tensors from the file. Throws FileError if the file is damaged, lacks a tensor or has
+// an additional one, or if a type, a shape or a value (NaN, infinity) is wrong; the tensors are
+// then unchanged. Only "num_batches_tracked", which is not used here, may be missing. Returns the
+// file's metadata.
 std::map<std::string, std::string> load_tensors(const std::filesystem::path& path,
                                                 std::span<nn::NamedTensor> tensors);
 
-// All of a module's state.
+// The module's parameters and buffers.
 void save_module(const std::filesystem::path& path, const nn::Module& module);
 void load_module(const std::filesystem::path& path, nn::Module& module);
 

@@ -68,7 +68,8 @@ Device device_from_name(std::string_view name) {
         throw DeviceError(
             why_no_gpu().empty()
                 ? fmt::format(
-                      "device {}: one GPU is used; use CUDA_VISIBLE_DEVICES to choose which", name)
+                      "device {}: only one GPU is supported; select it with CUDA_VISIBLE_DEVICES",
+                      name)
                 : fmt::format("device {}: {}; see cnpd info, or use --device cpu", name,
                               why_no_gpu()));
     if (name == "emulated")

@@ -1,4 +1,4 @@
-// Where tensors live and kernels run.
+// Devices that hold tensors and run kernels.
 #pragma once
 
 #include <optional>
@@ -19,23 +19,23 @@ struct Device {
     bool operator==(const Device&) const = default;
 };
 
-// The device of a name as `--device` takes it. Throws InputError for a name that means nothing, and
-// DeviceError, which says how to get it, for a device that this build or machine does not have.
+// The device with a name as in `--device`. Throws InputError for an unknown name, and DeviceError,
+// which says how to get it, for a device that this build or machine does not have.
 Device device_from_name(std::string_view name);
 
-// The devices that work here: cuda first where there is one, cpu always.
+// The devices of this build and machine: cuda first if there is one, cpu always.
 std::vector<Device> available_devices();
 inline Device default_device() {
     return available_devices().front();
 }
 
-// Why there is no cuda device; empty where there is one.
+// Why there is no cuda device; empty if there is one.
 std::string why_no_gpu();
 
-// The backend of this build's GPU, real or emulated; nothing where it has none.
+// The backend of this build's GPU, real or emulated; nothing if it has none.
 std::optional<Backend> gpu_backend();
 
-// The backends that this program was built with, usable here or not.
+// The backends in this build, whether or not they can be used here.
 std::vector<Backend> built_backends();
 std::string_view name_of(Backend backend);
 

@@ -1,4 +1,4 @@
-// From a device to the backend's functions.
+// Calls the kernels of a tensor's device.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ void set_zero(void* target, std::size_t bytes, Device device);
 }  // namespace cnpd::engine
 
 // Calls the kernels' function of this name for a device that is not the CPU. A build without a GPU
-// backend has no such function; a discarded statement does not refer to it.
+// backend has no such function; the discarded statement does not refer to it.
 #define CNPD_RUN_ON_GPU(device, kernel, ...)                                             \
     do {                                                                                 \
         if constexpr (::cnpd::kernels::kGpuBackend != ::cnpd::kernels::GpuBackend::none) \
@@ -42,9 +42,10 @@ void set_zero(void* target, std::size_t bytes, Device device);
             CNPD_RUN_ON_GPU(device, kernel, __VA_ARGS__);     \
     } while (false)
 
-// The same for a kernel of activations (kernels/common/activation.h). In the arguments T is the
+// The same for a kernel on activations (kernels/common/activation.h). In the arguments T is the
 // element type of the tensor `x`: float, or on a GPU bfloat16.
 //     CNPD_RUN_AS(x, add, x.data<T>(), y.data<T>(), x.elements(), z.data<T>())
+//
 #define CNPD_RUN_AS(x, kernel, ...)                                                    \
     do {                                                                               \
         if ((x).dtype() == ::cnpd::engine::DType::bfloat16) {                          \

@@ -58,14 +58,14 @@ void write_all(int descriptor, std::span<const std::byte> bytes, const fs::path&
     while (!bytes.empty()) {
         const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
         if (written < 0 && errno == EINTR) continue;
-        // Zero bytes written without an error would be repeated for ever.
+        // If zero bytes were written without an error, the loop would not end.
         if (written <= 0) cannot_write(path, written < 0 ? errno : ENOSPC);
         bytes = bytes.subspan(written);
     }
 }
 
 void sync(int descriptor, const fs::path& path) {
-    // Some file systems cannot sync some kinds of file and say so with EINVAL.
+    // Some file systems cannot sync some kinds of file and return EINVAL.
     if (::fsync(descriptor) < 0 && errno != EINVAL && errno != ENOTSUP) cannot_write(path, errno);
 }
 
@@ -73,16 +73,16 @@ void reached(WriteStage stage, const fs::path& path) {
     if (const WriteHook hook = write_hook.load()) hook(stage, path);
 }
 
-// Opens and locks a file; an empty descriptor when someone else holds the lock. `blamed` is the
-// path of the messages.
+// Opens and locks a file; returns an empty descriptor if another process holds the lock. Messages
+// name the path `blamed`.
 Descriptor open_locked(const fs::path& path, const fs::path& blamed) {
     while (true) {
         Descriptor file(
             ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
         if (!file) cannot_write(blamed, errno);
-        // File systems without locks do without.
+        // Continue without a lock on file systems that do not support locks.
         if (::flock(file.get(), LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) return Descriptor();
-        // The holder before us may have renamed or removed the file after we opened it.
+        // The previous holder may have renamed or removed the file after we opened it.
         struct stat opened {
         }, named{};
         if (::fstat(file.get(), &opened) < 0) cannot_write(blamed, errno);
@@ -93,7 +93,7 @@ Descriptor open_locked(const fs::path& path, const fs::path& blamed) {
     }
 }
 
-// The file beside `target` that is to replace it. Removes itself unless that happened.
+// The temporary file that is to replace `target`. Removed by the destructor unless it has.
 class Temporary {
   public:
     explicit Temporary(const fs::path& target)
@@ -137,7 +137,7 @@ Container read_whole(const fs::path& path, std::int64_t max_bytes) {
     struct stat status {};
     if (!file || ::fstat(file.get(), &status) < 0) cannot_read(path, errno);
     if (!S_ISREG(status.st_mode))
-        throw FileError(path.string(), S_ISDIR(status.st_mode) ? "is a directory" : "is no file",
+        throw FileError(path.string(), S_ISDIR(status.st_mode) ? "is a directory" : "is not a file",
                         "a regular file");
     if (status.st_size > max_bytes)
         throw FileError(path.string(), fmt::format("holds {} bytes", status.st_size),
@@ -171,9 +171,9 @@ void write_file_atomically(const fs::path& path,
     struct stat status {};
     // Renaming onto a device would replace it, /dev/null for example.
     if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
-        throw FileError(path.string(), S_ISDIR(status.st_mode) ? "is a directory" : "is no file",
+        throw FileError(path.string(), S_ISDIR(status.st_mode) ? "is a directory" : "is not a file",
                         "a regular file to replace");
-    if (!path.has_filename()) throw FileError(path.string(), "names no file");
+    if (!path.has_filename()) throw FileError(path.string(), "is not a file name");
 
     std::size_t until_half = 0;
     for (const auto& piece : pieces) until_half += piece.size();
@@ -228,12 +228,12 @@ std::vector<fs::path> make_directories(const fs::path& path) {
             made.push_back(built);
         } else {
             std::error_code ignored;
-            // Somebody else may just have made it.
+            // Another process may have created it in the meantime.
             if (fs::is_directory(built, ignored)) continue;
             for (auto last = made.rbegin(); last != made.rend(); ++last) ::rmdir(last->c_str());
             if (fs::exists(built, ignored))
                 throw FileError(built.string(), "is a file", "a directory");
-            throw FileError(path.string(), "cannot be made: " + error.message());
+            throw FileError(path.string(), "cannot be created: " + error.message());
         }
     }
     return made;
@@ -253,7 +253,7 @@ FileLock::FileLock(FileLock&& other) noexcept
 
 FileLock::~FileLock() {
     if (descriptor_ < 0) return;
-    // In this order: once unlocked, the file may be someone else's.
+    // In this order: once unlocked, the file may belong to another process.
     ::unlink(path_.c_str());
     ::close(descriptor_);
 }

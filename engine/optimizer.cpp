@@ -13,7 +13,7 @@ namespace cnpd::engine {
 Optimizer::Optimizer(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {
     for (const ParameterGroup& group : groups_) {
         CNPD_CHECK_SHAPE(group.active.empty() || group.active.size() == group.parameters.size(),
-                         "one number for each parameter");
+                         "optimizer: `active` needs one number for each parameter");
         for (const Tensor& parameter : group.parameters) {
             if (count_++ == 0) device_ = parameter.device();
             CNPD_CHECK_SHAPE(parameter.device() == device_, "parameters on several devices");
@@ -49,7 +49,7 @@ std::vector<nn::NamedTensor> Optimizer::state() const {
 void Optimizer::set_learning_rate(double rate) {
     if (rate == learning_rate_) return;
     learning_rate_ = rate;
-    // A kernel's argument and not a copy: nothing waits.
+    // A kernel argument instead of a copy, so that the host does not wait.
     for (std::size_t g = 0; g < groups_.size(); ++g)
         CNPD_RUN(device_, fill, learning_rates_.data<float>() + g, 1,
                  static_cast<float>(rate * groups_[g].learning_rate_factor));
@@ -129,7 +129,7 @@ void clip_rows(std::span<Tensor> gradients, double factor, double norm, Tensor& 
     for (Tensor& gradient : gradients) {
         CNPD_CHECK_SHAPE(gradient.shape().rank() >= 1 && gradient.shape()[0] == rows &&
                              gradient.device() == factors.device(),
-                         "clip_rows: gradients of other rows");
+                         "clip_rows: gradients differ in their number of rows or device");
         buffers.push_back({.gradient = gradient.data<float>(),
                            .values = gradient.elements() / std::max<std::int64_t>(rows, 1)});
     }

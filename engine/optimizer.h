@@ -17,13 +17,13 @@ struct ParameterGroup {
     std::vector<Tensor> parameters;
     double learning_rate_factor = 1;  // times the optimizer's learning rate
     double weight_decay = 0;
-    // One number for each parameter, on its device, or nothing: a parameter whose number is 0 is
-    // left alone, as one without a gradient is. For decisions that stay on the device.
+    // One number for each parameter, on its device, or empty: a parameter whose number is 0 is not
+    // updated, like one without a gradient. For decisions that are made on the device.
     std::vector<Tensor> active{};
 };
 
-// All parameters of all groups live on one device, and so does the learning rate: a step, once
-// recorded, can be replayed.
+// All parameters of all groups are on one device, as is the learning rate: a recorded step can be
+// replayed.
 class Optimizer {
   public:
     explicit Optimizer(std::vector<ParameterGroup> groups);
@@ -31,7 +31,7 @@ class Optimizer {
     Optimizer(const Optimizer&) = delete;
     Optimizer& operator=(const Optimizer&) = delete;
 
-    // One update from the parameters' gradients. A parameter without a gradient is left alone: no
+    // One update from the parameters' gradients. A parameter without a gradient is not changed: no
     // decay, no momentum.
     void step();
     void zero_grad();
@@ -39,8 +39,8 @@ class Optimizer {
     void set_learning_rate(double rate);
     double learning_rate() const { return learning_rate_; }
 
-    // Everything that a resumed run needs, under stable names. The tensors are handles: filling
-    // them restores the optimizer.
+    // The complete state for resuming, under stable names. The tensors are handles: filling them
+    // restores the optimizer.
     std::vector<nn::NamedTensor> state() const;
 
   protected:
@@ -52,7 +52,7 @@ class Optimizer {
         float weight_decay;
     };
     virtual void update(Device device, std::vector<Item>& items) = 0;
-    // Zeros beside every parameter, in the order of the groups; part of the state under this name.
+    // Zeros for every parameter, in the order of the groups; part of the state under this name.
     std::vector<Tensor> make_buffers(const std::string& name);
     // How often each parameter has been updated, int64 on the device; part of the state.
     Tensor make_update_counts();
@@ -96,9 +96,9 @@ class Adam : public Optimizer {
     Tensor updates_;
 };
 
-// Multiplies gradients [rows,...], at most 8 of them, by `factor` and clips what they have in one
-// row to a common norm (0: no clipping), row by row and in place. factors [rows] become what each
-// row was multiplied by: 0 for one of zeros, NaN where a gradient is not finite.
+// Multiplies gradients [rows,...], at most 8 of them, by `factor` and clips the norm of each row,
+// over all of them together, to `norm` (0: no clipping), in place. factors [rows] become what each
+// row was multiplied by: 0 for a row of zeros, NaN if a gradient is not finite.
 void clip_rows(std::span<Tensor> gradients, double factor, double norm, Tensor& factors);
 
 }  // namespace cnpd::engine

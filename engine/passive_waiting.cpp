@@ -10,7 +10,7 @@ void wait_passively(char** argv) {
     if (std::getenv("OMP_WAIT_POLICY")) return;
     ::setenv("OMP_WAIT_POLICY", "passive", 1);
     ::execv("/proc/self/exe", argv);
-    // Where that is not possible it goes on as it is: slower beside other programs, not wrong.
+    // If that is not possible the program continues: slower when other programs run, but correct.
 }
 
 }  // namespace cnpd::engine

@@ -1,5 +1,5 @@
-// Random numbers from Philox: a key, a stream and a counter, so that a sequence can be resumed from
-// three integers and never depends on the number of threads.
+// Random numbers from Philox: a key, a stream and a counter. A sequence can be resumed from three
+// integers and does not depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class Generator {
     // 0 .. count-1 in random order (Fisher-Yates).
     std::vector<std::int32_t> permutation(std::int64_t count);
 
-    // The number of 32-bit words drawn so far, and going on from there.
+    // The number of 32-bit words drawn so far; setting it continues from there.
     std::uint64_t position() const { return position_; }
     void seek(std::uint64_t position) { position_ = position; }
 

@@ -17,10 +17,10 @@ static_assert(std::endian::native == std::endian::little, "files are little-endi
 
 namespace {
 
-// Distance in bytes of the header's end from a multiple of this is padded.
+// The header is padded to a multiple of this many bytes.
 constexpr std::size_t kAlignment = 8;
 
-// The element's exponent has all bits set exactly for NaN and infinities.
+// All bits of the exponent are set for NaN and infinities, and only for these.
 template <class Bits>
 bool all_finite(std::span<const std::byte> data, Bits exponent) {
     for (std::size_t i = 0; i + sizeof(Bits) <= data.size(); i += sizeof(Bits)) {
@@ -44,7 +44,7 @@ bool all_finite(const Entry& entry) {
     }
 }
 
-// The tensor's bytes in `data`; `expected_begin` is where the bytes before it ended.
+// The tensor's bytes in `data`; `expected_begin` is the end of the bytes before it.
 std::span<const std::byte> bytes_of(const HeaderEntry& tensor, std::span<const std::byte> data,
                                     std::uint64_t expected_begin, std::string_view path) {
     const auto [begin, end] = tensor.offsets;
@@ -117,7 +117,7 @@ const Entry* SafetensorsFile::find(std::string_view name) const {
 
 const Entry& SafetensorsFile::at(std::string_view name) const {
     const Entry* entry = find(name);
-    if (!entry) throw FileError(path_, "lacks a tensor", in_quotes(name));
+    if (!entry) throw FileError(path_, "a tensor is missing", in_quotes(name));
     return *entry;
 }
 

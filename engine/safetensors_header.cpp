@@ -15,7 +15,7 @@ namespace cnpd::engine {
 
 namespace {
 
-// In the order in which the reference implementation writes tensors: the largest elements first.
+// The order in which the reference implementation writes tensors: the largest elements first.
 constexpr std::array kNames = {
     std::pair{DType::int64, std::string_view("I64")},
     std::pair{DType::float64, std::string_view("F64")},
@@ -25,11 +25,11 @@ constexpr std::array kNames = {
     std::pair{DType::uint8, std::string_view("U8")},
 };
 
-// More dimensions than any tensor has; without a bound a header could ask for a lot of memory.
+// More dimensions than any tensor has. Without a limit a header could request a lot of memory.
 constexpr std::size_t kMaxRank = 16;
 
-// Takes the header apart event by event. Nothing that the format does not have gets past its event,
-// so that neither nesting nor size of what a hostile file holds matter.
+// Parses the header event by event. Everything that the format does not allow is refused at its
+// event, so that neither nesting nor size of a malicious header matter.
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   public:
     explicit HeaderReader(std::string_view path) : path_(path) {}
@@ -118,7 +118,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     }
 
   private:
-    // What encloses the next event.
+    // The object or array that contains the next event.
     enum class Place { outside, header, metadata, tensor, numbers };
     enum class Field { dtype, shape, data_offsets };
 
@@ -193,7 +193,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 Header parse_header(std::string_view text, std::string_view path) {
     if (!text.starts_with('{'))
         throw FileError(path, "the header does not begin with {", "a safetensors file");
-    // The JSON library takes a zero byte for the end of the text.
+    // The JSON library treats a zero byte as the end of the text.
     if (const std::size_t zero = text.find('\0'); zero != text.npos)
         throw FileError(path, fmt::format("the header is not JSON at its byte {}", zero + 1),
                         "a safetensors file");

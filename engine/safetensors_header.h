@@ -1,4 +1,4 @@
-// The JSON header of safetensors files; for safetensors.cpp alone.
+// The JSON header of safetensors files; private to safetensors.cpp.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace cnpd::engine {
 
-// The reference implementation's bound.
+// The reference implementation's limit.
 inline constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 inline constexpr const char* kMetadataKey = "__metadata__";
 
@@ -19,7 +19,7 @@ struct HeaderEntry {
     std::string name;
     DType dtype = DType::float32;
     Shape shape;
-    // First byte of the data and the one past the last, not checked.
+    // First byte of the data and end of the data, not validated.
     std::pair<std::uint64_t, std::uint64_t> offsets;
 };
 
@@ -28,8 +28,8 @@ struct Header {
     Metadata metadata;
 };
 
-// Throws FileError unless the header has the structure that the format demands: known fields, each
-// once, of the right types.
+// Throws FileError unless the header has the structure of the format: known fields, each once, of
+// the right types.
 Header parse_header(std::string_view text, std::string_view path);
 
 // Tensors of lower ones are written first.

@@ -1,4 +1,4 @@
-// Learning-rate schedules, step by step as torch.optim.lr_scheduler computes them.
+// Learning-rate schedules that match torch.optim.lr_scheduler step by step.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,13 @@
 
 namespace cnpd::engine {
 
-// The learning rate of a step (or epoch), counted from 0. All but the plateau schedule are
-// functions of the step alone, so a resumed run needs nothing but its step.
+// The learning rate of a step (or epoch), counted from 0. All schedules except the plateau schedule
+// are functions of the step alone, so a resumed run needs only its step.
 class Schedule {
   public:
     virtual ~Schedule() = default;
     virtual double learning_rate(std::int64_t step) const = 0;
-    // Tells the schedule how an epoch ended; only the plateau schedule listens.
+    // Reports the metric of an epoch; only the plateau schedule uses it.
     virtual void observe(double /*metric*/) {}
     // State that a resumed run has to restore.
     virtual std::vector<double> state() const { return {}; }

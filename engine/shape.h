@@ -8,12 +8,12 @@
 
 namespace cnpd::engine {
 
-// Extents, outermost first. A scalar has none.
+// Extents, outermost first; empty for a scalar.
 class Shape {
   public:
     Shape() = default;
     Shape(std::initializer_list<std::int64_t> extents) : Shape(std::vector(extents)) {}
-    // Throws ShapeError when an extent is negative or their product does not fit 63 bits.
+    // Throws ShapeError if an extent is negative or their product exceeds 63 bits.
     explicit Shape(std::vector<std::int64_t> extents);
 
     int rank() const { return static_cast<int>(extents_.size()); }

@@ -12,10 +12,10 @@
 
 namespace cnpd::engine {
 
-// Members are destroyed from the last to the first: the graph before the memory that it refers to.
+// Members are destroyed from last to first: the graph before the memory that it refers to.
 struct StepGraph::Recording {
     std::shared_ptr<MemoryPool> memory;
-    std::vector<Tensor> inputs;  // what the graph reads; their shapes, until there is one
+    std::vector<Tensor> inputs;  // inputs of the graph; before recording only their shapes count
     Tensor result;
     std::optional<kernels::gpu::Graph> graph;
 };
@@ -34,7 +34,7 @@ bool StepGraph::fits(std::span<const Tensor> inputs) const {
 bool StepGraph::record() {
     Recording& made = *recording_;
     const Device device = made.inputs.front().device();
-    // The graph allocates from a pool of its own, which cannot reuse the shared pool's buffers.
+    // The graph allocates from its own pool, which cannot reuse the shared pool's buffers.
     empty_cache(device);
     made.memory = make_memory_pool(device);
     try {

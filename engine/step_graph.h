@@ -1,5 +1,5 @@
-// Steps of a training loop, recorded once as a CUDA graph and then replayed as a whole: hundreds of
-// launches for the price of one.
+// Steps of a training loop, recorded once as a CUDA graph and then replayed: one launch instead of
+// hundreds.
 #pragma once
 
 #include <functional>
@@ -12,19 +12,19 @@
 
 namespace cnpd::engine {
 
-// A step that is a function of its inputs and of tensors that outlive the StepGraph (parameters,
-// momentum, sums), which it may change. For inputs of new shapes it runs as it is written, which
-// also lets libraries choose their algorithms; with the same shapes once more it is recorded, and
-// from then on replayed. On the CPU it always runs as it is written.
+// A step is a function of its inputs and of tensors that outlive the StepGraph (parameters,
+// momentum, sums), which it may change. For inputs of new shapes it runs directly, so that
+// libraries can choose their algorithms; the second time with the same shapes it is recorded, and
+// from then on replayed. On the CPU it always runs directly.
 //
-// A recorded step must not depend on values that the host sees: no copies to or from the host, and
-// no numbers but those that are the same in every step; the others, such as the learning rate, have
-// to be in tensors.
+// A recorded step must not depend on values that the host reads: no copies to or from the host, and
+// only numbers that are the same in every step. Other numbers, such as the learning rate, have to
+// be in tensors.
 //
-// Where recording fails (something cannot be part of a graph, or device memory runs out) the step
-// runs as it is written, a notice (kernels/common/notice.h) says why, and the next step tries
-// again; after kMostFailures it runs as it is written for good. So a step must begin with the
-// gradients that it adds to cleared: an attempt may end anywhere.
+// If recording fails (an operation cannot be part of a graph, or device memory runs out) the step
+// runs directly, a notice (kernels/common/notice.h) gives the reason, and the next step tries
+// again; after kMostFailures it always runs directly. Because an attempt may end at any point, a
+// step must begin by clearing the gradients that it adds to.
 class StepGraph {
   public:
     using Step = std::function<Tensor(std::span<const Tensor> inputs)>;
@@ -39,10 +39,10 @@ class StepGraph {
     // step(inputs). The result of a replay is overwritten by the next one.
     Tensor run(std::span<const Tensor> inputs);
 
-    // Never record: for profilers, debuggers and comparisons.
+    // Disables recording: for profilers, debuggers and comparisons.
     void run_as_written() { records_ = false; }
     std::int64_t replays() const { return replays_; }
-    // Why the step could not be recorded last; empty if it could, or was not tried.
+    // Why the last attempt to record failed; empty if it did not, or if there was none.
     const std::string& obstacle() const { return obstacle_; }
 
   private:

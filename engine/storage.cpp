@@ -23,11 +23,11 @@ std::size_t round_up(std::size_t bytes) {
     return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
 }
 
-// Where a device's memory comes from, and what all of its pools hold.
+// The source of a device's memory, and the totals of all of its pools.
 struct System {
-    std::byte* (*allocate)(std::size_t bytes);  // null when there is no more
+    std::byte* (*allocate)(std::size_t bytes);  // null if there is no more memory
     void (*release)(std::byte* data);
-    std::mutex mutex{};  // of the pools as well
+    std::mutex mutex{};  // also protects the pools
     MemoryStatistics statistics{};
 };
 
@@ -68,8 +68,8 @@ thread_local std::shared_ptr<MemoryPool> chosen_pool;
 
 }  // namespace
 
-// A buffer that is given back may be handed out again while kernels on it are still running: what
-// is done to it next is enqueued behind them on the same stream.
+// A released buffer may be reused while kernels on it are still running, because its next user is
+// enqueued after them on the same stream.
 class MemoryPool {
   public:
     explicit MemoryPool(Device device) : device_(device), system_(system_of(device)) {}
@@ -79,8 +79,8 @@ class MemoryPool {
 
     Device device() const { return device_; }
 
-    // Returns a buffer of at least `bytes` and sets capacity to its size. A cached buffer is taken
-    // when it wastes at most an eighth of itself.
+    // Returns a buffer of at least `bytes` and sets capacity to its size. A cached buffer is used
+    // if at most an eighth of it would be unused.
     std::byte* allocate(std::size_t bytes, std::size_t& capacity) {
         const std::scoped_lock lock(system_.mutex);
         capacity = round_up(bytes);
@@ -111,7 +111,7 @@ class MemoryPool {
         }
     }
 
-    // Gives unused buffers back to the system.
+    // Returns unused buffers to the system.
     void empty() {
         const std::scoped_lock lock(system_.mutex);
         drop_unused();
@@ -120,7 +120,7 @@ class MemoryPool {
   private:
     std::byte* from_system(std::size_t capacity) {
         std::byte* data = system_.allocate(capacity);
-        // A graph that is being captured refers to buffers that its pool has got back already.
+        // A graph that is being captured refers to buffers that were already returned to its pool.
         if (!data && !is_capturing()) {
             drop_unused();
             data = system_.allocate(capacity);
@@ -146,7 +146,7 @@ class MemoryPool {
 
 namespace {
 
-// The pool that all threads share. Never destroyed, as its system.
+// The pool that all threads share. Never destroyed, like its system.
 const std::shared_ptr<MemoryPool>& common_pool(Device device) {
     static auto* const host = new auto(std::make_shared<MemoryPool>(Device{}));
     if (device.backend == Backend::cpu) return *host;

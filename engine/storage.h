@@ -1,5 +1,5 @@
-// Device memory with an owner, out of a pool: buffers that are given back are kept and handed out
-// again, because a training step asks for the same sizes over and over.
+// Device memory with an owner, from a pool: released buffers are kept and reused, because every
+// training step needs the same sizes.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +9,13 @@
 
 namespace cnpd::engine {
 
-// Buffers of one device that are handed out again. Each device has one that all share; a graph has
-// one of its own, since no one else may write its memory between two replays.
+// Reusable buffers of one device. Each device has a shared pool; a graph has its own, because its
+// memory must not be written by others between two replays.
 class MemoryPool;
 std::shared_ptr<MemoryPool> make_memory_pool(Device device);
 
-// While it lives, this thread's new storages on the pool's device come out of it. They keep the
-// pool alive.
+// During its lifetime, this thread's new storages on the pool's device are allocated from it. They
+// keep the pool alive.
 class MemoryPoolScope {
   public:
     explicit MemoryPoolScope(std::shared_ptr<MemoryPool> pool);
@@ -27,9 +27,9 @@ class MemoryPoolScope {
     std::shared_ptr<MemoryPool> before_;
 };
 
-// Uninitialised memory on a device, aligned to 64 bytes; goes back to its pool with its last owner.
-// Throws std::bad_alloc. While a graph is captured, nothing is given back to the system to make
-// room.
+// Uninitialised memory on a device, aligned to 64 bytes; returned to its pool when its last owner
+// is destroyed. Throws std::bad_alloc. While a graph is captured, no memory is returned to the
+// system to make room.
 class Storage {
   public:
     Storage(std::size_t bytes, Device device);
@@ -55,10 +55,10 @@ struct MemoryStatistics {
     std::size_t reserved = 0;  // bytes held from the system: in use and cached
 };
 MemoryStatistics memory_statistics(Device device);
-// Gives the unused buffers of the shared pool back to the system.
+// Returns the unused buffers of the shared pool to the system.
 void empty_cache(Device device);
 
-// The most physical memory that this process has held so far, in bytes.
+// The peak physical memory of this process, in bytes.
 std::size_t peak_resident_bytes();
 
 }  // namespace cnpd::engine

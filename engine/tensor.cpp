@@ -37,9 +37,9 @@ Tensor Tensor::full(const Shape& shape, float value, Device device) {
 Tensor Tensor::from_bytes(std::span<const std::byte> bytes, const Shape& shape, DType dtype,
                           Device device) {
     Tensor tensor = empty(shape, dtype, device);
-    CNPD_CHECK_SHAPE(
-        bytes.size() == tensor.bytes(),
-        fmt::format("{} bytes do not fill {} of {}", bytes.size(), shape.str(), name_of(dtype)));
+    CNPD_CHECK_SHAPE(bytes.size() == tensor.bytes(),
+                     fmt::format("{} bytes do not match a tensor {} of {}", bytes.size(),
+                                 shape.str(), name_of(dtype)));
     copy_memory::host_to_device(tensor.raw(dtype), bytes.data(), bytes.size(), device);
     return tensor;
 }
@@ -61,14 +61,14 @@ void Tensor::copy_to_host(std::span<std::byte> bytes, DType expected) const {
 }
 
 float Tensor::item() const {
-    CNPD_CHECK_SHAPE(elements() == 1, "item() of a tensor " + shape_.str());
+    CNPD_CHECK_SHAPE(elements() == 1, "item() needs a tensor of one element, not " + shape_.str());
     return to_host<float>().front();
 }
 
 void Tensor::copy_from(const Tensor& source) {
     CNPD_CHECK_SHAPE(
         source.shape() == shape_ && source.dtype() == dtype_ && source.device() == device(),
-        fmt::format("copying {} into {}", source.shape().str(), shape_.str()));
+        fmt::format("cannot copy {} into {}", source.shape().str(), shape_.str()));
     copy_memory::device_to_device(raw(dtype_), source.raw(dtype_), bytes(), device());
 }
 
@@ -91,15 +91,16 @@ Tensor Tensor::to(Device target) const {
 
 Tensor Tensor::view(const Shape& shape) const {
     CNPD_CHECK_SHAPE(shape.elements() == elements(),
-                     fmt::format("viewing {} as {}", shape_.str(), shape.str()));
+                     fmt::format("cannot view {} as {}", shape_.str(), shape.str()));
     Tensor view = detach();
     view.shape_ = shape;
     return view;
 }
 
 Tensor Tensor::rows(std::int64_t first, std::int64_t count) const {
-    CNPD_CHECK_SHAPE(first >= 0 && count >= 0 && first + count <= shape_[0],
-                     fmt::format("rows {}..{} of {}", first, first + count, shape_.str()));
+    CNPD_CHECK_SHAPE(
+        first >= 0 && count >= 0 && first + count <= shape_[0],
+        fmt::format("rows {}..{} of {} do not exist", first, first + count, shape_.str()));
     std::vector<std::int64_t> extents = shape_.extents();
     const std::int64_t row_bytes = extents[0] ? static_cast<std::int64_t>(bytes()) / extents[0] : 0;
     extents[0] = count;
@@ -118,7 +119,7 @@ Tensor Tensor::detach() const {
 Tensor& Tensor::set_requires_grad(bool required) {
     CNPD_CHECK(dtype_ == DType::float32, "only float32 tensors have gradients");
     if (!autograd_) autograd_ = std::make_shared<AutogradState>();
-    CNPD_CHECK(!autograd_->producer, "only leaves can be told whether they require a gradient");
+    CNPD_CHECK(!autograd_->producer, "set_requires_grad() is only allowed on leaves");
     autograd_->requires_grad = required;
     return *this;
 }

@@ -1,4 +1,4 @@
-// The tensor: a typed, shaped view of shared storage, with a place on the autograd tape.
+// The tensor: a typed, shaped view of shared storage, optionally on the autograd tape.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace cnpd::engine {
 class Tensor;
 struct Node;
 
-// What autograd knows of a tensor. Shared by all copies of the handle.
+// A tensor's autograd state. Shared by all copies of the handle.
 struct AutogradState {
     bool requires_grad = false;
     std::shared_ptr<Node> producer;    // null for leaves
@@ -27,14 +27,14 @@ struct AutogradState {
 // images and activations are [N,H,W,C], filters [K,R,S,C].
 class Tensor {
   public:
-    // An undefined tensor; everything but defined() is an error on it.
+    // An undefined tensor; every operation on it except defined() is an error.
     Tensor() = default;
 
     // Uninitialised.
     static Tensor empty(const Shape& shape, DType dtype = DType::float32, Device device = {});
     static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = {});
     static Tensor full(const Shape& shape, float value, Device device = {});
-    // A copy of host values. Throws ShapeError when their number does not fit the shape.
+    // A copy of host values. Throws ShapeError if their number does not match the shape.
     template <class T>
     static Tensor from(std::span<const T> values, const Shape& shape, Device device = {}) {
         return from_bytes(std::as_bytes(values), shape, dtype_of<T>, device);
@@ -53,7 +53,7 @@ class Tensor {
     std::int64_t elements() const { return shape_.elements(); }
     std::size_t bytes() const { return elements() * size_of(dtype_); }
 
-    // The device pointer. Throws ShapeError for another element type than the tensor's.
+    // The device pointer. Throws ShapeError if the tensor has another element type.
     template <class T>
     T* data() {
         return static_cast<T*>(raw(dtype_of<T>));
@@ -76,9 +76,9 @@ class Tensor {
     void copy_from(const Tensor& source);
     // Overwrites the data with zeros; not recorded.
     void set_zero();
-    // A copy with data of its own, off the tape.
+    // A copy with its own data, off the tape.
     Tensor clone() const;
-    // A copy on another device (the tensor itself when it is there already), off the tape.
+    // A copy on another device (the tensor itself if it is already there), off the tape.
     Tensor to(Device device) const;
 
     // The same data with another shape or only some of its rows (outermost axis); off the tape.

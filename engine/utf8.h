@@ -7,7 +7,7 @@
 
 namespace cnpd::engine {
 
-// Adds a character. False when there is none of that number.
+// Appends a character. False if there is no character of that number.
 bool append_utf8(std::uint32_t code, std::string& text);
 // Whether the text is UTF-8, without overlong forms and surrogates.
 bool is_utf8(std::string_view text);

@@ -1,4 +1,4 @@
-// Parts that several models are made of.
+// Parts shared by several models.
 #pragma once
 
 #include <span>
@@ -17,8 +17,8 @@ class Group : public engine::nn::Module {
     void add(std::string name, Module& child) { register_module(std::move(name), child); }
 };
 
-// A convolution and the batch norm behind it, two modules of whatever they are part of. Folded,
-// they are one convolution with a bias, computed from the weights of that moment.
+// A convolution and the batch norm after it, both modules of the enclosing module. When folded,
+// they are one convolution with a bias, computed from the current weights.
 struct NormalisedConvolution {
     NormalisedConvolution(const engine::nn::ConvolutionSettings& settings,
                           engine::Generator& generator, engine::Device device);
@@ -28,7 +28,7 @@ struct NormalisedConvolution {
     // relu(batch norm(convolution(x)) + residual)
     Tensor with_relu(const Tensor& x, const Tensor& residual = {}) const;
 
-    // Changes nothing in evaluation mode, while the weights stay as they are.
+    // Does not change the function in evaluation mode as long as the weights do not change.
     void fold();
     void unfold() { folded_filter_ = folded_bias_ = {}; }
 
@@ -41,7 +41,8 @@ struct NormalisedConvolution {
     Tensor folded_filter_, folded_bias_;
 };
 
-// Where the insertion point is in a model's list. Throws InputError, which names those there are.
+// The index of the insertion point in a model's list. Throws InputError, which lists the valid
+// names.
 std::size_t position_of(std::string_view point, std::span<const std::string> points);
 
 }  // namespace cnpd::models

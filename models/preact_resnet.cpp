@@ -34,7 +34,7 @@ Tensor PreActBlock::leave(const Cut& cut) const {
     return conv2_(conv1_bn2_.with_relu(cut.z), cut.residual);
 }
 
-// Behind conv2 nothing but sums follows, so that it need not be computed at every pixel.
+// conv2 is followed only by linear operations, so it need not be computed at every pixel.
 Tensor PreActBlock::leave_pooled(const Cut& cut) const {
     return ops::add(conv2_.mean(conv1_bn2_.with_relu(cut.z)),
                     ops::global_average_pool(cut.residual));

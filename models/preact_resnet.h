@@ -1,7 +1,7 @@
 // Pre-activation ResNets for small images (He et al., "Identity mappings in deep residual
-// networks", 2016), in the form that the backdoor literature measures: a 3x3 stem without batch
-// norm, four stages of basic blocks with w, 2w, 4w, 8w channels, no batch norm behind the last
-// block, global average pooling and one linear layer.
+// networks", 2016), in the form used in the backdoor literature: a 3x3 stem without batch norm,
+// four stages of basic blocks with w, 2w, 4w, 8w channels, no batch norm after the last block,
+// global average pooling and one linear layer.
 #pragma once
 
 #include <array>
@@ -14,18 +14,19 @@
 
 namespace cnpd::models {
 
-// x -> conv2(relu(bn2(conv1(h)))) + shortcut,  h = relu(bn1(x)).
-// The shortcut is x itself, or a 1x1 convolution of h where the shape changes.
+// x -> conv2(relu(bn2(conv1(h)))) + shortcut,  h = relu(bn1(x)). The shortcut is x itself, or a 1x1
+// convolution of h if the shape changes.
 class PreActBlock : public engine::nn::Module {
   public:
     PreActBlock(const BlockSettings& settings, engine::Generator& generator, engine::Device device);
 
-    // Up to conv1's input, and on from there.
+    // Up to conv1's input, and from there to the block's output.
     Cut enter(const Tensor& x) const;
     Tensor leave(const Cut& cut) const;
     Tensor leave_pooled(const Cut& cut) const;
 
-    // bn2 into conv1, whose output no other layer sees. bn1's input is the shortcut's as well.
+    // Folds bn2 into conv1, whose output no other layer reads. bn1 cannot be folded: the shortcut
+    // also reads its input.
     void fold() { conv1_bn2_.fold(); }
     void unfold() { conv1_bn2_.unfold(); }
 

@@ -25,7 +25,7 @@ std::unique_ptr<Classifier> make(const ModelOptions& options, engine::Generator&
     return std::make_unique<Model>(options, std::array{Counts...}, generator, device);
 }
 
-// BackdoorBench's VGGs are torchvision's.
+// BackdoorBench uses torchvision's VGGs.
 constexpr std::string_view kVggHeads[] = {"torchvision", "cifar"};
 
 constexpr Entry kEntries[] = {
@@ -61,7 +61,8 @@ const std::vector<ModelInfo>& registry() {
 std::string head_of(std::string_view model, std::string_view head) {
     const auto heads = entry_of(model).info.heads;
     if (heads.empty() && !head.empty())
-        throw InputError(fmt::format("head '{}' of {}; only VGGs have a choice", head, model));
+        throw InputError(fmt::format(
+            "head '{}' is not possible for {}; --head is for vgg16-bn and vgg19-bn", head, model));
     if (head.empty()) return std::string(heads.empty() ? "" : heads.front());
     if (std::find(heads.begin(), heads.end(), head) == heads.end())
         throw InputError(
@@ -72,11 +73,11 @@ std::string head_of(std::string_view model, std::string_view head) {
 std::unique_ptr<Classifier> make_model(const ModelOptions& options, engine::Generator& generator,
                                        engine::Device device) {
     if (options.width < 1 || options.width > 1024)
-        throw InputError(fmt::format("width {} is out of range 1..1024", options.width));
+        throw InputError(fmt::format("--width {} is out of range: 1 to 1024", options.width));
     if (options.classes < 2 || options.classes > 100'000)
-        throw InputError(fmt::format("{} classes; expected 2..100000", options.classes));
+        throw InputError(fmt::format("{} classes; a model needs 2 to 100000", options.classes));
     if (options.channels < 1 || options.channels > 16)
-        throw InputError(fmt::format("{} image channels; expected 1..16", options.channels));
+        throw InputError(fmt::format("{} image channels; a model needs 1 to 16", options.channels));
     const Entry& entry = entry_of(options.name);
     ModelOptions complete = options;
     complete.head = head_of(options.name, options.head);

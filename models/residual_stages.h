@@ -1,4 +1,4 @@
-// What residual networks have between stem and head.
+// The part of residual networks between stem and head.
 #pragma once
 
 #include <array>
@@ -17,14 +17,14 @@ namespace cnpd::models {
 struct BlockSettings {
     std::int64_t in, out, stride;
 
-    // Whether the shortcut has to be more than the input itself.
+    // Whether the shortcut needs layers of its own.
     bool changes_shape() const { return stride != 1 || in != out; }
 };
 
-// Four stages of blocks with w, 2w, 4w, 8w channels; every stage but the first halves the image.
-// A Block is a Module with enter(x), up to the input of its "conv1", leave(cut), on from there,
-// leave_pooled(cut), the mean of that over the image, fold() and unfold(). Insertion points are the
-// inputs of the blocks' conv1.
+// Four stages of blocks with w, 2w, 4w, 8w channels; every stage except the first halves the image.
+// A Block is a Module with enter(x), which computes the input of its "conv1"; leave(cut), which
+// computes the block's output from there; leave_pooled(cut), the mean of that output over the
+// image; fold() and unfold(). Insertion points are the inputs of the blocks' conv1.
 template <class Block>
 class ResidualStages {
   public:
@@ -49,7 +49,7 @@ class ResidualStages {
     const std::array<std::unique_ptr<Group>, 4>& modules() const { return modules_; }
     const std::vector<std::string>& points() const { return points_; }
 
-    // From the stem's output to the insertion point, and on from there to the last block's output,
+    // From the stem's output to the insertion point, and from there to the last block's output
     // averaged over the image, float32 [N,8w].
     Cut prefix(Tensor x, std::string_view point) const {
         const std::size_t last = position_of(point, points_);

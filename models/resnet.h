@@ -1,6 +1,6 @@
 // ResNets (He et al., "Deep residual learning for image recognition", 2016) of basic blocks for
-// small images: torchvision's, but for a 3x3 stem of stride 1 without max pooling, whatever the
-// image's size. Names are torchvision's.
+// small images: torchvision's, except for a 3x3 stem of stride 1 without max pooling, for any image
+// size. Names are torchvision's.
 #pragma once
 
 #include <array>
@@ -13,13 +13,13 @@
 
 namespace cnpd::models {
 
-// x -> relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut)
-// The shortcut is x itself, or batch norm of a 1x1 convolution of x where the shape changes.
+// x -> relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut) The shortcut is x itself, or batch norm of
+// a 1x1 convolution of x if the shape changes.
 class ResNetBlock : public engine::nn::Module {
   public:
     ResNetBlock(const BlockSettings& settings, engine::Generator& generator, engine::Device device);
 
-    // Up to conv1's input, which is the block's, and on from there.
+    // Up to conv1's input, which is the block's input, and from there to the block's output.
     Cut enter(const Tensor& x) const { return {x, shortcut_ ? (*shortcut_)(x) : x}; }
     Tensor leave(const Cut& cut) const {
         return conv2_.with_relu(conv1_.with_relu(cut.z), cut.residual);

@@ -13,9 +13,9 @@ namespace nn = engine::nn;
 namespace ops = engine::ops;
 
 namespace {
-constexpr std::int64_t kClassifierSide = 7;  // of what the classifier sees
+constexpr std::int64_t kClassifierSide = 7;  // image size at the classifier's input
 constexpr float kDropout = 0.5f;
-constexpr std::int64_t kSmallestImage = 32;  // what five poolings leave a pixel of
+constexpr std::int64_t kSmallestImage = 32;  // five poolings reduce this to one pixel
 }  // namespace
 
 VggClassifier::VggClassifier(std::int64_t width, std::int64_t classes, engine::Generator& generator,
@@ -25,7 +25,7 @@ VggClassifier::VggClassifier(std::int64_t width, std::int64_t classes, engine::G
       third_(64 * width, classes, generator, device),
       first_dropout_(kDropout, generator, device),
       second_dropout_(kDropout, generator, device) {
-    // The numbers that are left out are those of ReLUs.
+    // The missing numbers are those of ReLUs.
     register_module("0", first_);
     register_module("2", first_dropout_);
     register_module("3", second_);

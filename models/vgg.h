@@ -15,8 +15,8 @@
 namespace cnpd::models {
 
 // torchvision's classifier: the features averaged to 7x7, and three linear layers, the first two
-// of 64 w units, with ReLU and dropout behind these. On images below 224x224 the averages repeat
-// features: at 32x32 the first layer sees 49 times the same.
+// with 64 w units, ReLU and dropout. For images below 224x224 the averages repeat features: at
+// 32x32 the first layer gets every feature 49 times.
 class VggClassifier : public engine::nn::Module {
   public:
     VggClassifier(std::int64_t width, std::int64_t classes, engine::Generator& generator,
@@ -32,14 +32,14 @@ class VggClassifier : public engine::nn::Module {
 
 class Vgg : public Classifier {
   public:
-    // `convolutions` of each stage. options.head: "torchvision", as above, or "cifar", global
-    // average pooling and one linear layer.
+    // `convolutions` per stage. options.head: "torchvision", as above, or "cifar", global average
+    // pooling and one linear layer.
     Vgg(const ModelOptions& options, const std::array<int, 5>& convolutions,
         engine::Generator& generator, engine::Device device);
 
     Cut prefix(const Tensor& input, std::string_view point) const override;
     Tensor suffix(const Cut& cut, std::string_view point) const override;
-    // All convolutions but the first one, whose input is the image. Nothing goes around them: the
+    // All convolutions except the first one, whose input is the image. VGGs have no shortcuts: the
     // residual of a cut is undefined.
     std::vector<std::string> insertion_points() const override { return points_; }
     std::string insertion_point() const override { return points_.back(); }
@@ -48,7 +48,7 @@ class Vgg : public Classifier {
   private:
     struct Layer : NormalisedConvolution {
         using NormalisedConvolution::NormalisedConvolution;
-        bool pools = false;  // behind it
+        bool pools = false;  // after it
     };
     void fold() override;
     void unfold() override;
@@ -60,7 +60,8 @@ class Vgg : public Classifier {
     Group features_;
     std::vector<std::unique_ptr<Layer>> layers_;
     std::vector<std::string> points_;  // of each layer but the first
-    // The head is one of these.
+    // The model has one of these heads.
+    //
     std::unique_ptr<VggClassifier> classifier_;
     std::unique_ptr<engine::nn::Linear> linear_;
 };

@@ -54,7 +54,7 @@ Tensor BatchNorm::apply(const Tensor& x, bool relu) const {
 }
 
 namespace {
-// How PyTorch's linear layers of so many inputs start.
+// PyTorch's initial values of linear layers with so many inputs.
 Tensor linear_start(Generator& generator, const Shape& shape, std::int64_t in, Device device) {
     const float bound = 1 / std::sqrt(static_cast<float>(in));
     std::vector<float> values(shape.elements());

@@ -1,5 +1,5 @@
-// The layers that models are made of. Names of parameters and initial values are PyTorch's, except
-// that convolutions start from He et al.'s normal distribution with fan-out, as ResNets do.
+// The layers of models. Names of parameters and initial values are PyTorch's, except that
+// convolutions are initialised from He et al.'s normal distribution with fan-out, as in ResNets.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,15 @@ namespace cnpd::engine::nn {
 struct ConvolutionSettings {
     std::int64_t in = 0, out = 0;  // channels
     std::int64_t kernel = 3, stride = 1, padding = 1;
-    bool bias = false;  // superfluous where a batch norm follows; starts at 0
+    bool bias = false;  // not needed before a batch norm; starts at 0
 };
 
 class Convolution : public Module {
   public:
     Convolution(const ConvolutionSettings& settings, Generator& generator, Device device);
-    // [N,H,W,in] -> [N,OH,OW,out]; with `residual` added.
+    // [N,H,W,in] -> [N,OH,OW,out], plus `residual` if defined.
     Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
-    // The mean of the same over the image, for a fraction of the work; of stride 1 only.
+    // The mean of the same over the image, for a fraction of the work; only for stride 1.
     // [N,H,W,in] -> float32 [N,out]
     Tensor mean(const Tensor& x) const;
 
@@ -38,13 +38,13 @@ class Convolution : public Module {
 class BatchNorm : public Module {
   public:
     BatchNorm(std::int64_t channels, Device device);
-    // relu(batch norm(x)), the two in one pass; statistics by training().
+    // relu(batch norm(x)), fused into one pass; training() selects the statistics.
     Tensor with_relu(const Tensor& x) const { return apply(x, true); }
     Tensor operator()(const Tensor& x) const { return apply(x, false); }
 
     Tensor weight, bias;               // gamma, beta [C]
     Tensor running_mean, running_var;  // [C]
-    Tensor num_batches_tracked;        // int64, only kept because PyTorch's state dicts have it
+    Tensor num_batches_tracked;        // int64, kept only because PyTorch's state dicts have it
     static constexpr float kEps = 1e-5f;
 
   private:
@@ -60,8 +60,8 @@ class Linear : public Module {
     Tensor weight, bias;
 };
 
-// A linear layer of an image's elements. PyTorch flattens images in another order, which is why the
-// weight stays an image for each output in memory.
+// A linear layer on the elements of an image. PyTorch flattens images in another order; therefore
+// the weight is stored as an image for each output.
 class ImageLinear : public Module {
   public:
     // image: {H,W,C}
@@ -72,7 +72,8 @@ class ImageLinear : public Module {
     Tensor weight, bias;  // [out,H,W,C], [out]
 };
 
-// Drops elements in training mode, in every step others. The seed is drawn from the generator.
+// Drops elements in training mode, different ones in each step. The seed is drawn from the
+// generator.
 class Dropout : public Module {
   public:
     Dropout(float probability, Generator& generator, Device device);

@@ -11,11 +11,11 @@
 
 namespace cnpd::engine::nn {
 
-// How a tensor's axes are ordered on disk, where PyTorch's layouts are used.
+// The order of a tensor's axes on disk, where PyTorch's layouts are used.
 enum class DiskLayout {
     same,              // vectors, and [out,in] matrices
     filter,            // [K,R,S,C] here, [K,C,R,S] on disk
-    flattened_filter,  // [K,R,S,C] here, [K,C*R*S] on disk: a linear layer behind an image
+    flattened_filter,  // [K,R,S,C] here, [K,C*R*S] on disk: a linear layer after an image
 };
 
 struct NamedTensor {
@@ -25,8 +25,8 @@ struct NamedTensor {
     bool trainable = true;  // a parameter; else a buffer
 };
 
-// Owns parameters and buffers and knows its children. Neither copied nor moved, since parents keep
-// pointers to their children.
+// Owns parameters and buffers and refers to its children. Neither copied nor moved, because parents
+// hold pointers to their children.
 class Module {
   public:
     Module() = default;
@@ -36,19 +36,19 @@ class Module {
 
     // All parameters and buffers of the module and its children, in order of registration.
     std::vector<NamedTensor> state() const;
-    // What training changes besides and PyTorch's state dicts do not have, such as dropout's draws:
-    // a checkpoint needs it to go on in the same way, a model's file does not.
+    // Further training state that PyTorch's state dicts do not have, such as the state of dropout's
+    // draws: training checkpoints contain it, model files do not.
     std::vector<NamedTensor> training_state() const;
     // The parameters only, as handles: changing their data changes the module.
     std::vector<Tensor> parameters() const;
     std::int64_t parameter_count() const;
 
-    // Whether batch norm uses the batch's statistics (and dropout drops); for children too.
+    // Whether batch norm uses batch statistics and dropout drops elements; applies to children too.
     void train(bool training = true);
     void eval() { train(false); }
     bool training() const { return training_; }
 
-    // Whether the parameters require gradients. A frozen module costs no weight gradients.
+    // Whether the parameters require gradients. Frozen modules compute no weight gradients.
     void set_requires_grad(bool required);
     void zero_grad();
 

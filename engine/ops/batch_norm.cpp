@@ -9,7 +9,7 @@
 namespace cnpd::engine::ops {
 namespace {
 
-// Kept for the backward pass.
+// Stored for the backward pass.
 struct Saved {
     Tensor x, mean, inv_std, scale, shift;
     std::int64_t rows, channels;
@@ -93,7 +93,7 @@ Tensor batch_norm(const Tensor& x, const BatchNorm& p) {
                 .channels = channels,
                 .training = p.training,
                 .relu = p.relu};
-    // In evaluation mode the running mean may move before the backward pass: keep today's.
+    // In evaluation mode the running mean may change before the backward pass: copy it.
     if (!p.training) saved.mean = mean.clone();
     record("batch_norm", {&x, &p.gamma, &p.beta}, y,
            [saved = std::move(saved)](const Tensor& dy, GradientSink& sink) {
@@ -121,7 +121,7 @@ Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
                 shift.data<float>(), relu, y.data<T>());
     if (!should_record({&x})) return y;
 
-    // Without ReLU the gradient does not depend on x; dy stands in for it.
+    // Without ReLU the gradient does not depend on x, and dy is passed instead.
     const Tensor saved_x = relu ? x.detach() : Tensor();
     record(
         "channel_affine", {&x}, y,

@@ -1,4 +1,4 @@
-// Argument checks that the operations share.
+// Argument checks shared by the operations.
 #pragma once
 
 #include <initializer_list>
@@ -33,7 +33,7 @@ inline void require_rank(const char* operation, const char* what, const Tensor& 
                                      tensor.defined() ? tensor.shape().str() : "undefined", rank));
 }
 
-// Uninitialised and of the same shape, type and device.
+// Uninitialised, with the same shape, type and device.
 inline Tensor empty_like(const Tensor& x) {
     return Tensor::empty(x.shape(), x.dtype(), x.device());
 }

@@ -35,15 +35,15 @@ ConvolutionShape shape_of(const Tensor& x, const Tensor& filter,
     return shape;
 }
 
-// Undoes the ReLU of the epilogue: the gradient in front of it.
+// Backward pass of the epilogue's ReLU.
 Tensor through_relu(const Tensor& gradient, const Tensor& y) {
     Tensor masked = empty_like(gradient);
     CNPD_RUN_AS(y, relu_backward, gradient.data<T>(), y.data<T>(), y.elements(), masked.data<T>());
     return masked;
 }
 
-// The filter in the type that x has. Not on the tape: the gradient of the rounded filter is taken
-// for the filter's own.
+// The filter in x's type. Not on the tape: the gradient of the rounded filter is used as the
+// filter's gradient.
 Tensor filter_for(const Tensor& x, const Tensor& filter) {
     const NoGrad no_grad;
     return cast(filter.detach(), x.dtype());
@@ -69,7 +69,7 @@ Tensor convolution(const Tensor& x, const Tensor& filter, const ConvolutionOptio
                 y.data<T>());
     if (!should_record({&x, &filter, &bias, &residual})) return y;
 
-    // A frozen filter does not need x, a constant x does not need the filter.
+    // If the filter is frozen x is not needed; if x is constant the filter is not needed.
     const Tensor saved_x = filter.requires_grad() ? x.detach() : Tensor();
     const Tensor saved_filter = x.requires_grad() ? applied : Tensor();
     const Tensor saved_y = options.relu ? y.detach() : Tensor();

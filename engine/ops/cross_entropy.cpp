@@ -23,7 +23,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels,
              labels.data<std::int32_t>(), rows, classes, smoothing, losses.data<float>());
     Tensor loss = Tensor::empty({}, DType::float32, device);
     CNPD_RUN(device, sum_rows, losses.data<float>(), rows, 1, loss.data<float>());
-    Tensor weight;  // of the mean; nothing here waits for the host
+    Tensor weight;  // of the mean; computed on the device, without waiting for it
     if (!options.sum) {
         weight = Tensor::empty({}, DType::float32, device);
         CNPD_RUN(device, mean_weight, labels.data<std::int32_t>(), rows, weight.data<float>());

@@ -26,7 +26,7 @@ Tensor dropout(const Tensor& x, float probability, Tensor& draw) {
     require_same_device("dropout", x, {&draw});
     CNPD_CHECK_SHAPE(probability >= 0 && probability < 1,
                      fmt::format("dropout: probability {}", probability));
-    // The gradient needs this draw when the next one has long begun.
+    // The gradient needs this draw, but `draw` will have changed by then.
     const Tensor of_this_step = draw.clone();
     Tensor y = masked(x, probability, of_this_step);
     CNPD_RUN(x.device(), advance, reinterpret_cast<DropoutDraw*>(draw.data<std::int64_t>()));

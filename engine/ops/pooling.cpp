@@ -48,9 +48,8 @@ Tensor average_pool(const Tensor& x, const PoolingOptions& options) {
     return average(x, shape_of("average_pool", x, options));
 }
 
-// What a tap of the filter meets, over all the places where the filter is put, is a window of the
-// padded image as large as the convolution's output. One average pooling makes the means of all
-// taps.
+// The inputs of one tap of the filter, over all positions of the filter, are a window of the padded
+// image as large as the convolution's output. One average pooling computes the means of all taps.
 Tensor convolution_mean(const Tensor& x, const Tensor& filter, std::int64_t padding,
                         const Tensor& bias) {
     require_rank("convolution_mean", "x", x, 4);

@@ -36,7 +36,7 @@ TRAIN = [
     (["--attack", "wanet"], "unknown attack 'wanet'; known: none, badnets"),
     (["--attack-mode", "one-to-one"], "unknown --attack-mode"),
     (["--model", "lenet"], "lenet"),
-    (["--head", "cifar"], "head 'cifar' of preact-resnet18; only VGGs have a choice"),
+    (["--head", "cifar"], "head 'cifar' is not possible for preact-resnet18; --head is for vgg16-bn"),
     (["--model", "vgg19-bn", "--head", "linear"], "unknown head 'linear' of vgg19-bn; known: "),
     (["--dataset", "mnist"], "unknown --dataset 'mnist'"),
     (["--dataset", "cifar10"], "--dataset cifar10 needs --data"),
@@ -114,7 +114,8 @@ CONFIGS = [
 class RefusedOptions(support.ProgramTest):
     def test_info(self):
         self.refuse(["info", "--model", "lenet"], "unknown model 'lenet'; known: preact-resnet18, ")
-        self.refuse(["info", "--model", "resnet18", "--head", "cifar"], "only VGGs have a choice")
+        self.refuse(["info", "--model", "resnet18", "--head", "cifar"],
+                    "--head is for vgg16-bn and vgg19-bn")
         self.refuse(["info", "--model", "resnet18", "--width", "0"], "width 0 is out of range")
         self.refuse(["info", "--model", "resnet18", "--classes", "1"], "1 classes")
 

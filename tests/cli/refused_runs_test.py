@@ -337,7 +337,7 @@ class RefusedRuns(support.RunsTest):
     def test_special_files(self):
         (self.victim / "config.json").unlink()
         os.mkfifo(self.victim / "config.json")
-        self.refuse_only(["evaluate", "--run", self.victim], "config.json", "is no file")
+        self.refuse_only(["evaluate", "--run", self.victim], "config.json", "is not a file")
 
 
 support.main()

@@ -75,9 +75,9 @@ TEST_CASE("reading refuses what it should not read") {
     CHECK(message_of([&] { read_file(path, 10); }) ==
           path.string() + ": holds 11 bytes; expected at most 10");
     CHECK(message_of([&] { read_file("/dev/zero", 10); }) ==
-          "/dev/zero: is no file; expected a regular file");
+          "/dev/zero: is not a file; expected a regular file");
     REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
-    CHECK(message_of([&] { read_file(directory / "fifo", 10); }).find("is no file") !=
+    CHECK(message_of([&] { read_file(directory / "fifo", 10); }).find("is not a file") !=
           std::string::npos);
 }
 
@@ -124,7 +124,7 @@ TEST_CASE("places that cannot be written are named") {
     CHECK(message_of([&] { write_file_atomically(directory.path(), "x"); }) ==
           directory.path().string() + ": is a directory; expected a regular file to replace");
     CHECK(message_of([] { write_file_atomically("/dev/null", "x"); }) ==
-          "/dev/null: is no file; expected a regular file to replace");
+          "/dev/null: is not a file; expected a regular file to replace");
     CHECK(message_of([] {
               write_file_atomically("/proc/cnpd", "x");
           }).starts_with("/proc/cnpd: cannot be written: "));

@@ -66,7 +66,7 @@ TEST_CASE("a file of the reference implementation is read") {
     CHECK(values<float>(file.at("empty")).empty());
     CHECK(file.find("conv1.bias") == nullptr);
     CHECK(message_of([&] { file.at("conv1.bias"); }) ==
-          kReference.string() + ": lacks a tensor; expected \"conv1.bias\"");
+          kReference.string() + ": a tensor is missing; expected \"conv1.bias\"");
     CHECK_NOTHROW(file.at("conv1.weight", DType::float32, {2, 3}));
     CHECK(message_of([&] {
               file.at("conv1.weight", DType::float32, {3, 2});

@@ -274,7 +274,7 @@ TEST_CASE("heads: which models have a choice, and what is refused") {
     CHECK(message_of([] { head_of("vgg16-bn", "linear"); }) ==
           "unknown head 'linear' of vgg16-bn; known: torchvision, cifar");
     CHECK(message_of([] { head_of("resnet18", "cifar"); }) ==
-          "head 'cifar' of resnet18; only VGGs have a choice");
+          "head 'cifar' is not possible for resnet18; --head is for vgg16-bn and vgg19-bn");
     CHECK_THROWS_AS(head_of("vgg16", ""), InputError);
     CHECK_THROWS_AS(fresh_model({.name = "preact-resnet18", .width = 2, .head = "cifar"}),
                     InputError);
