@@ -1,8 +1,8 @@
-// Kernels that do little with each element of an activation, on the shapes of a ResNet-18 training
-// step (base width 64 and 16; bfloat16 at 64), as a share of what the memory gives
-// (bench/device.h). Bytes are those that a contract reads and writes; lines that are fetched only
-// to be overwritten do not count, nor for the triad. A kernel that writes less than a third of its
-// bytes can therefore exceed 1 on a CPU.
+// Kernels with few operations per element of an activation, on the shapes of a ResNet-18 training
+// step (base width 64 and 16; bfloat16 at 64), relative to the memory bandwidth (bench/device.h).
+// Bytes are those that a contract reads and writes. Reads of cache lines that are then overwritten
+// are not counted, neither here nor in the triad, so a kernel that writes less than a third of its
+// bytes can exceed 1 on a CPU.
 #include <functional>
 #include <string>
 
@@ -23,7 +23,7 @@ using bench::options;
 using engine::DType;
 using engine::Tensor;
 
-// Everything that batch norm works on, x [rows,C].
+// Operands of batch norm, x [rows,C].
 struct BatchNorm {
     BatchNorm(std::int64_t r, std::int64_t c_, DType dtype = DType::float32)
         : rows(r),
@@ -113,7 +113,7 @@ void add_activations(const std::string& name, const BatchNormCase& run) {
             }
 }
 
-// What stands between the passes of the widest batch norm.
+// The per-channel operations between the passes of the widest batch norm.
 void add_coefficients() {
     static constexpr std::int64_t kChannels = 512, kRows = 1024;
     const auto add = [](const char* name, std::int64_t vectors, auto run) {
@@ -140,7 +140,7 @@ void add_coefficients() {
     });
 }
 
-// One long range, of as many elements as an activation of the first stage.
+// One long range with as many elements as an activation of the first stage.
 struct Range {
     Range()
         : count(options().batch * 1024 * 64),
@@ -190,14 +190,14 @@ void add_elementwise() {
     add_range("cast_from_bf16", 6, [](Range& r) {
         CNPD_RUN(options().device, cast, r.rounded.data<bfloat16>(), r.count, data(r.x));
     });
-    // Of dy the same kernel makes dx.
+    // The same kernel computes dx from dy.
     add_range("dropout", 8, [](Range& r) {
         const auto* draw = reinterpret_cast<const DropoutDraw*>(r.draw.data<std::int64_t>());
         CNPD_RUN(options().device, dropout, 0.5f, data(r.x), r.count, draw, data(r.y));
     });
 }
 
-// 512 channels beside as many and beside few.
+// 512 channels concatenated with as many and with few.
 struct Columns {
     explicit Columns(std::int64_t m)
         : rows(bench::samples() * bench::kPositions),

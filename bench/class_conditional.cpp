@@ -1,6 +1,6 @@
-// What a class-conditional polarizer's step does beside the products (bench_polarizer,
+// Operations of a class-conditional polarizer's step other than the products (bench_polarizer,
 // bench_polarizer_training): grouping by label, the router of a-CNPD and the embedding of e-CNPD.
-// Bytes are those that a contract reads and writes, as a share of what the memory gives
+// Bytes are those that a contract reads and writes, relative to the memory bandwidth
 // (bench/device.h).
 #include <algorithm>
 #include <string>
@@ -103,8 +103,7 @@ void add_router(std::int64_t classes) {
     });
 }
 
-// The vectors of a batch's classes: as many columns as e-CNPD's embedding has, and as its maps
-// have.
+// The vectors of a batch's classes, with the columns of e-CNPD's embedding and of its maps.
 void add_embedding(std::int64_t classes) {
     const std::int64_t count = bench::samples();
     for (const std::int64_t columns : {std::int64_t{64}, channels()}) {

@@ -1,12 +1,12 @@
-// The cost of a defense as the number of classes grows: parameters, seconds of a step of the
-// bi-level problem, and peak memory. One method and one number of classes in a process, because
-// memory is the process's peak:
+// The cost of a defense by number of classes: parameters, seconds per step of the bi-level problem,
+// and peak memory. Each process measures one method and one number of classes, because peak memory
+// is measured per process:
 //
 //     for classes in 10 50 100 200 1000; do for method in r-cnpd a-cnpd; do
 //         bench_class_scaling --classes $classes --method $method
 //     done; done
 //
-// Prints one line of CSV. The weights and images are drawn: the cost does not depend on them.
+// Prints one line of CSV. Weights and images are random: the cost does not depend on them.
 
 #include "bench/interactive.h"
 #include "cnpd/defenses/polarizing/bilevel.h"
@@ -41,12 +41,12 @@ int main(int argc, char** argv) {
     std::int64_t batch = 128, size = 64;
     bool header = false;
     bench::Mode mode{.device = {}, .warm_up = 2, .repeats = 8};
-    CLI::App app("Times steps of a defense of so many classes.");
+    CLI::App app("Times steps of a defense for a given number of classes.");
     app.add_option("--method", kind.method)->capture_default_str();
     app.add_option("--classes", options.classes)->capture_default_str();
     app.add_option("--experts", experts, "a-cnpd (0: its default)");
     app.add_option("--width", options.width)->capture_default_str();
-    app.add_option("--size", size, "Pixels a side")->capture_default_str();
+    app.add_option("--size", size, "Pixels per side")->capture_default_str();
     app.add_option("--batch", batch)->capture_default_str();
     app.add_flag("--header", header, "Print the names of the columns first");
     mode.add_to(app);
@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
          .warmup_epochs = 0,
          .epochs = 1,
          .batch_size = batch,
-         .adversary = {.stop_share = 2}});  // every step takes all of the inner loop
+         .adversary = {.stop_share = 2}});  // every step runs the whole inner loop
     std::vector<double> seconds;
     std::string fields;
     for (std::int64_t i = 0; i < task.batches(); ++i) {

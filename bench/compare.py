@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Alternates one of our benchmark programs with PyTorch doing the same work, and compares them.
+"""Alternates one of our benchmark programs with PyTorch on the same work, and compares them.
 
     bench/compare.py train --ours build/cpu/bin/bench_train_step --width 64
     bench/compare.py defense --ours build/cpu/bin/bench_defense_epoch --width 16
     bench/compare.py defense --ours build/cuda/bin/bench_defense_epoch --device cuda --epochs 50 --repeats 1
     bench/compare.py pgd --ours build/cuda/bin/bench_pgd_step --device cuda --batch 8192
 
-The programs stay loaded and take turns, so that whatever else slows the machine slows all; see
-bench/pytorch/interactive.py for the protocol. A turn is a step, or an epoch, or with --epochs a whole
-defense; setting up is not timed. Without --ours PyTorch is measured alone. Needs nothing but Python
-itself; --python names the interpreter that has PyTorch.
+The programs stay loaded and alternate, so that other load on the machine affects all of them; see
+bench/pytorch/interactive.py for the protocol. A turn is a step, an epoch, or with --epochs a whole
+defense; the setup is not timed. Without --ours only PyTorch is measured. Needs only Python's standard
+library; --python names the interpreter with PyTorch.
 """
 
 import argparse
@@ -29,12 +29,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 YARDSTICK = HERE / "pytorch"
 SCRIPTS = {"train": "train_step.py", "defense": "defense_epoch.py", "pgd": "pgd_step.py"}
 
-# A spinning barrier would burn the core that the other program is being timed on.
+# A spinning barrier would occupy the core on which the other program is timed.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", **os.environ}
 
 
 class Program:
-    """A child that answers "step" with a line of JSON."""
+    """A child process that answers "step" with a line of JSON."""
 
     def __init__(self, name, command):
         self.name, self.command, self.results = name, command, []
@@ -52,7 +52,7 @@ class Program:
         sys.exit(f"{self.name} ended without an answer (status {self.process.wait()})")
 
     def turn(self, steps):
-        """Several steps, together one result: their seconds and gradients added up."""
+        """Runs several steps and adds up their seconds and gradients to one result."""
         answers = [self.step() for _ in range(steps)]
         sums = {key: sum(answer[key] for answer in answers)
                 for key in ("seconds", "cpu_seconds", "batches", "pgd_gradients") if key in answers[0]}
@@ -108,7 +108,7 @@ def circumstances(arguments):
 
 
 def commands(arguments, folder):
-    """Name and command line of each program that takes part."""
+    """Name and command line of each program."""
     common = ["--interactive", "--batch", arguments.batch, "--threads", arguments.threads]
     torch_device = arguments.device if arguments.device == "cuda" else "cpu"
     if arguments.work == "defense":
@@ -127,7 +127,7 @@ def commands(arguments, folder):
         chosen.append(("pytorch-compile", [*theirs, "--compile"]))
     if arguments.ours:
         if "--precision" not in output_of(arguments.ours, "--help"):
-            precision = []  # float32 is all there is
+            precision = []  # supports float32 only
         if arguments.alone:
             chosen.clear()
         chosen.insert(0, ("cnpd", [arguments.ours, *common, *precision, "--device",
@@ -153,8 +153,8 @@ def measure(arguments):
 
 
 def share_of(arguments, program):
-    """How much of a step is convolution, from a run of its own: PyTorch's by its profiler; ours, on the
-    CPU, by timing a training step's convolutions alone. None where that cannot be told."""
+    """The share of convolutions in a step, from a separate run: PyTorch's by its profiler; ours, on the
+    CPU, by timing a training step's convolutions alone. None if it cannot be measured."""
     command = [part for part in map(str, program.command) if part != "--interactive"]
     if program.name == "pytorch":
         command += ["--convolution-share", "--warm-up", "1"]
@@ -218,7 +218,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=SCRIPTS)
     parser.add_argument("--ours", help="our program; without it PyTorch is measured alone")
-    parser.add_argument("--python", default=sys.executable, help="interpreter that has PyTorch")
+    parser.add_argument("--python", default=sys.executable, help="interpreter with PyTorch")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
@@ -226,21 +226,21 @@ def main():
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--all-steps", action="store_true", help="defense: no early stop")
     parser.add_argument("--pytorch-option", action="append", default=[], metavar="OPTION",
-                        help="handed to the PyTorch script, e.g. --pytorch-option=--compile")
+                        help="passed to the PyTorch script, for example --pytorch-option=--compile")
     parser.add_argument("--images", type=int, default=2500, help="defense: size of the clean subset")
-    parser.add_argument("--epochs", type=int, default=1, help="defense: of a turn; 50 are a whole one")
+    parser.add_argument("--epochs", type=int, default=1, help="defense: epochs per turn; 50 are a whole defense")
     parser.add_argument("--share", action="store_true",
-                        help="measure how much of a step is convolution, where that can be told")
+                        help="measure the share of convolutions in a step, if possible")
     parser.add_argument("--compiled", action="store_true", help="measure torch.compile as well")
-    parser.add_argument("--alone", action="store_true", help="measure ours without PyTorch")
+    parser.add_argument("--alone", action="store_true", help="measure only our program, without PyTorch")
     parser.add_argument("--device", default="cpu",
-                        help="cpu, cuda or emulated, against which PyTorch runs on the CPU")
+                        help="cpu, cuda or emulated (PyTorch then runs on the CPU)")
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
     parser.add_argument("--out", help="folder for the CSV (default: bench/results/DEVICE)")
     parser.add_argument("--no-save", action="store_true", help="write no CSV")
     arguments = parser.parse_args()
     if arguments.epochs != 1 and arguments.work != "defense":
-        parser.error("--epochs is for defense")
+        parser.error("--epochs needs the work defense")
     facts = circumstances(arguments)
     rows = show(arguments, measure(arguments))
     if not arguments.no_save:

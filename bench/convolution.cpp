@@ -1,9 +1,9 @@
-// The convolutions of a PreAct-ResNet-18 training step, pass by pass: GFLOP/s of the direct sum's
-// operations (so Winograd can exceed the machine's peak), also as a share of a large matrix
-// product's. On the CPU also as a share of the peak measured in this run, and the speed relative to
-// oneDNN's direct convolution, which takes turns with ours so that both see the same machine.
+// The convolutions of a PreAct-ResNet-18 training step, pass by pass: GFLOP/s counted with the
+// operations of direct convolution (so Winograd can exceed the machine's peak), also relative to a
+// large matrix product. On the CPU also relative to the peak measured in this run, and to oneDNN's
+// direct convolution. The two alternate, so that the load of the machine affects both.
 //     OMP_WAIT_POLICY=passive build/cpu/bin/bench_convolution --benchmark_filter=width64
-// On a machine that is not idle, OMP_NUM_THREADS=1 gives numbers to trust.
+// On a machine that is not idle, use OMP_NUM_THREADS=1 for reliable numbers.
 #include <ctime>
 #include <functional>
 #include <string>
@@ -25,7 +25,7 @@ using engine::Tensor;
 
 enum class Pass { forward, dgrad, wgrad };
 
-// With one thread on the CPU, its CPU time, which other programs on the machine do not stretch.
+// With one thread on the CPU, its CPU time, which does not include other programs.
 double seconds(const std::function<void()>& body) {
     if (!options().on_host() || thread_count() > 1) return bench::seconds(body);
     const std::clock_t start = std::clock();

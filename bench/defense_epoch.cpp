@@ -1,5 +1,5 @@
 // Times epochs of the r-CNPD defense: crop and flip, the inner maximisation through the frozen
-// victim, one step of the polarizers for each batch. bench/compare.py sets it against PyTorch, with
+// victim, one step of the polarizers for each batch. bench/compare.py compares it with PyTorch, for
 // the same victim and images (bench/pytorch/make_victim.py writes both).
 #include <CLI/CLI.hpp>
 
@@ -46,12 +46,14 @@ int main(int argc, char** argv) {
     std::int64_t batch = 128;
     bool all_steps = false;
     bench::Mode mode{.device = {}, .warm_up = 1, .repeats = 5};
-    CLI::App app("Times epochs of the r-CNPD defense .");
-    app.add_option("--weights", weights, "Victim, of make_victim.py")->required();
-    app.add_option("--images", images_path, "Images, of make_victim.py")->required();
+    CLI::App app("Times epochs of the r-CNPD defense.");
+    app.add_option("--weights", weights, "The victim, a file written by make_victim.py")
+        ->required();
+    app.add_option("--images", images_path, "The images, a file written by make_victim.py")
+        ->required();
     app.add_option("--batch", batch)->capture_default_str();
     mode.add_to(app);
-    app.add_flag("--all-steps", all_steps, "Never stop the inner loop early");
+    app.add_flag("--all-steps", all_steps, "Do not stop the inner loop early");
     CLI11_PARSE(app, argc, argv);
 
     const std::int64_t width = engine::SafetensorsFile::read(weights).at("conv1.weight").shape[0];

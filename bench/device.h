@@ -1,5 +1,5 @@
-// How the benchmarks of kernels take time on the device, and what they set it against: the speed of
-// its memory and of its matrix products, measured in the same run.
+// Timing of the kernel benchmarks on the device, and the limits that they are compared with: the
+// speed of memory and of matrix products, measured in the same run.
 #pragma once
 
 #include <algorithm>
@@ -36,8 +36,8 @@ inline double seconds_on_host(const std::function<void()>& work) {
 }
 
 #ifdef CNPD_HAS_CUDA
-// Between two events. The caches hold something else before: what the last run left there would
-// make small buffers look fast.
+// Time between two events. The caches are filled with other data first, because data of the
+// previous run would make small buffers look fast.
 inline double seconds_on_gpu(const std::function<void()>& work) {
     constexpr std::int64_t kLargerThanCaches = 256 << 20;
     static engine::Tensor other = engine::Tensor::empty(
@@ -65,7 +65,7 @@ inline double median(std::vector<double> times) {
     return *middle;
 }
 
-// On the host the shortest, because the machine may be shared.
+// On the host the shortest time, because the machine may be shared.
 inline double typical(const std::vector<double>& times) {
     return options().on_host() ? *std::min_element(times.begin(), times.end()) : median(times);
 }
@@ -88,7 +88,7 @@ inline double triad_seconds(std::int64_t bytes) {
     return best;
 }
 
-// Bytes read and written in a second by a large copy on the device.
+// Bytes read and written per second by a large copy on the device.
 inline double copy_bandwidth() {
     static const double bandwidth = [] {
         const std::int64_t bytes = options().emulated() ? 1 << 20 : 512 << 20;
@@ -103,7 +103,7 @@ inline double copy_bandwidth() {
     return bandwidth;
 }
 
-// Runs a large matrix product of the vendor's (emulated: ours) and its operations.
+// A large matrix product of the vendor's library (emulated: our kernel) and its operations.
 struct Product {
     explicit Product(engine::DType dtype)
         : side(options().emulated()               ? 64
@@ -128,11 +128,11 @@ struct Product {
     engine::Tensor a, b, c;
 };
 
-// Operations in a second that the product reaches with factors of this type.
+// Operations per second of the product with factors of this type.
 inline double product_flops(engine::DType dtype = engine::DType::float32) {
     static std::map<engine::DType, double> measured;
 #ifndef CNPD_REAL_CUDA
-    dtype = engine::DType::float32;  // nothing else computes in bfloat16
+    dtype = engine::DType::float32;  // no other bfloat16 computation
 #endif
     if (!measured.contains(dtype)) {
         Product product(dtype);
@@ -144,16 +144,17 @@ inline double product_flops(engine::DType dtype = engine::DType::float32) {
     return measured[dtype];
 }
 
-// The least work that a call has to do.
+// The minimal work of a call.
 struct Work {
     std::int64_t bytes = 0;  // to and from memory
-    double flops = 0;        // 0: too few to count
+    double flops = 0;        // 0: negligible
     engine::DType factors = engine::DType::float32;
 };
 
-// Times a kernel and sets it beside the least that its work can take here: on the host with the
-// memory's speed in a triad of as many bytes, on a GPU in a copy; with many operations beside the
-// speed of a matrix product, whichever takes longer. Returns the kernel's seconds.
+// Times a kernel and compares it with the minimal time of its work on this machine: the bytes at
+// the speed of a triad of as many bytes on the host, or of a copy on a GPU; with many operations
+// also the operations at the speed of a matrix product, whichever takes longer. Returns the
+// kernel's seconds.
 inline double measure(benchmark::State& state, const Work& work,
                       const std::function<void()>& kernel) {
     for (int i = 0; i < 2; ++i) kernel();
@@ -183,7 +184,7 @@ inline double measure(benchmark::State& state, std::int64_t bytes,
     return measure(state, Work{.bytes = bytes}, kernel);
 }
 
-// Registers a benchmark that sets its own times.
+// Registers a benchmark that measures its own times.
 template <class Function>
 void add(const std::string& name, Function function) {
     auto* benchmark = benchmark::RegisterBenchmark(name.c_str(), function);

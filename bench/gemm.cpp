@@ -1,5 +1,5 @@
-// Plain matrix products: those of a linear layer's three passes and square ones, as a share of what
-// the fastest product and the memory give (bench/device.h).
+// Plain matrix products: those of a linear layer's three passes and square ones, relative to the
+// fastest product and the memory bandwidth (bench/device.h).
 #include <string>
 
 #include "bench/device.h"
@@ -39,12 +39,12 @@ void add_linear(std::int64_t in, std::int64_t out) {
 
 int main(int argc, char** argv) {
     bench::initialize(argc, argv);
-    add_linear(512, 10);  // a ResNet-18's end
+    add_linear(512, 10);  // a ResNet-18's last layer
     if (options().emulated()) {
         add("square", {.m = 96, .n = 96, .k = 96});
     } else {
         add_linear(512, 200);
-        add_linear(4096, 4096);  // within a VGG's classifier
+        add_linear(4096, 4096);  // in a VGG's classifier
         for (const std::int64_t side : {128, 512, 1024, 2048})
             add("square", {.m = side, .n = side, .k = side});
     }

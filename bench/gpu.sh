@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# GPU day in one script; --help says how.
+# Builds, tests and measures on a GPU; see --help.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -7,28 +7,28 @@ usage() {
     cat <<'TEXT'
 bench/gpu.sh [--stage STAGE]... [--device cuda|emulated] [options] [OUT]
 
-Builds for the GPU of this machine, tests, measures, and writes CSV, JSON and summary.md to OUT
-(default: gpu-day). Every stage can be called alone and takes at most ten minutes:
+Builds for this machine's GPU, tests, measures, and writes CSV, JSON and summary.md to OUT
+(default: gpu-day). Every stage can be run separately and takes at most ten minutes:
 
   build     configure and build program, tests and benchmarks
-  test      the whole test suite: the tests of kernels on the GPU first
-  sanitize  compute-sanitizer's memcheck, racecheck and initcheck on the kernel tests; emulated, a
-            build of its own with AddressSanitizer and UBSan, and its tests
+  test      all tests, those of kernels on the GPU first
+  sanitize  compute-sanitizer's memcheck, racecheck and initcheck on the kernel tests; emulated: a
+            separate build with AddressSanitizer and UBSan, and its tests
   bench     every benchmark program (bench_*): Google Benchmark's JSON and CSV
   compare   training step, PGD step and a whole r-CNPD defense (2,500 images, 50 epochs) against
             PyTorch, eager and compiled
   train     train on CIFAR-10 (or drawn images) with a backdoor, defend, report
-  summary   summary.md from whatever the other stages left in OUT; each stage ends with it
+  summary   write summary.md from the other stages' files in OUT; runs after every call
 
-  --device emulated   the same without a GPU, with small sizes: shows that the script runs
-  --prefix DIR        where dependencies are, below include/ and lib/ (can be repeated)
-  --debs DIR          a folder of .deb packages with the dependencies; unpacked below the build
+  --device emulated   the same without a GPU, with small sizes, as a test of the script
+  --prefix DIR        folder with include/ and lib/ of dependencies (can be repeated)
+  --debs DIR          folder of .deb packages with the dependencies; unpacked in the build folder
   --data DIR|FILE     CIFAR-10: its folder, or cifar-10-*.tar.gz
-  --python PYTHON     interpreter with PyTorch, for compare; cuDNN and cuBLASLt are taken from its
-                      packages too where the toolkit has none (default: python3)
-  --jobs N            (default: all cores)
+  --python PYTHON     interpreter with PyTorch, for compare; its packages also supply cuDNN and
+                      cuBLASLt if the toolkit has none (default: python3)
+  --jobs N            parallel jobs (default: all cores)
 
-Uses no network. Status 1 when a stage fails; the stages after it still run.
+Uses no network. The exit status is 1 if a stage fails; later stages still run.
 TEXT
 }
 
@@ -58,7 +58,7 @@ done
 case "$device" in
     cuda) build=$root/build/gpu ;;
     emulated) build=$root/build/gpu-emulated ;;
-    *) fail "--device is cuda or emulated" ;;
+    *) fail "--device must be cuda or emulated" ;;
 esac
 mkdir -p "$out"
 out=$(realpath "$out")
@@ -66,7 +66,7 @@ PATH=$PATH:/usr/local/cuda/bin
 unpacked=$root/build/gpu-packages
 emulated() { [ "$device" = emulated ]; }
 
-# What is in a prefix has to be found when configuring, compiling, linking and running.
+# Makes a prefix known when configuring, compiling, linking and running.
 use_prefix() {
     local libraries
     export CMAKE_PREFIX_PATH="$1${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}"
@@ -88,7 +88,7 @@ use_packages() {
     done
 }
 
-# Folders of Python's packages that hold include/ and lib/ of NVIDIA's libraries, with semicolons.
+# Folders of Python's packages with include/ and lib/ of NVIDIA's libraries, separated by semicolons.
 python_cuda_roots() {
     "$python" - <<'PYTHON' || true
 import glob, site, sys
@@ -104,7 +104,7 @@ stage_build() {
     if emulated; then
         options+=(-DCNPD_CUDA=EMULATE)
     else
-        command -v nvcc >/dev/null || fail "no nvcc; is CUDA's bin folder in PATH?"
+        command -v nvcc >/dev/null || fail "nvcc not found; add CUDA's bin folder to PATH"
         local major_minor
         major_minor=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
         [ "$major_minor" != 90 ] || major_minor=90a
@@ -116,7 +116,7 @@ stage_build() {
     emulated || "$root/tests/cuda/check_registers.py" "$build" --csv "$out/registers.csv"
 }
 
-# Kernels first: everything else depends on them.
+# Kernels first, because all other tests depend on them.
 stage_test() {
     local status=0 first='^cuda/'
     emulated && first='^(emulator|kernels)/|every device'
@@ -128,14 +128,14 @@ stage_test() {
     return $status
 }
 
-# The convolutions' shapes are too many to be checked access by access within ten minutes.
+# Without the convolutions: checking every access of all their shapes takes more than ten minutes.
 stage_sanitize() {
     if emulated; then
-        echo "compute-sanitizer needs a GPU: AddressSanitizer and UBSan over the emulated kernels' tests"
+        echo "compute-sanitizer needs a GPU; running the emulated kernels' tests with AddressSanitizer and UBSan"
         sanitize_emulated
         return
     fi
-    command -v compute-sanitizer >/dev/null || fail "no compute-sanitizer in PATH"
+    command -v compute-sanitizer >/dev/null || fail "compute-sanitizer not found; add CUDA's bin folder to PATH"
     local tool status=0
     for tool in memcheck racecheck initcheck; do
         echo "== $tool"
@@ -147,7 +147,7 @@ stage_sanitize() {
     return $status
 }
 
-# Races and uninitialised shared memory are what stage test finds; this finds what lies outside.
+# Stage test finds races and uninitialised shared memory; this finds accesses outside of allocations.
 sanitize_emulated() {
     cmake -S "$root" -B "$build-asan" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCNPD_CUDA=EMULATE \
         -DCNPD_SANITIZE=address,undefined -DCNPD_BUILD_BENCH=OFF
@@ -156,12 +156,12 @@ sanitize_emulated() {
         --parallel "$jobs" -R '^(emulator|kernels)/'
 }
 
-# Runs a program of the bench stage in the time that those before have left.
+# Runs a program of the bench stage within the stage's remaining time.
 in_time_left() {
     timeout "$((bench_end > SECONDS ? bench_end - SECONDS : 1))" "$@"
 }
 
-# What the methods cost: at inference, and as classes become more.
+# The cost of the methods: at inference, and by number of classes.
 bench_methods() {
     local status=0 header=--header common=(--device "$device")
     local inference=(--width 64 --batch 1 256 4096 --precision bf16)
@@ -185,7 +185,7 @@ bench_methods() {
     return $status
 }
 
-# bench_* but for those that compare.py drives.
+# All bench_* except those that compare.py runs.
 stage_bench() {
     local program name status=0 sizes=() bench_end=$((SECONDS + 570))
     emulated && sizes=(--batch 1)
@@ -213,7 +213,7 @@ stage_compare() {
         images=4 defense_batch=2 epochs=2
     fi
     if ! "$python" -c 'import torch, safetensors' 2>/dev/null; then
-        echo "$python has no torch or no safetensors: ours alone"
+        echo "$python has no torch or no safetensors; measuring only our programs"
         flags+=(--alone)
     fi
     compare() { # work, program, options...
@@ -225,7 +225,7 @@ stage_compare() {
     local precision
     for precision in fp32 $(emulated || echo tf32 bf16); do
         compare train bench_train_step --batch "$batch" --width "$width" --precision "$precision" --share
-        # The victim and its images are PyTorch's work.
+        # PyTorch makes the victim and its images.
         [[ " ${flags[*]} " == *" --alone "* ]] || compare defense bench_defense_epoch --share \
             --images "$images" --batch "$defense_batch" --width "$width" --precision "$precision" \
             --all-steps --epochs "$epochs" --repeats 1 --warm-up 1
@@ -270,7 +270,7 @@ for stage in "${stages[@]}"; do
     echo "=== $stage ($(date +%T))"
     start=$SECONDS
     status=ok
-    # In a shell of its own, so that its first error ends it and nothing else.
+    # In a subshell, so that an error ends only this stage.
     set +e
     (set -e; "stage_$stage") 2>&1 | tee "$out/$stage.log"
     [ "${PIPESTATUS[0]}" -eq 0 ] || { status=failed failed=1; }

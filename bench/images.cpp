@@ -1,4 +1,4 @@
-// Kernels on pixels: the PGD step, augmentation and stamping, as a share of what the memory gives
+// Kernels on pixels: the PGD step, augmentation and stamping, relative to the memory bandwidth
 // (bench/device.h).
 #include <string>
 
@@ -16,7 +16,7 @@ using bench::measure;
 using bench::options;
 using engine::Tensor;
 
-// Images of 32x32x3, as many as make a GPU's copy long: 8192 at batch 512.
+// Images of 32x32x3, enough for a copy on a GPU to take long: 8192 at batch 512.
 constexpr std::int64_t kPixels = 32 * 32, kColours = 3, kBatches = 16;
 
 void add_pgd(const char* name, PgdGradient gradient, PgdNorm norm) {
@@ -61,14 +61,14 @@ void add_augmentation() {
                });
 }
 
-// A trigger over as many images.
+// A trigger on as many images.
 void add_stamping() {
     const std::int64_t images = kBatches * options().batch, values = kPixels * kColours;
     const StampShape shape{.n = images, .values = values};
     bench::add(fmt::format("stamp_bytes/images:{}", images), [=](benchmark::State& state) {
         Tensor pixels = Tensor::zeros({images * values}, engine::DType::uint8, options().device);
         Tensor out = pixels.clone();
-        // 0: no light left. What the levels are does not change the time.
+        // All levels are 0. Their values do not affect the time.
         const Tensor levels = Tensor::zeros({256}, engine::DType::float64, options().device);
         const Tensor added = Tensor::zeros({values}, engine::DType::float64, options().device);
         measure(state, 2 * images * values, [&] {

@@ -1,9 +1,9 @@
-// The cost of a purified model at inference, against the victim alone: the prefix runs once, the
-// suffix twice, and every polarizer but the ensemble is one affine map for each image.
+// The cost of a purified model at inference, compared with the victim alone: the prefix runs once,
+// the suffix twice, and every polarizer except the ensemble is one affine map for each image.
 //
 //     bench_inference --width 16 --batch 1 256
 //
-// The weights are drawn: speed does not depend on them. Victim and purified models take turns, and
+// The weights are random: speed does not depend on them. Victim and purified models alternate, and
 // the ratio is that of the fastest times, because the machine may be shared.
 #include <limits>
 
@@ -54,11 +54,11 @@ int main(int argc, char** argv) {
     std::vector<std::int64_t> batches{1, 256};
     std::int64_t size = 32;
     bench::Mode mode{.device = {}, .warm_up = 3, .repeats = 30};
-    CLI::App app("Times a purified model against the victim alone.");
+    CLI::App app("Times purified models and compares them with the victim alone.");
     app.add_option("--model", options.name)->capture_default_str();
     app.add_option("--width", options.width)->capture_default_str();
     app.add_option("--classes", options.classes)->capture_default_str();
-    app.add_option("--size", size, "Pixels a side")->capture_default_str();
+    app.add_option("--size", size, "Pixels per side")->capture_default_str();
     app.add_option("--batch", batches)->capture_default_str();
     mode.add_to(app);
     CLI11_PARSE(app, argc, argv);

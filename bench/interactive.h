@@ -1,6 +1,7 @@
-// The protocol in which bench/compare.py drives a benchmark, and its stand-alone form: "ready" once
-// set up, then for each line "step" on stdin one line of JSON with the seconds that the work took
-// and the process's peak memory; "quit" or the end of the input ends it.
+// The protocol between bench/compare.py and a benchmark program, and the program's stand-alone
+// mode. The program prints "ready" after its setup; for each line "step" on stdin it prints one
+// line of JSON with the seconds of the work and the process's peak memory; "quit" or the end of the
+// input ends it.
 #pragma once
 
 #include <algorithm>
@@ -59,10 +60,10 @@ struct Mode {
             ->default_str(std::to_string(omp_get_max_threads()));
         app.add_option("--warm-up", warm_up)->capture_default_str();
         app.add_option("--repeats", repeats)->capture_default_str();
-        app.add_flag("--interactive", interactive, "Obey stdin");
+        app.add_flag("--interactive", interactive, "Read commands from stdin");
     }
-    // The type of a network's activations. Makes the process ready for the precision; prints why
-    // and exits where there are no kernels for it.
+    // The type of a network's activations. Prepares the process for the precision; if there are no
+    // kernels for it, prints a message and exits.
     engine::DType prepare() const {
         const training::Compute compute{.device = device, .precision = precision};
         try {
@@ -75,8 +76,8 @@ struct Mode {
     }
 };
 
-// Runs work() once and returns the seconds until the device is done. The work returns fields of
-// JSON to add: ", \"name\": 1".
+// Runs work() once and returns the seconds until the device has finished. The work returns
+// additional JSON fields: ", \"name\": 1".
 template <class Work>
 double timed(const Mode& mode, const Work& work, std::string& fields) {
     const auto start = std::chrono::steady_clock::now();

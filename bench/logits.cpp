@@ -1,6 +1,6 @@
-// Kernels on logits [N,classes]: the losses of training, of the attacks and of the defense, and
-// what metrics count, as a share of what the memory gives (bench/device.h). At a training step's
-// batch the limit is the launch; the large batch is an evaluation's.
+// Kernels on logits [N,classes]: the losses of training, of the attacks and of the defense, and the
+// counts of metrics, relative to the memory bandwidth (bench/device.h). At the batch size of a
+// training step the launch is the limit; the large batch is that of an evaluation.
 #include <functional>
 #include <string>
 
@@ -45,7 +45,7 @@ struct Logits {
         small, counts, sums, state_words;
 };
 
-// A kernel whose bytes are `of_logit` for each logit and `of_row` for each row.
+// A kernel with `of_logit` bytes for each logit and `of_row` bytes for each row.
 struct Bytes {
     std::int64_t of_logit, of_row;
 };

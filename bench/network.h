@@ -10,7 +10,7 @@ namespace cnpd::bench {
 
 struct Convolution {
     std::string name;
-    int count;  // how many of the network's layers are like this
+    int count;  // number of such layers in the network
     kernels::ConvolutionShape shape;
 };
 
@@ -31,7 +31,7 @@ inline std::vector<Convolution> preact_resnet18(std::int64_t width, std::int64_t
     for (int stage = 1; stage <= 4; ++stage) {
         const std::int64_t c = width << (stage - 1), size = 64 >> stage;
         const std::string here = std::to_string(stage), next = std::to_string(stage + 1);
-        // Two blocks of two; from stage 2 on the very first one is the downsampling one.
+        // Two blocks of two convolutions; from stage 2 on the first one is the downsampling one.
         all.push_back({"stage" + here, stage == 1 ? 4 : 3, layer(size, c, c, 3, 1)});
         if (stage == 4) break;
         all.push_back({"down" + next, 1, layer(size, c, 2 * c, 3, 2)});

@@ -1,4 +1,4 @@
-// What the benchmarks' kernels work on.
+// Operands of the kernel benchmarks.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace cnpd::bench {
 
-// In [-1, 1) and random, because a GPU computes faster on numbers that need less power.
+// Random in [-1, 1): a GPU computes faster on numbers that need less power, such as zeros.
 inline float noise(std::int64_t i) {
     auto bits = static_cast<std::uint64_t>(i) * 0x9E3779B97F4A7C15u;
     bits ^= bits >> 32;
@@ -23,7 +23,8 @@ inline float noise(std::int64_t i) {
     return static_cast<float>(bits >> 40) * 0x1p-23f - 1;
 }
 
-// `count` of them. All of a large buffer's would take longer to draw than the kernels take.
+// Draws only `count` values and repeats them: drawing all values of a large buffer would take
+// longer than the kernels.
 template <typename T>
 std::vector<T> noises(std::int64_t count) {
     constexpr std::int64_t kPeriod = 1'000'003;
@@ -59,12 +60,12 @@ inline std::int32_t* integers(engine::Tensor& tensor) {
     return tensor.data<std::int32_t>();
 }
 
-// CIFAR-10's number of classes and Tiny ImageNet's.
+// The numbers of classes of CIFAR-10 and Tiny ImageNet.
 inline std::vector<std::int64_t> numbers_of_classes() {
     return options().emulated() ? std::vector<std::int64_t>{3} : std::vector<std::int64_t>{10, 200};
 }
 
-// A ResNet-18's last stage, eight batches long: where polarizers are inserted.
+// A ResNet-18's last stage, with eight times the batch: where polarizers are inserted.
 inline std::int64_t samples() {
     return 8 * options().batch;
 }

@@ -1,6 +1,5 @@
-// What updates parameters, as a share of what the memory gives (bench/device.h): the optimizers
-// over the largest filter and over all that a step of a ResNet-18 updates, and the clipping of each
-// class's gradient.
+// Updates of parameters, relative to the memory bandwidth (bench/device.h): the optimizers on the
+// largest filter and on all parameters of a ResNet-18, and the clipping of each class's gradient.
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,7 +16,7 @@ using bench::measure;
 using bench::options;
 using engine::Tensor;
 
-// Parameters of a network, one behind the other and each aligned as if it were alone.
+// Parameters of a network in one buffer, each aligned like a separate tensor.
 struct Parameters {
     explicit Parameters(std::vector<std::int64_t> c) : counts(std::move(c)) {
         constexpr std::int64_t kAlignment = 64;
@@ -88,8 +87,8 @@ void add_adam(const std::string& name, const Parameters& parameters) {
     });
 }
 
-// The largest filter of each width alone, then all that a step updates: several launches of as many
-// buffers as fit a kernel's arguments.
+// The largest filter of each width alone, then all parameters of a step: several launches with as
+// many buffers as fit a kernel's arguments.
 void add_optimizers() {
     for (const std::int64_t width : {64, 16}) {
         const std::int64_t filter = 8 * width * 8 * width * 9;
@@ -102,7 +101,7 @@ void add_optimizers() {
     }
 }
 
-// The gradients of `classes` maps, gammas and betas, to a common norm for each class.
+// Clips the gradients of `classes` maps, gammas and betas to a common norm for each class.
 void add_clipping(std::int64_t classes) {
     bench::add(fmt::format("clip_rows/classes:{}/C:{}", classes, bench::channels()),
                [=](benchmark::State& state) {

@@ -1,5 +1,5 @@
-// The command line of the programs that time kernels. Besides Google Benchmark's flags:
-//     --device cpu|cuda|emulated   (default: cuda where there is a GPU)
+// The command line of the programs that time kernels, in addition to Google Benchmark's flags:
+//     --device cpu|cuda|emulated   (default: cuda if there is a GPU)
 //     --batch N                    images; other sizes follow (default: 128, on cuda 512, emulated
 //                                  2)
 // bench/gpu.sh runs every one of these programs that it finds.
@@ -39,7 +39,7 @@ inline std::int64_t default_batch(engine::Backend backend) {
     return backend == engine::Backend::cuda ? 512 : 128;
 }
 
-// Takes our options out of the command line and gives the rest to Google Benchmark.
+// Takes our options from the command line and passes the others to Google Benchmark.
 inline void initialize(int& argc, char** argv) {
     std::vector<char*> rest{argv[0]};
     const auto value_of = [&](int& i, std::string_view name) -> const char* {

@@ -1,5 +1,5 @@
 // Times steps of the inner maximisation on images of 32x32: sign of the gradient, projection on the
-// L2 ball, clip, and the next forward pass's input. bench/compare.py sets it against PyTorch.
+// L2 ball, clip, and the next forward pass's input. bench/compare.py compares it with PyTorch.
 
 #include "bench/interactive.h"
 #include "cnpd/ops/adversarial.h"

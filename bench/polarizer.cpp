@@ -1,17 +1,16 @@
-// The polarizer's inference kernel: every version of the ladder, shared and class-conditional, on
-// 512 channels of 4x4 positions. Reported for each, from the median of the launches (device
-// events):
+// The polarizer's inference kernel: every version, shared and class-conditional, on 512 channels of
+// 4x4 positions. Reported for each, from the median of the launches (device events):
 //
 //     GFLOP/s, GB/s   2 N P C^2 operations; features, results and the maps once
-//     roofline        the time that the faster of two limits measured in this run allows (a copy
-//                     on the device; a large matrix product of the vendor's in the same type) as a
-//                     share of the time taken
-//     vs_vendor       a matrix product of the vendor's and the least that follows it, as a share of
-//                     the time taken. The least that a batch norm can take is a copy of the
-//                     features; for float32 it is the real one.
+//     roofline        minimal time divided by the measured time; the minimal time is the longer of
+//                     two, from limits measured in this run (a copy on the device; a large matrix
+//                     product of the vendor's library in the same type)
+//     vs_vendor       time of the vendor's matrix product and a minimum for the batch norm after
+//                     it, divided by the measured time. The minimum is a copy of the features;
+//                     for float32 it is the real batch norm.
 //
-// Buffers take turns, so that what a launch reads is not in the L2 cache. From 2 to 32 times
-// --batch samples; emulated, a few, to see that it runs.
+// Launches alternate between buffers, so that their inputs are not in the L2 cache. From 2 to 32
+// times --batch samples; emulated only a few, as a test that it runs.
 //     build/cuda/bin/bench_polarizer --benchmark_filter=v5 --benchmark_out=polarizer.csv
 //     build/emulated/bin/bench_polarizer --device emulated
 // Without a CUDA backend it times the CPU's kernels.
@@ -45,8 +44,8 @@ constexpr bool kOnDevice = true;
 constexpr bool kOnDevice = false;
 #endif
 
-// Of one of `count` calls of work(i). On a device they are replayed as one graph, so that nothing
-// waits for the host.
+// Seconds of one of `count` calls of work(i). On a device they are replayed as one graph, without
+// waiting for the host.
 class Repeated {
   public:
     Repeated(int count, const std::function<void(std::size_t)>& work) : count_(count) {

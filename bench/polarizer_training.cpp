@@ -1,8 +1,7 @@
-// The polarizer in training, shared and class-conditional, as a share of what a matrix product and
-// the memory give (bench/device.h): with frozen statistics the fold of batch norm into the maps,
-// the three passes through the folded maps, and the way back to the gradients of weight, gamma and
-// beta; with the statistics of the batch both passes. The versions of inference are
-// bench_polarizer's.
+// The polarizer in training, shared and class-conditional, relative to a matrix product and the
+// memory bandwidth (bench/device.h). With frozen statistics: the fold of batch norm into the maps,
+// the three passes through the folded maps, and the backward pass to the gradients of weight, gamma
+// and beta. With batch statistics: both passes. The versions for inference are in bench_polarizer.
 #include <functional>
 #include <string>
 
@@ -96,7 +95,7 @@ struct Polarizer {
     Tensor of, z, u, out, weight, a, da, gamma, beta, mean, variance, b, db, dgamma, dbeta;
 };
 
-// How often a pass moves an activation and the maps, and how many products it is.
+// How often a pass reads or writes an activation and the maps, and how many products it computes.
 struct Times {
     std::int64_t activations, maps, products;
 };

@@ -1,4 +1,4 @@
-// Pooling, as a share of what the memory gives (bench/device.h).
+// Pooling, relative to the memory bandwidth (bench/device.h).
 #include <functional>
 #include <string>
 

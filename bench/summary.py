@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns what bench/gpu.sh has measured into tables.
+"""Writes tables of the measurements of bench/gpu.sh.
 
 summary.py OUT [--device cuda]      OUT/summary.md and OUT/facts.json from the files in OUT
 summary.py --csv FILE.json...       FILE.csv beside each of Google Benchmark's results
@@ -104,7 +104,7 @@ def summary(arguments):
     out = arguments.out
     known = facts(arguments)
     (out / "facts.json").write_text(json.dumps(known, indent=2) + "\n")
-    lines = ["# GPU day", "", *table([{"": k, " ": v} for k, v in known.items()])]
+    lines = ["# Measurements on a GPU", "", *table([{"": k, " ": v} for k, v in known.items()])]
 
     def section(title, content):
         if content:

@@ -3,10 +3,10 @@
 
     bench/tables.py --dataset cifar10 --data DIR --width 16 OUT
 
-Every run is a directory below OUT: the victim OUT/badnets-0, its defenses OUT/badnets-0/r-cnpd. What
-is finished stays, what was interrupted goes on, so the same command completes a table at any time.
-OUT/results.csv has a line for each run, OUT/tables.md means and standard deviations over the seeds:
-what the defenses do, what they detect, what they cost.
+Every run is a directory below OUT: the victim OUT/badnets-0, its defenses OUT/badnets-0/r-cnpd.
+Finished runs are kept and interrupted ones are resumed, so the same command completes a table at any
+time. OUT/results.csv has a line for each run, OUT/tables.md means and standard deviations over the
+seeds: effect, detection and cost of the defenses.
 """
 
 import argparse
@@ -48,19 +48,19 @@ def arguments():
     parser.add_argument("--attacks", nargs="+", default=["badnets", "blended", "sig"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--targets", nargs="+", type=int, default=[0],
-                        help="the class that the trigger causes, for each seed or for all")
+                        help="the attack's target class, one for each seed or one for all")
     parser.add_argument("--defenses", nargs="+", default=DEFENSES, metavar="NAME[=METHOD OPTIONS]",
                         help="{victim} in the options is the victim's directory; default: "
                              + " ".join(map(shlex.quote, DEFENSES)))
-    parser.add_argument("--train-options", default="", help="more options for every victim")
-    parser.add_argument("--defend-options", default="", help="more options for every defense")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of each (0: all)")
+    parser.add_argument("--train-options", default="", help="additional options for every victim")
+    parser.add_argument("--defend-options", default="", help="additional options for every defense")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads per run (0: all)")
     chosen = parser.parse_args()
     if len(chosen.targets) == 1:
         chosen.targets *= len(chosen.seeds)
     if len(chosen.targets) != len(chosen.seeds):
-        parser.error("--targets needs one value, or one for each seed")
+        parser.error("--targets needs one value or one value for each seed")
     return chosen
 
 
@@ -81,10 +81,10 @@ class Table:
         self.start = time.time()
 
     def run(self, folder, command):
-        """Runs the command for a run directory that has no result yet. Whether there is one then."""
+        """Runs the command unless the run directory has a result. Returns whether it has one then."""
         if not (folder / "result.json").exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            # What holds no settings yet was interrupted before it had begun.
+            # Without a config.json the run was interrupted before it began.
             resume = "--resume" if (folder / "config.json").exists() else "--overwrite"
             ran = subprocess.run([self.chosen.program, *command, "--out", folder, resume],
                                  capture_output=True, text=True, errors="replace", check=False)
@@ -126,7 +126,7 @@ class Table:
                 column.result()
 
     def results(self):
-        """(attack, defense, seed) -> result.json, of the runs that there are."""
+        """(attack, defense, seed) -> result.json, of the finished runs."""
         found = {}
         for attack in self.chosen.attacks:
             for seed in self.chosen.seeds:
@@ -139,7 +139,7 @@ class Table:
 
     @staticmethod
     def costs(results):
-        """The same, in per cent of what the victim and its fine-tuning took; less where there is none."""
+        """The same, in per cent of the cost of the victim and its fine-tuning; incomplete without these."""
         relative = {}
         for (attack, name, seed), result in results.items():
             victim, tuned = results.get((attack, "victim", seed)), results.get((attack, "ft", seed))
@@ -179,7 +179,7 @@ class Table:
 
 
 def mean_and_spread(values):
-    """'82.51 ± 0.31'; a dash where a run has no such value."""
+    """'82.51 ± 0.31'; a dash if a run has no such value."""
     if any(value is None or math.isnan(value) for value in values):
         return "-"
     mean = statistics.mean(values)

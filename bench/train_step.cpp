@@ -1,5 +1,5 @@
 // Times a training step of PreAct-ResNet-18: forward, cross-entropy, backward and SGD with Nesterov
-// momentum on a batch that is already normalised. bench/compare.py sets it against PyTorch.
+// momentum on a batch that is already normalised. bench/compare.py compares it with PyTorch.
 
 #include <algorithm>
 #include <string>
@@ -21,8 +21,8 @@ using namespace cnpd;
 
 namespace {
 
-// What a step does in convolutions and nothing else: every layer's forward pass and its gradients,
-// without the one with respect to the images.
+// The convolutions of a step: every layer's forward pass and its gradients, except the gradient
+// with respect to the images.
 class ConvolutionsAlone {
   public:
     ConvolutionsAlone(std::int64_t width, std::int64_t batch)
@@ -54,7 +54,7 @@ class ConvolutionsAlone {
     std::vector<float> x_, dx_, y_, dy_, filter_, dfilter_;
 };
 
-// The two take turns; prints their medians and the share.
+// The two alternate; prints their medians and the share.
 template <class Step>
 int print_share(const bench::Mode& mode, const Step& step, ConvolutionsAlone& convolutions) {
     const auto timed = [&](const auto& work) {
@@ -89,10 +89,12 @@ int main(int argc, char** argv) {
     app.add_option("--width", width)->capture_default_str();
     app.add_option("--batch", batch)->capture_default_str();
     mode.add_to(app);
-    app.add_flag("--forward", forward_only, "The evaluation-mode forward pass alone");
-    app.add_flag("--share", share,
-                 "Its convolutions alone as well, in turns, and their share (CPU)");
-    app.add_flag("--as-written", as_written, "On a GPU: launch by launch, not replayed as a graph");
+    app.add_flag("--forward", forward_only, "Only the forward pass, in evaluation mode");
+    app.add_flag(
+        "--share", share,
+        "Also times the convolutions alone, alternating, and prints their share (CPU only)");
+    app.add_flag("--as-written", as_written,
+                 "On a GPU: launch kernel by kernel instead of replaying a graph");
     CLI11_PARSE(app, argc, argv);
 
     engine::Generator generator(0);
@@ -128,7 +130,7 @@ int main(int argc, char** argv) {
     const auto step = [&] { graph.run(inputs); };
     if (share) {
         if (mode.device.backend != engine::Backend::cpu)
-            return std::cerr << "--share is for the CPU\n", 2;
+            return std::cerr << "--share needs --device cpu\n", 2;
         ConvolutionsAlone convolutions(width, batch);
         return print_share(mode, step, convolutions);
     }

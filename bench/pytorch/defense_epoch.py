@@ -1,4 +1,4 @@
-"""Times PyTorch on epochs of the r-CNPD defense: the yardstick of bench_defense_epoch.
+"""Times PyTorch on epochs of the r-CNPD defense, for comparison with bench_defense_epoch.
 
 The victim (make_victim.py) is frozen and in evaluation mode, bn2 of every block folded into conv1.
 One epoch: crop and flip, up to two PGD steps against the victim towards a random class with an early
@@ -22,7 +22,7 @@ WEIGHTS = (1.0, 0.2, 0.2, 0.2)  # clean, undo, strongest, target
 
 
 def fold_second_norms(model):
-    """bn2's frozen map goes into conv1, whose output nothing else reads."""
+    """Folds the frozen bn2 into conv1, whose output no other layer reads."""
     for block in [module for module in model.modules() if isinstance(module, PreActBlock)]:
         scale = block.bn2.weight / (block.bn2.running_var + block.bn2.eps).sqrt()
         block.conv1.weight.mul_(scale.view(-1, 1, 1, 1))
@@ -71,7 +71,7 @@ class Polarizers(nn.Module):
         return self.weight * scale.unsqueeze(2), self.beta - self.mean * scale
 
     def forward(self, z, labels):
-        """z [N,C,H,W] channels-last, each sample through the map of its label."""
+        """z [N,C,H,W] channels-last; each sample uses the map of its label."""
         count, channels, height, width = z.shape
         rows = z.permute(0, 2, 3, 1).reshape(count, height * width, channels)
         a, b = self.maps()
@@ -100,8 +100,8 @@ def defense_loss(clean, adversarial, label, restored, target):
 
 class ClassWiseSgd:
     """SGD with momentum and decay on stacked parameters [classes,...]. Gradients are multiplied by the
-    number of classes and clipped to norm 1 for each class; a class that no sample was routed through is
-    left alone. Nothing waits for the device."""
+    number of classes and clipped to norm 1 for each class; a class without samples is not updated.
+    Does not wait for the device."""
 
     def __init__(self, parameters, rate=0.01, momentum=0.9, decay=5e-4):
         self.parameters, self.rate, self.momentum, self.decay = parameters, rate, momentum, decay
@@ -198,12 +198,12 @@ class Defense:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", required=True, help="of make_victim.py")
-    parser.add_argument("--images", required=True, help="of make_victim.py")
+    parser.add_argument("--weights", required=True, help="file written by make_victim.py")
+    parser.add_argument("--images", required=True, help="file written by make_victim.py")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--route", choices=("bmm", "grouped"), default="grouped")
     parser.add_argument("--all-steps", action="store_true",
-                        help="never stop early, so that the work is the same for any weights")
+                        help="no early stop, so that the work is the same for any weights")
     add_options(parser, warm_up=1, repeats=5)
     arguments = parser.parse_args()
     prepare(arguments)

@@ -1,9 +1,9 @@
-"""The protocol in which bench/compare.py drives a program, and its stand-alone form.
+"""The protocol between bench/compare.py and a benchmark program, and the stand-alone mode.
 
-Interactive: a line "ready" on stdout once set up, then for each line "step" on stdin one line of JSON
-on stdout, {"seconds": ..., "peak_rss_bytes": ...} and whatever else the program counts; "quit" or the
-end of the input ends it. `cpu_seconds`, summed over threads, tells a slow program from a busy machine
-where barriers do not spin (OMP_WAIT_POLICY=passive).
+Interactive: the program prints "ready" after its setup, then for each line "step" on stdin one line of
+JSON, {"seconds": ..., "peak_rss_bytes": ...} and its other counters; "quit" or the end of the input
+ends it. `cpu_seconds`, summed over threads, distinguishes a slow program from a busy machine if
+barriers do not spin (OMP_WAIT_POLICY=passive).
 """
 
 import json
@@ -23,13 +23,13 @@ def add_options(parser, warm_up, repeats):
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--warm-up", type=int, default=warm_up)
     parser.add_argument("--repeats", type=int, default=repeats)
-    parser.add_argument("--interactive", action="store_true", help="obey stdin, see interactive.py")
+    parser.add_argument("--interactive", action="store_true", help="read commands from stdin, see interactive.py")
     parser.add_argument("--convolution-share", action="store_true",
-                        help="print the share of convolution alone, of the profiler's times")
+                        help="print only the share of convolutions, from the profiler's times")
 
 
 def prepare(arguments):
-    """New tensors are on the device; float32 is float32 unless TF32 is asked for."""
+    """New tensors are on the device; float32 does not become TF32 unless requested."""
     torch.set_num_threads(arguments.threads)
     torch.set_default_device(arguments.device)
     torch.manual_seed(0)
@@ -70,7 +70,7 @@ def profiled(work):
 
 
 def convolution_share(work):
-    """Forward and backward, of the time that operations take by themselves; device time where there is
+    """Share of convolutions, forward and backward, in the operations' own time; device time if there is
     a device."""
     on_gpu = torch.cuda.is_initialized()
 

@@ -17,7 +17,7 @@ CLASSES = 10
 
 
 def synthetic_images(count):
-    """A smooth pattern for each class, mixed with another smooth pattern of the image's own."""
+    """A smooth pattern for each class, mixed with a smooth pattern for each image."""
     labels = torch.arange(count) % CLASSES
     smooth = {"size": 32, "mode": "bicubic", "align_corners": False}
     of_class = F.interpolate(torch.randn(CLASSES, 3, 6, 6), **smooth)[labels]

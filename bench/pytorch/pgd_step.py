@@ -1,4 +1,4 @@
-"""Times PyTorch on steps of the inner maximisation: the yardstick of bench_pgd_step.
+"""Times PyTorch on steps of the inner maximisation, for comparison with bench_pgd_step.
 
 Sign of the gradient, projection on the L2 ball around the image, clip, and the network's normalised
 input, on images of 32x32; the gradient is given.
@@ -25,7 +25,7 @@ def pgd_step(images, adversarial, gradient, mean, std):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=8192)
-    parser.add_argument("--steps", type=int, default=20, help="of one measurement")
+    parser.add_argument("--steps", type=int, default=20, help="steps per measurement")
     add_options(parser, warm_up=3, repeats=10)
     arguments = parser.parse_args()
     prepare(arguments)

@@ -27,7 +27,7 @@ class PreActBlock(nn.Module):
         return F.relu(self.bn1(x))
 
     def tail(self, z, residual):
-        """From conv1's input and the shortcut's value to the block's output."""
+        """The block's output, from conv1's input and the shortcut's value."""
         return self.conv2(F.relu(self.bn2(self.conv1(z)))) + residual
 
     def forward(self, x):
@@ -48,7 +48,7 @@ class PreActResNet18(nn.Module):
         self.linear = nn.Linear(planes, classes)
 
     def prefix(self, x):
-        """The residual stream that enters layer4.1; the insertion point is behind its bn1 and ReLU."""
+        """The input of layer4.1; the insertion point is after its bn1 and ReLU."""
         return self.layer4[0](self.layer3(self.layer2(self.layer1(self.conv1(x)))))
 
     def suffix(self, z, residual):

@@ -1,4 +1,4 @@
-"""Times PyTorch on training steps of PreAct-ResNet-18: the yardstick of bench_train_step.
+"""Times PyTorch on training steps of PreAct-ResNet-18, for comparison with bench_train_step.
 
 A step is forward, cross-entropy, backward and SGD with Nesterov momentum on a batch that is already
 normalised; `--forward` times the evaluation-mode forward pass instead.
@@ -46,9 +46,9 @@ def main():
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--layout", choices=LAYOUTS, default="nhwc")
-    parser.add_argument("--fused", action="store_true", help="the fused SGD kernel")
+    parser.add_argument("--fused", action="store_true", help="use the fused SGD kernel")
     parser.add_argument("--forward", action="store_true", help="evaluation-mode forward only")
-    parser.add_argument("--profile", action="store_true", help="print where the time goes")
+    parser.add_argument("--profile", action="store_true", help="print the time by operation")
     add_options(parser, warm_up=3, repeats=10)
     arguments = parser.parse_args()
     prepare(arguments)
