@@ -9,6 +9,7 @@
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb/stb_image_write.h>
 
+#include "engine/files.h"
 #include "kernels/common/error.h"
 #include "tests/support/cifar10_files.h"
 #include "tests/support/compare.h"
@@ -125,6 +126,45 @@ TEST_CASE("every cut of an image file is refused") {
             }
         }
         CHECK(read == 0);
+    }
+}
+
+// A JPEG whose file was cut off has no end marker; whatever repairs it may put one back.
+TEST_CASE("a JPEG that ends early is refused, with an end marker put back or not") {
+    const std::filesystem::path folder = std::filesystem::path(CNPD_FIXTURES) / "images";
+    const std::string end = "\xff\xd9";
+    for (const char* name : {"baseline.jpg", "progressive.jpg"}) {
+        CAPTURE(name);
+        const std::string whole = engine::read_text_file(folder / name, 1 << 20);
+        REQUIRE(whole.ends_with(end));
+        CHECK(decode_image(bytes_of(whole), "x").w == 16);
+        CHECK(refusal(whole.substr(0, whole.size() - end.size())).find("ends after") !=
+              std::string::npos);
+        for (const std::size_t percent : {25, 50, 90}) {
+            CAPTURE(percent);
+            const std::string cut = whole.substr(0, whole.size() * percent / 100);
+            refusal(cut);
+            refusal(cut + end);
+        }
+    }
+}
+
+TEST_CASE("a JPEG whose last scan lacks bytes is refused, wherever it was cut") {
+    Image noise = gradient(40, 56, 3);
+    for (std::size_t i = 0; i < noise.pixels.size(); ++i)
+        noise.pixels[i] = static_cast<std::uint8_t>(i * i * 2654435761u >> 7);
+    const std::string end = "\xff\xd9", baseline = jpeg(noise),
+                      progressive = engine::read_text_file(
+                          std::filesystem::path(CNPD_FIXTURES) / "images/progressive.jpg", 1 << 20);
+    for (const std::string& whole : {baseline, progressive}) {
+        CHECK_NOTHROW(decode_image(bytes_of(whole), "x"));
+        const std::size_t scan = whole.rfind("\xff\xda");
+        REQUIRE(scan != std::string::npos);
+        const std::size_t header = 2 + static_cast<unsigned char>(whole[scan + 3]);
+        for (std::size_t size = scan + header; size < whole.size() - end.size(); ++size) {
+            CAPTURE(size);
+            refusal(whole.substr(0, size) + end);
+        }
     }
 }
 
