@@ -23,7 +23,9 @@ void for_each_row(std::string_view table, char separator,
         if (line.empty()) continue;
         fields.clear();
         for (std::size_t begin = 0; begin <= line.size();) {
-            const std::size_t stop = std::min(line.find(separator, begin), line.size());
+            const std::size_t stop = fields.size() == kMostFields
+                                         ? line.size()
+                                         : std::min(line.find(separator, begin), line.size());
             fields.push_back(line.substr(begin, stop - begin));
             begin = stop + 1;
         }
@@ -47,25 +49,34 @@ std::vector<LabelledFile> label_files(const FileTree& tree, const std::string& f
                                       const std::vector<Annotation>& annotations,
                                       std::string_view table_name) {
     std::map<std::string_view, std::int32_t> labels;
+    std::vector<std::string> unknown;
+    std::int64_t count = 0;
     for (const auto& [file, label, line] : annotations) {
-        if (!std::binary_search(names.begin(), names.end(), file))
-            throw FileError(table_name,
-                            fmt::format("line {} names {}", line, engine::in_quotes(file)),
-                            fmt::format("an image in {}", tree.full_name(folder)));
+        if (!std::binary_search(names.begin(), names.end(), file)) {
+            if (++count <= std::int64_t{kMostListed})
+                unknown.push_back(fmt::format("line {} names {}", line, engine::in_quotes(file)));
+            continue;
+        }
         if (!labels.emplace(file, label).second)
             throw FileError(
                 table_name,
                 fmt::format("line {} names {} once more", line, engine::in_quotes(file)),
                 "each image once");
     }
+    if (count > 0)
+        throw FileError(table_name, list_of(unknown, count),
+                        fmt::format("an image in {}", tree.full_name(folder)));
     std::vector<LabelledFile> files;
+    Strangers strangers(tree);
     for (const std::string& name : names) {
         const auto label = labels.find(name);
         if (label == labels.end())
-            throw FileError(tree.full_name(join(folder, name)), "has no annotation",
-                            fmt::format("a line for it in {}", table_name));
-        files.push_back({join(folder, name), label->second});
+            strangers.add(join(folder, name), "has no annotation",
+                          fmt::format("a line for it in {}", table_name));
+        else
+            files.push_back({join(folder, name), label->second});
     }
+    strangers.refuse();
     return files;
 }
 

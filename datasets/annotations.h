@@ -16,7 +16,9 @@ namespace cnpd::datasets {
 inline constexpr std::int64_t kMaxTableBytes = 16 << 20;
 
 // Calls row(fields, line) for every line that is not empty, cut at the separator; line counts from
-// 1. Line ends may be Windows', and a byte order mark is passed over.
+// 1. Line ends may be Windows', and a byte order mark is passed over. Behind kMostFields there is
+// one more field with the rest.
+inline constexpr std::size_t kMostFields = 64;
 void for_each_row(std::string_view table, char separator,
                   const std::function<void(std::span<const std::string_view>, std::int64_t)>& row);
 
@@ -32,7 +34,8 @@ struct Annotation {
 };
 
 // The images of a folder, in the order of `names`, with their labels. Throws FileError unless the
-// annotations name each of them exactly once and nothing else.
+// annotations name each of them exactly once and nothing else; the message names several that are
+// wrong.
 std::vector<LabelledFile> label_files(const FileTree& tree, const std::string& folder,
                                       const std::vector<std::string>& names,
                                       const std::vector<Annotation>& annotations,

@@ -1,13 +1,16 @@
 #include "datasets/dataset.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "datasets/cifar10/cifar10.h"
+#include "datasets/each.h"
 #include "datasets/gtsrb/gtsrb.h"
 #include "datasets/image.h"
 #include "datasets/image_folder.h"
+#include "datasets/labelled_files.h"
 #include "datasets/synthetic/synthetic.h"
 #include "datasets/tiny_imagenet/tiny_imagenet.h"
 #include "kernels/common/error.h"
@@ -26,31 +29,49 @@ Dataset load_cifar10(const LoadOptions& options) {
     return cifar10::load(options);
 }
 
+// Sets whose files all have one size are read at that.
+void resize_all(Images& images, std::int64_t side) {
+    if (images.h == side && images.w == side) return;
+    const std::int64_t before = images.h * images.w * images.c, after = side * side * images.c;
+    if (images.n > kMaxPixelBytes / after)
+        throw InputError(
+            fmt::format("{} images of {} x {} pixels; expected at most {} GiB of them "
+                        "(a smaller --image-size)",
+                        images.n, side, side, kMaxPixelBytes >> 30));
+    Images resized{
+        .n = images.n, .h = side, .w = side, .c = images.c, .labels = std::move(images.labels)};
+    resized.pixels.resize(images.n * after);
+    const Failure failure = for_each_index(images.n, [&](std::int64_t i) {
+        const auto first = images.pixels.begin() + i * before;
+        const Image image{
+            .h = images.h, .w = images.w, .c = images.c, .pixels = {first, first + before}};
+        std::copy_n(resize(image, side, side).pixels.begin(), after,
+                    resized.pixels.begin() + i * after);
+    });
+    failure.rethrow();
+    images = std::move(resized);
+}
+
 struct Entry {
     DatasetInfo info;
-    bool needs_files, resizes;
+    bool needs_files;
     Dataset (*load)(const LoadOptions&);
 };
 
 constexpr Entry kEntries[] = {
     {{"synthetic", "10 classes of drawn traffic signs, 32x32; needs no files"},
      false,
-     false,
      load_synthetic},
     {{"cifar10", "CIFAR-10: binary batches, Python batches or an image folder, or its .tar.gz"},
      true,
-     false,
      load_cifar10},
-    {{"gtsrb", "German traffic signs, 43 classes, 32x32; its unpacked folders or its .zip files"},
-     true,
+    {{"gtsrb", "German traffic signs, 43 classes, 32x32; its folders or .zip files, or Kaggle's"},
      true,
      gtsrb::load},
     {{"tiny-imagenet", "Tiny ImageNet, 200 classes, 64x64; its unpacked folder or its .zip file"},
      true,
-     true,
      tiny_imagenet::load},
     {{"folder", "images in train/<class>/ and test/<class>/, JPEG, PNG or PPM"},
-     true,
      true,
      load_image_folder},
 };
@@ -75,10 +96,11 @@ Dataset load(std::string_view name, const LoadOptions& options) {
             if (entry.needs_files && options.data.empty())
                 throw InputError(fmt::format(
                     "--dataset {} needs --data: the directory or archive with its files", name));
-            if (!entry.resizes && options.image_size > 0)
-                throw InputError(fmt::format(
-                    "--dataset {} has images of 32 x 32 pixels and takes no --image-size", name));
-            return entry.load(options);
+            Dataset set = entry.load(options);
+            if (options.image_size > 0)
+                for (Images* images : {&set.train, &set.test})
+                    resize_all(*images, options.image_size);
+            return set;
         }
         known.append(known.empty() ? "" : ", ").append(entry.info.name);
     }

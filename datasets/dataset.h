@@ -15,6 +15,16 @@ struct Images {
     std::vector<std::int32_t> labels = {};  // [N], each in [0, classes)
 };
 
+// Where a data set's images come from.
+struct Origin {
+    std::vector<std::int64_t> indices = {};  // in the whole set, before a limit; empty: all kept
+    std::vector<std::string> files = {};     // of images that are files, their paths in the data
+
+    std::int64_t index_of(std::int64_t image) const {
+        return indices.empty() ? image : indices[image];
+    }
+};
+
 struct Dataset {
     std::string name;
     std::vector<std::string> class_names;
@@ -25,6 +35,8 @@ struct Dataset {
     // zero pixels, and mirror left-right half of the time.
     std::int64_t crop_padding = 0;
     bool flip = false;
+    Origin train_origin = {}, test_origin = {};
+    std::vector<std::string> notices = {};  // one line each, for the user
 };
 
 struct LoadOptions {
@@ -33,9 +45,11 @@ struct LoadOptions {
     // Keep at most so many images, drawn at random without replacement; those kept stay in the
     // order they have in the whole set. The synthetic set just draws fewer. 0 keeps all.
     std::int64_t train_limit = 0, test_limit = 0;
-    // Sets of pictures: resize to a square of so many pixels a side. 0 keeps the set's own size,
-    // for `folder` that of the first image.
+    // Resize to a square of so many pixels a side. 0 keeps the set's own size, for `folder` that of
+    // the first image.
     std::int64_t image_size = 0;
+    // Turn JPEGs upright as their EXIF block says (image.h); otherwise it is ignored.
+    bool exif = false;
     // Called now and then while images are decoded, from one thread at a time.
     std::function<void(std::int64_t done, std::int64_t total)> progress = {};
 };

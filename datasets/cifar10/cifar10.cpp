@@ -9,6 +9,7 @@
 #include "datasets/cifar10/batches.h"
 #include "datasets/files/file_tree.h"
 #include "datasets/image_folder.h"
+#include "datasets/labelled_files.h"
 #include "datasets/subset.h"
 #include "engine/files.h"
 #include "kernels/common/error.h"
@@ -82,8 +83,9 @@ class Loader {
         set.test = std::move(batches.back());
         batches.pop_back();
         for (Images& batch : batches) append(std::exchange(batch, {}), set.train);
-        limit(set.train, options_.train_limit, streams::kTrainSubset);
-        limit(set.test, options_.test_limit, streams::kTestSubset);
+        limit(set.train, set.train_origin, options_.train_limit, streams::kTrainSubset);
+        limit(set.test, set.test_origin, options_.test_limit, streams::kTestSubset);
+        note_skipped(tree_, set);
         return set;
     }
 
@@ -114,9 +116,10 @@ class Loader {
         std::copy(more.labels.begin(), more.labels.end(), images.labels.begin() + before);
     }
 
-    void limit(Images& images, std::int64_t limit, std::uint64_t stream) {
-        if (limit > 0 && limit < images.n)
-            images = select(images, draw_subset(images.n, limit, options_.seed, stream));
+    void limit(Images& images, Origin& origin, std::int64_t limit, std::uint64_t stream) {
+        if (limit <= 0 || limit >= images.n) return;
+        origin.indices = draw_subset(images.n, limit, options_.seed, stream);
+        images = select(images, origin.indices);
     }
 
     const LoadOptions& options_;
@@ -127,7 +130,7 @@ class Loader {
 
 Dataset load_folder(const LoadOptions& options, const FileTree& tree, const std::string& folder) {
     LoadOptions sized = options;
-    sized.image_size = kSize;
+    if (sized.image_size == 0) sized.image_size = kSize;
     Dataset set = load_image_folder(tree, folder, sized);
     if (set.class_names.size() != kClassNames.size())
         throw FileError(tree.full_name(join(folder, "train")),

@@ -72,8 +72,7 @@ Archive::Archive(fs::path path) : path_(std::move(path)) {
         paths_.push_back(std::move(entry->path));
         if (entry->is_folder) paths_.back() += '/';
     }
-    skipped_ = {.count = reader.skipped(), .example = {}};
-    if (skipped_.count > 0) skipped_.example = full_name(reader.first_skipped());
+    skipped_ = reader.skipped();
     std::sort(paths_.begin(), paths_.end());
     check_names();
     paths_.erase(std::unique(paths_.begin(), paths_.end()), paths_.end());

@@ -29,7 +29,7 @@ constexpr std::size_t kMaxPathBytes = 512;
 
 struct Path {
     std::string text = {};
-    bool is_clutter = false;
+    std::string_view clutter = {};  // its first part that is
 };
 
 // Without empty and "." parts. Throws FileError for a path that leads out.
@@ -47,9 +47,9 @@ Path normalised(std::string_view path, std::string_view archive_name) {
         if (part == "..") refuse("names that stay inside");
         if (part.empty() || part == ".") continue;
         result.text = join(result.text, part);
-        result.is_clutter |= is_clutter(part);
+        if (result.clutter.empty() && is_clutter(part)) result.clutter = part;
     }
-    if (!result.is_clutter && !is_printable(path)) refuse(kPrintable);
+    if (result.clutter.empty() && !is_printable(path)) refuse(kPrintable);
     return result;
 }
 
@@ -153,16 +153,11 @@ std::optional<ArchiveReader::Entry> ArchiveReader::next() {
     }
 }
 
-void ArchiveReader::pass_over(std::string path, bool is_folder) {
-    if (is_folder) return;
-    if (++skipped_ == 1) first_skipped_ = std::move(path);
-}
-
 std::optional<ArchiveReader::Entry> ArchiveReader::check(archive_entry* entry) {
     Path path = normalised(path_of(entry), name_);
     const auto type = archive_entry_filetype(entry);
-    if (path.is_clutter) {
-        pass_over(std::move(path.text), type == AE_IFDIR);
+    if (!path.clutter.empty()) {
+        if (type != AE_IFDIR) skipped_.add(path.clutter);
         count(std::clamp<std::int64_t>(archive_entry_size(entry), 0, kMaxUnpackedBytes));
         return std::nullopt;
     }

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "datasets/files/names.h"
+
 struct archive;
 struct archive_entry;
 
@@ -28,9 +30,8 @@ class ArchiveReader {
     // names.h skips are passed over, and so is everything in folders of such a name.
     std::optional<Entry> next();
 
-    // Files passed over so far, and the path of the first of them.
-    std::int64_t skipped() const { return skipped_; }
-    const std::string& first_skipped() const { return first_skipped_; }
+    // Files passed over so far.
+    const Skipped& skipped() const { return skipped_; }
 
     // The contents of the entry that next() has returned. Throws FileError when it has more than
     // max_bytes, whatever the archive says of it.
@@ -44,7 +45,6 @@ class ArchiveReader {
     bool is_zip() const;
     // Nothing for clutter.
     std::optional<Entry> check(archive_entry* entry);
-    void pass_over(std::string path, bool is_folder);
     void count(std::int64_t bytes);
 
     std::string name_;
@@ -52,8 +52,7 @@ class ArchiveReader {
     std::int64_t limit_;         // of bytes after unpacking
     std::int64_t declared_ = 0;  // so far
     std::int64_t entries_ = 0;
-    std::int64_t skipped_ = 0;
-    std::string first_skipped_;
+    Skipped skipped_;
     std::string current_;        // entry, for messages
     std::int64_t expected_ = 0;  // its declared size, -1 where it has none
 };

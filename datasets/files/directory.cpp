@@ -48,10 +48,7 @@ class Directory : public FileTree {
 
     Skipped skipped() const override {
         Skipped all;
-        for (const auto& [folder, skipped] : skipped_) {
-            if (all.count == 0) all.example = skipped.example;
-            all.count += skipped.count;
-        }
+        for (const auto& [folder, skipped] : skipped_) all.add(skipped);
         return all;
     }
 
@@ -74,12 +71,11 @@ std::vector<std::string> Directory::list(const std::string& folder) const {
     std::error_code error;
     std::vector<std::string> names;
     Skipped skipped;
-    std::string first_skipped;
     fs::directory_iterator entry(root_ / folder, error);
     for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
         std::string name = entry->path().filename().string();
         if (is_clutter(name)) {
-            if (++skipped.count == 1 || name < first_skipped) first_skipped = name;
+            skipped.add(name);
             continue;
         }
         if (!is_printable(name))
@@ -91,10 +87,7 @@ std::vector<std::string> Directory::list(const std::string& folder) const {
         names.push_back(std::move(name));
     }
     if (error) throw FileError(full_name(folder), "cannot be listed: " + error.message());
-    if (skipped.count > 0) {
-        skipped.example = full_name(join(folder, first_skipped));
-        skipped_[folder] = std::move(skipped);
-    }
+    if (skipped.count() > 0) skipped_[folder] = std::move(skipped);
     std::sort(names.begin(), names.end());
     return names;
 }

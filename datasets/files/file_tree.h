@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "datasets/files/names.h"
+
 namespace cnpd::datasets {
 
 // Paths are relative to the tree's root and have slashes between their parts; "" is the root.
@@ -29,10 +31,6 @@ class FileTree {
 
     // What list() has skipped so far: a directory's names in the folders that have been listed, an
     // archive's files.
-    struct Skipped {
-        std::int64_t count = 0;
-        std::string example = {};  // the first of them, as full_name() gives it
-    };
     virtual Skipped skipped() const = 0;
 
     struct File {

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <iterator>
+#include <set>
+#include <string>
 #include <string_view>
 
 #include "engine/utf8.h"
@@ -26,6 +29,22 @@ inline bool is_clutter(std::string_view name) {
                return std::equal(name.begin(), name.end(), known.begin(), known.end(), is_same);
            });
 }
+
+// Clutter that has been passed over.
+class Skipped {
+  public:
+    void add(std::string_view name);
+    void add(const Skipped& others);
+    std::int64_t count() const { return count_; }
+    // `skipped 12 files, hidden or left by operating systems (.DS_Store, ._*, Thumbs.db, ...)`
+    std::string describe() const;
+
+  private:
+    void keep(std::string_view name);
+
+    std::int64_t count_ = 0;
+    std::set<std::string> names_ = {};  // the first ones, and one more to know that there are more
+};
 
 // UTF-8 without control characters.
 inline bool is_printable(std::string_view name) {

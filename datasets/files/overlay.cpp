@@ -57,11 +57,7 @@ class Overlay : public FileTree {
 
     Skipped skipped() const override {
         Skipped all;
-        for (const auto& tree : trees_) {
-            Skipped skipped = tree->skipped();
-            if (all.count == 0) all.example = std::move(skipped.example);
-            all.count += skipped.count;
-        }
+        for (const auto& tree : trees_) all.add(tree->skipped());
         return all;
     }
 

@@ -1,6 +1,8 @@
 #include "datasets/gtsrb/gtsrb.h"
 
 #include <algorithm>
+#include <cctype>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,39 +15,77 @@ namespace cnpd::datasets::gtsrb {
 
 namespace {
 
-constexpr std::string_view kArchives[] = {"GTSRB_Final_Training_Images.zip",
-                                          "GTSRB-Training_fixed.zip", "GTSRB_Final_Test_Images.zip",
-                                          "GTSRB_Final_Test_GT.zip"};
+constexpr std::string_view kArchives[] = {
+    "GTSRB_Final_Training_Images.zip", "GTSRB-Training_fixed.zip", "GTSRB_Final_Test_Images.zip",
+    "GTSRB_Final_Test_GT.zip", "gtsrb-german-traffic-sign.zip"};
 
 // What can be around the folders of the parts: as the archives are unpacked, and as torchvision and
 // BackdoorBench unpack them.
 constexpr std::string_view kRoots[] = {"", "GTSRB", "gtsrb", "gtsrb/GTSRB"};
 
-std::string class_folder(std::int32_t label) {
-    return fmt::format("{:05}", label);
+// Kaggle's tables lie beside the folders of images.
+constexpr std::string_view kKaggleTraining = "Train.csv", kKaggleTest = "Test.csv";
+
+// Of "a/b/c" these are "a/b" and "c".
+std::string folder_of(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+std::string name_of(const std::string& path) {
+    return path.substr(path.rfind('/') + 1);
+}
+
+// How folders of classes are called: 00000 .. 00042, or 0 .. 42 as on Kaggle.
+enum class Naming { padded, plain };
+
+std::string class_folder(std::int32_t label, Naming naming) {
+    return naming == Naming::padded ? fmt::format("{:05}", label) : fmt::format("{}", label);
+}
+
+Naming naming_of(const std::vector<std::string>& folders) {
+    std::int32_t padded = 0, plain = 0;
+    for (std::int32_t label = 0; label < kClasses; ++label) {
+        const auto holds = [&](Naming naming) {
+            return std::binary_search(folders.begin(), folders.end(), class_folder(label, naming));
+        };
+        padded += holds(Naming::padded);
+        plain += holds(Naming::plain);
+    }
+    return plain > padded ? Naming::plain : Naming::padded;
+}
+
+// The first of these folders. Those called `with_table` count only beside that table: where names
+// differ by capitals only, Kaggle's archive holds everything twice.
+std::optional<std::string> find_folder(const FileTree& tree,
+                                       std::initializer_list<std::string_view> parts,
+                                       std::string_view with_table, std::string_view table) {
+    for (const std::string_view part : parts)
+        for (const std::string_view root : kRoots)
+            if (std::string folder = join(root, part);
+                tree.has_folder(folder) && (part != with_table || tree.has_file(join(root, table))))
+                return folder;
+    return std::nullopt;
 }
 
 std::optional<std::string> find_training(const FileTree& tree) {
-    for (const std::string_view part : {"Final_Training/Images", "Training", "Train"})
-        for (const std::string_view root : kRoots)
-            if (std::string folder = join(root, part); tree.has_folder(folder)) return folder;
-    return std::nullopt;
+    return find_folder(tree, {"Final_Training/Images", "Training", "Train", "train"}, "train",
+                       kKaggleTraining);
 }
 
 std::optional<std::string> find_test_images(const FileTree& tree) {
-    for (const std::string_view part : {"Final_Test/Images", "Test"})
-        for (const std::string_view root : kRoots)
-            if (std::string folder = join(root, part); tree.has_folder(folder)) return folder;
-    return std::nullopt;
+    return find_folder(tree, {"Final_Test/Images", "Test", "test"}, "test", kKaggleTest);
 }
 
-// In the images' folder or in one of those above it.
+// Kaggle's, beside the images' folder; the official one in that folder or in one of those above it.
+// Kaggle's folder holds a copy of the official one, which names files that are not there.
 std::optional<std::string> find_test_table(const FileTree& tree, std::string folder) {
+    if (std::string table = join(folder_of(folder), kKaggleTest); tree.has_file(table))
+        return table;
     while (true) {
         if (std::string table = join(folder, "GT-final_test.csv"); tree.has_file(table))
             return table;
         if (folder.empty()) return std::nullopt;
-        folder.resize(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
+        folder = folder_of(folder);
     }
 }
 
@@ -54,26 +94,98 @@ bool is_complete(const FileTree& tree) {
     return find_training(tree) && images && find_test_table(tree, *images);
 }
 
-// Training images, and the tables of their classes, which are read in one go.
-std::vector<LabelledFile> list_training(const FileTree& tree, const std::string& part) {
-    for (const std::string& name : tree.list(part)) {
+// One class's folder.
+struct ClassFolder {
+    std::string path;
+    std::vector<std::string> images;  // their names
+};
+
+std::vector<ClassFolder> list_classes(const FileTree& tree, const std::string& part) {
+    const std::vector<std::string> names = tree.list(part);
+    const Naming naming = naming_of(names);
+    Strangers strangers(tree);
+    for (const std::string& name : names) {
         std::int32_t label = 0;
-        while (label < kClasses && name != class_folder(label)) ++label;
+        while (label < kClasses && name != class_folder(label, naming)) ++label;
         if (label == kClasses && tree.has_folder(join(part, name)))
-            throw FileError(tree.full_name(join(part, name)), "is no class of GTSRB",
-                            fmt::format("00000 .. {}", class_folder(kClasses - 1)));
+            strangers.add(join(part, name), "is no class of GTSRB",
+                          fmt::format("{} .. {}", class_folder(0, naming),
+                                      class_folder(kClasses - 1, naming)));
     }
-    std::vector<std::string> tables;
+    std::vector<ClassFolder> folders;
     for (std::int32_t label = 0; label < kClasses; ++label) {
-        const std::string name = class_folder(label), folder = join(part, name);
-        if (!tree.has_folder(folder))
+        std::string folder = join(part, class_folder(label, naming));
+        if (!tree.has_folder(folder)) {
+            strangers.refuse();
             throw FileError(tree.full_name(folder), "is missing",
                             fmt::format("a folder for each of the {} classes", kClasses));
-        tables.push_back(join(folder, fmt::format("GT-{}.csv", name)));
-        if (!tree.has_file(tables.back()))
-            throw FileError(tree.full_name(tables.back()), "is missing",
-                            "the table of this folder's images");
+        }
+        auto images = list_images(tree, folder, strangers, ".csv");
+        folders.push_back({std::move(folder), std::move(images)});
     }
+    strangers.refuse();
+    return folders;
+}
+
+// What Kaggle's table says of the images in a folder. Paths are made relative to it.
+std::vector<Annotation> read_kaggle(const FileTree& tree, const std::string& folder,
+                                    const std::string& table) {
+    auto annotations =
+        read_kaggle_table(read_text_file(tree, table, kMaxTableBytes), tree.full_name(table));
+    // Paths begin with the folder, which some tools rename to lower case.
+    const std::string name = name_of(folder) + '/';
+    const auto is_same = [](char a, char b) {
+        return std::tolower(static_cast<unsigned char>(a)) ==
+               std::tolower(static_cast<unsigned char>(b));
+    };
+    for (Annotation& row : annotations)
+        if (row.file.size() > name.size() &&
+            std::equal(name.begin(), name.end(), row.file.begin(), is_same))
+            row.file.erase(0, name.size());
+    return annotations;
+}
+
+void refuse_class(const std::string& table, const Annotation& row, std::int32_t label) {
+    throw FileError(table, fmt::format("line {} has class {}", row.line, row.label),
+                    fmt::format("{}, as the folder", label));
+}
+
+// One table names the images of all classes.
+std::vector<LabelledFile> label_by_kaggle(const FileTree& tree, const std::string& part,
+                                          const std::vector<ClassFolder>& folders,
+                                          const std::string& table) {
+    std::vector<std::string> names;
+    for (const ClassFolder& folder : folders)
+        for (const std::string& image : folder.images)
+            names.push_back(join(name_of(folder.path), image));
+    std::sort(names.begin(), names.end());
+    const auto annotations = read_kaggle(tree, part, table);
+    auto files = label_files(tree, part, names, annotations, tree.full_name(table));
+    for (const Annotation& row : annotations)
+        if (!row.file.starts_with(name_of(folders[row.label].path) + '/')) {
+            std::int32_t label = 0;
+            while (!row.file.starts_with(name_of(folders[label].path) + '/')) ++label;
+            refuse_class(tree.full_name(table), row, label);
+        }
+    // In the order of the classes' numbers, and in that of the names as before.
+    std::stable_sort(files.begin(), files.end(),
+                     [](const auto& a, const auto& b) { return a.label < b.label; });
+    return files;
+}
+
+// What is in a folder is of its class.
+std::vector<LabelledFile> label_by_folder(const std::vector<ClassFolder>& folders) {
+    std::vector<LabelledFile> files;
+    for (std::int32_t label = 0; label < kClasses; ++label)
+        for (const std::string& image : folders[label].images)
+            files.push_back({join(folders[label].path, image), label});
+    return files;
+}
+
+// Each class has its own table; they are read in one go.
+std::vector<LabelledFile> label_by_tables(const FileTree& tree,
+                                          const std::vector<ClassFolder>& folders,
+                                          const std::vector<std::string>& tables) {
     std::vector<std::vector<Annotation>> annotations(kClasses);
     tree.read(tables, kMaxTableBytes, [&](std::span<FileTree::File> files) {
         for (const auto& [index, contents] : files)
@@ -83,24 +195,42 @@ std::vector<LabelledFile> list_training(const FileTree& tree, const std::string&
     });
     std::vector<LabelledFile> all;
     for (std::int32_t label = 0; label < kClasses; ++label) {
-        const std::string folder = join(part, class_folder(label));
         const std::string table = tree.full_name(tables[label]);
         for (const Annotation& row : annotations[label])
-            if (row.label != label)
-                throw FileError(table, fmt::format("line {} has class {}", row.line, row.label),
-                                fmt::format("{}, as the folder", label));
-        const auto files =
-            label_files(tree, folder, list_images(tree, folder, ".csv"), annotations[label], table);
+            if (row.label != label) refuse_class(table, row, label);
+        const auto files = label_files(tree, folders[label].path, folders[label].images,
+                                       annotations[label], table);
         all.insert(all.end(), files.begin(), files.end());
     }
     return all;
 }
 
+std::vector<LabelledFile> list_training(const FileTree& tree, const std::string& part) {
+    const std::vector<ClassFolder> folders = list_classes(tree, part);
+    if (const std::string table = join(folder_of(part), kKaggleTraining); tree.has_file(table))
+        return label_by_kaggle(tree, part, folders, table);
+    std::vector<std::string> tables, missing;
+    for (const ClassFolder& folder : folders) {
+        tables.push_back(join(folder.path, fmt::format("GT-{}.csv", name_of(folder.path))));
+        if (!tree.has_file(tables.back())) missing.push_back(tables.back());
+    }
+    if (missing.size() == tables.size()) return label_by_folder(folders);
+    if (!missing.empty())
+        throw FileError(tree.full_name(missing.front()), "is missing",
+                        "the table of this folder's images, as other folders have one");
+    return label_by_tables(tree, folders, tables);
+}
+
 std::vector<LabelledFile> list_test(const FileTree& tree, const std::string& folder,
                                     const std::string& table) {
     const std::string name = tree.full_name(table);
-    const auto annotations = read_table(read_text_file(tree, table, kMaxTableBytes), name);
-    return label_files(tree, folder, list_images(tree, folder, ".csv"), annotations, name);
+    Strangers strangers(tree);
+    const auto images = list_images(tree, folder, strangers, ".csv");
+    strangers.refuse();
+    const auto annotations = name_of(table) == kKaggleTest
+                                 ? read_kaggle(tree, folder, table)
+                                 : read_table(read_text_file(tree, table, kMaxTableBytes), name);
+    return label_files(tree, folder, images, annotations, name);
 }
 
 LabelledFiles list_files(const FileTree& tree) {
@@ -112,14 +242,16 @@ LabelledFiles list_files(const FileTree& tree) {
     const auto training = find_training(tree);
     if (!training)
         missing("training images",
-                "GTSRB/Final_Training/Images/, Training/ or Train/ with 00000/ .. 00042/, or "
-                "GTSRB_Final_Training_Images.zip");
+                "GTSRB/Final_Training/Images/, Training/ or Train/ with 00000/ .. 00042/ or 0/ .. "
+                "42/, or GTSRB_Final_Training_Images.zip");
     const auto test = find_test_images(tree);
     if (!test)
         missing("test images", "GTSRB/Final_Test/Images/ or Test/, or GTSRB_Final_Test_Images.zip");
     const auto table = find_test_table(tree, *test);
     if (!table)
-        missing("test labels", "GT-final_test.csv, or GTSRB_Final_Test_GT.zip that holds it");
+        missing(
+            "test labels",
+            "GT-final_test.csv, or GTSRB_Final_Test_GT.zip that holds it, or Kaggle's Test.csv");
     return {.train = list_training(tree, *training), .test = list_test(tree, *test, *table)};
 }
 

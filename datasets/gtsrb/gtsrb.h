@@ -17,12 +17,17 @@ extern const std::array<std::string_view, kClasses> kClassNames;
 
 // Reads the directory or archive `options.data`. A directory may also hold the official archives:
 // GTSRB_Final_Training_Images.zip or GTSRB-Training_fixed.zip, GTSRB_Final_Test_Images.zip and
-// GTSRB_Final_Test_GT.zip. In these, and with or without the folder GTSRB/ (or gtsrb/, or both)
-// around them, lie
+// GTSRB_Final_Test_GT.zip; or Kaggle's, gtsrb-german-traffic-sign.zip. In these, and with or
+// without the folder GTSRB/ (or gtsrb/, or both) around them, lie
 //   Final_Training/Images/, Training/ or Train/   with 00000/ .. 00042/, each holding images and
-//                                                 their table GT-000NN.csv,
+//                                                 their table GT-000NN.csv; without any of these
+//                                                 tables, a folder's images are of its class,
 //   Final_Test/Images/ or Test/                   test images, and their table GT-final_test.csv
-//                                                 there, one folder up, or at the top.
+//                                                 there, one folder up, or at the top;
+// or, as on Kaggle,
+//   Train/ and Train.csv                          with 0/ .. 42/ and the table of all their images,
+//   Test/ and Test.csv                            test images and their table.
+// What else Kaggle's archive holds (Meta/, and train/, test/ and meta/ once more) is ignored.
 // Images are .ppm, .jpg or .png, whole (the tables' regions of interest are not cut out), in the
 // order of their names.
 //
@@ -33,5 +38,8 @@ Dataset load(const LoadOptions& options);
 
 // A table, "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId" and one line for each image.
 std::vector<Annotation> read_table(std::string_view table, std::string_view name);
+// Kaggle's, "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path". Columns may come in any order,
+// and only the last two have to be there. Files are as Path says: "Train/20/00020_00000_00000.png".
+std::vector<Annotation> read_kaggle_table(std::string_view table, std::string_view name);
 
 }  // namespace cnpd::datasets::gtsrb

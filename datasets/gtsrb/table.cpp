@@ -83,4 +83,36 @@ std::vector<Annotation> read_table(std::string_view table, std::string_view name
     return annotations;
 }
 
+std::vector<Annotation> read_kaggle_table(std::string_view table, std::string_view name) {
+    constexpr std::string_view kColumns = "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path";
+    std::size_t columns = 0, label = 0, path = 0;
+    std::vector<Annotation> annotations;
+    for_each_row(table, ',', [&](std::span<const std::string_view> fields, std::int64_t line) {
+        if (columns == 0) {
+            const auto place_of = [&](std::string_view column) {
+                const auto found = std::find(fields.begin(), fields.end(), column);
+                if (found == fields.end() || std::count(found, fields.end(), column) > 1)
+                    throw FileError(
+                        name,
+                        fmt::format("line {} begins with {} and has {} column {}", line,
+                                    engine::in_quotes(fields.front()),
+                                    found == fields.end() ? "no" : "more than one", column),
+                        kColumns);
+                return static_cast<std::size_t>(found - fields.begin());
+            };
+            label = place_of("ClassId");
+            path = place_of("Path");
+            columns = fields.size();
+            return;
+        }
+        if (fields.size() != columns)
+            throw FileError(name, fmt::format("line {} has {} fields", line, fields.size()),
+                            fmt::format("{}, with commas between them", columns));
+        annotations.push_back(
+            {std::string(fields[path]), parse_label(fields[label], kClasses, name, line), line});
+    });
+    if (columns == 0) throw FileError(name, "is empty", kColumns);
+    return annotations;
+}
+
 }  // namespace cnpd::datasets::gtsrb

@@ -62,18 +62,21 @@ class Lister {
         const std::string table = join(folder, kAnnotations), name = tree_.full_name(table);
         if (!tree_.has_file(table))
             throw FileError(name, "is missing", "the classes of the images in val/images/");
-        return label_files(tree_, images, list_images(tree_, images),
+        Strangers strangers(tree_);
+        const auto names = list_images(tree_, images, strangers);
+        strangers.refuse();
+        return label_files(tree_, images, names,
                            read_annotations(text_of(join("val", kAnnotations)), name, ids_), name);
     }
 
     // Of folders that are called by their class's id, or of images/ in them.
     std::vector<LabelledFile> in_class_folders(const std::string& parent,
                                                std::string_view what) const {
+        Strangers strangers(tree_);
         for (const std::string& name : tree_.list(parent))
             if (name != "images" && tree_.has_folder(join(parent, name)) &&
                 !std::binary_search(ids_.begin(), ids_.end(), name))
-                throw FileError(tree_.full_name(join(parent, name)), "is no class",
-                                "those of wnids.txt");
+                strangers.add(join(parent, name), "is no class", "those of wnids.txt");
         std::vector<LabelledFile> files;
         for (std::size_t label = 0; label < ids_.size(); ++label) {
             std::string folder = join(parent, ids_[label]);
@@ -81,9 +84,10 @@ class Lister {
                 throw FileError(tree_.full_name(folder), "is missing", what);
             if (std::string nested = join(folder, "images"); tree_.has_folder(nested))
                 folder = std::move(nested);
-            for (const std::string& name : list_images(tree_, folder, ".txt"))
+            for (const std::string& name : list_images(tree_, folder, strangers, ".txt"))
                 files.push_back({join(folder, name), static_cast<std::int32_t>(label)});
         }
+        strangers.refuse();
         return files;
     }
 

@@ -171,8 +171,130 @@ TEST_CASE("GTSRB's tables and images have to name each other") {
                        "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2\n");
         },
         "GT-final_test.csv", "has no column ClassId");
-    check_refused([](const fs::path& f) { write_file(f / "GT-final_test.csv", gtsrb_header()); },
-                  "GTSRB/Final_Test/Images/00000.ppm", "has no annotation");
+    check_refused(
+        [](const fs::path& f) {
+            std::string rows = gtsrb_header();
+            for (std::int32_t i = 1; i < 43; ++i) rows += gtsrb_row(fmt::format("{:05}.ppm", i), 0);
+            write_file(f / "GT-final_test.csv", rows);
+        },
+        "GTSRB/Final_Test/Images/00000.ppm", "has no annotation");
+}
+
+TEST_CASE("GTSRB's images and rows that lack each other are named together") {
+    const auto said = [](const std::string& rows) {
+        const TemporaryDirectory folder;
+        write_gtsrb(folder.path());
+        write_file(folder / "GT-final_test.csv", gtsrb_header() + rows);
+        return message_of([&] { load_gtsrb(folder.path()); });
+    };
+    const std::string images = said("");
+    CAPTURE(images);
+    CHECK(images.find("holds 43 files or folders that do not belong there: "
+                      "\"GTSRB/Final_Test/Images/00000.ppm\" has no annotation, ") !=
+          std::string::npos);
+    CHECK(images.find("00004.ppm\" has no annotation and 38 more; expected a line for it in") !=
+          std::string::npos);
+    std::string more;
+    for (int i = 0; i < 7; ++i) more += gtsrb_row(fmt::format("x{}.ppm", i), 0);
+    const std::string rows = said(more);
+    CAPTURE(rows);
+    CHECK(rows.find("GT-final_test.csv: line 2 names \"x0.ppm\", line 3 names \"x1.ppm\"") !=
+          std::string::npos);
+    CHECK(rows.find("\"x4.ppm\" and 2 more; expected an image in") != std::string::npos);
+}
+
+TEST_CASE("GTSRB without the tables of its classes, as in torchvision's folder, goes by folders") {
+    const TemporaryDirectory folder;
+    write_gtsrb(folder.path(), {.training = "gtsrb/GTSRB/Training",
+                                .test = "gtsrb/GTSRB/Final_Test/Images",
+                                .table = "gtsrb/GT-final_test.csv"});
+    for (std::int32_t label = 0; label < gtsrb::kClasses; ++label)
+        fs::remove(folder.path() / fmt::format("gtsrb/GTSRB/Training/{0:05}/GT-{0:05}.csv", label));
+    check_set(load_gtsrb(folder.path()));
+    check_set(load_gtsrb(folder / "gtsrb"));
+    tests::write_archive_of(folder.path(), folder / "all.zip");
+    check_set(load_gtsrb(folder / "all.zip"));
+}
+
+// A set in Kaggle's layout, after it has been changed.
+template <class Change>
+void check_kaggle_refused(const Change& change, std::string_view path, std::string_view found) {
+    const TemporaryDirectory folder;
+    tests::write_kaggle_gtsrb(folder.path());
+    change(folder.path());
+    tests::check_names(message_of([&] { load_gtsrb(folder.path()); }), folder, path, found);
+}
+
+TEST_CASE("GTSRB is read as Kaggle has it, from a folder and from its archive") {
+    const TemporaryDirectory folder, packed;
+    tests::write_kaggle_gtsrb(folder.path());
+    check_set(load_gtsrb(folder.path()));
+    for (const std::string name : {"gtsrb-german-traffic-sign.zip", "any.tar.gz"}) {
+        tests::write_archive_of(folder.path(), packed / name);
+        check_set(load_gtsrb(packed / name));
+    }
+    check_set(load_gtsrb(packed.path()));  // the folder that holds the archive
+    // Without the capital letters' copies, which some file systems do not keep apart.
+    for (const char* name : {"Train", "Test"}) fs::remove_all(folder / name);
+    check_set(load_gtsrb(folder.path()));
+}
+
+TEST_CASE("Kaggle's tables of GTSRB are held against its images") {
+    const auto with = [](const std::string& rows, const char* table = "Train.csv") {
+        return [=](const fs::path& f) { write_file(f / table, tests::kaggle_header() + rows); };
+    };
+    const auto and_row = [](const std::string& row) {
+        return [=](const fs::path& f) {
+            write_file(f / "Train.csv", engine::read_text_file(f / "Train.csv", 1 << 20) + row);
+        };
+    };
+    using tests::kaggle_row;
+    for (const char* header : {"Width,Height,Path\n", "Width,Height,ClassId\n", "ClassId;Path\n",
+                               "a\n", "ClassId,ClassId,Path\n"})
+        check_kaggle_refused([&](const fs::path& f) { write_file(f / "Train.csv", header); },
+                             "Train.csv", "column");
+    check_kaggle_refused([](const fs::path& f) { write_file(f / "Test.csv", ""); }, "Test.csv",
+                         "is empty; expected Width,Height,");
+    check_kaggle_refused(with("1,2,3\n"), "Train.csv", "line 2 has 3 fields; expected 8");
+    check_kaggle_refused(with(std::string(100'000, ',') + "\n"), "Train.csv",
+                         "line 2 has 65 fields; expected 8");
+    for (const char* label : {"43", "-1", "1.0", "", "99999999999999999999", "7 "})
+        check_kaggle_refused(with(fmt::format("1,1,1,1,1,1,{},Train/0/a.png\n", label)),
+                             "Train.csv", fmt::format("line 2 has the class \"{}\"", label));
+    for (const char* path :
+         {"../../etc/passwd", "/etc/passwd", "Train/../secret.png", "Train/0/../1/00000_00000.png",
+          "Train/", "", "Other/0/00000_00000.png", "Train/0/00000_00000.ppm"})
+        check_kaggle_refused(and_row(kaggle_row(path, 0)), "Train.csv", "line 88 names ");
+    check_kaggle_refused(and_row(kaggle_row(std::string(1 << 20, 'x'), 0)), "Train.csv",
+                         "line 88 names \"xxx");
+    check_kaggle_refused(and_row(kaggle_row("Train/0/00000_00000.png", 0)), "Train.csv",
+                         "once more; expected each image once");
+    check_kaggle_refused(with(""), "", "has no annotation");
+    check_kaggle_refused(
+        [](const fs::path& f) {
+            std::string table = engine::read_text_file(f / "Train.csv", 1 << 20);
+            const std::string row = kaggle_row("Train/7/00000_00001.png", 7);
+            const std::size_t place = table.find(row);
+            REQUIRE(place != std::string::npos);
+            table.replace(place, row.size(), kaggle_row("Train/7/00000_00001.png", 8));
+            write_file(f / "Train.csv", table);
+        },
+        "Train.csv", "has class 8; expected 7, as the folder");
+    check_kaggle_refused(
+        [](const fs::path& f) {
+            for (const char* name : {"Test.csv", "Test/GT-final_test.csv"}) fs::remove(f / name);
+        },
+        "", "lacks GTSRB's test labels");
+    check_kaggle_refused([](const fs::path& f) { fs::create_directory(f / "Train/43"); },
+                         "Train/43", "is no class of GTSRB; expected 0 .. 42");
+    check_kaggle_refused([](const fs::path& f) { fs::remove_all(f / "Train/12"); }, "Train/12",
+                         "is missing");
+    check_kaggle_refused(
+        [](const fs::path& f) {
+            write_file(f / "Test.csv", "");
+            fs::resize_file(f / "Test.csv", (16 << 20) + 1);
+        },
+        "Test.csv", "holds 16777217 bytes");
 }
 
 }  // namespace

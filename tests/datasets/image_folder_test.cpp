@@ -195,6 +195,31 @@ TEST_CASE("whatever is not an image in its class is named") {
              "x.png: holds 67108865 bytes");
 }
 
+TEST_CASE("all that does not belong to an image folder is named at once") {
+    const std::string said = refusal([](const fs::path& f) {
+        write_file(f / "train/list.txt", "x");
+        for (int i = 0; i < 3; ++i) write_file(f / "train/a" / fmt::format("{}.gif", i), "x");
+        for (int i = 0; i < 3; ++i) write_file(f / "test/b" / fmt::format("{}.md", i), "x");
+    });
+    contains(said,
+             "holds 7 files or folders that do not belong there: \"train/list.txt\" is no folder, "
+             "\"train/a/0.gif\" is not an image, \"train/a/1.gif\" is not an image, "
+             "\"train/a/2.gif\" is not an image, \"test/b/0.md\" is not an image and 2 more; ");
+    contains(
+        refusal([](const fs::path& f) {
+            for (const char* name : {"c", "d"}) fs::create_directory(f / "train" / name);
+            fs::create_directory(f / "test/aa");
+        }),
+        "has classes \"c\", \"d\" in train only and class \"aa\" in test only; expected the same");
+    contains(
+        refusal([](const fs::path& f) {
+            fs::remove_all(f / "train");
+            write_file(f / "train/0.png", picture(6, 8, 1));
+            write_file(f / "train/1.png", picture(6, 8, 1));
+        }),
+        "\"train/0.png\" is no folder, \"train/1.png\" is no folder; expected only a sub-folder");
+}
+
 TEST_CASE("of several bad files the first one is named, whatever the threads do") {
     for (int repeat = 0; repeat < 5; ++repeat)
         contains(refusal([](const fs::path& f) {

@@ -119,8 +119,8 @@ TEST_CASE("Tiny ImageNet's tables are held against its images") {
                   "line 1 names \"val_5.JPEG\"; expected an image in");
     check_refused(with(annotations, "val_6.JPEG\tn00000003\nval_6.JPEG\tn00000002\n"), annotations,
                   "line 2 names \"val_6.JPEG\" once more");
-    check_refused(with(annotations, "val_6.JPEG\tn00000003\n"), "val/images/val_7.JPEG",
-                  "has no annotation");
+    check_refused(with(annotations, "val_6.JPEG\tn00000003\nval_8.JPEG\tn00000001\n"),
+                  "val/images/val_7.JPEG", "has no annotation");
 }
 
 }  // namespace

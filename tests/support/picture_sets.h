@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "datasets/gtsrb/gtsrb.h"
+#include "datasets/image.h"
 #include "tests/support/cifar10_files.h"
 #include "tests/support/files.h"
 
@@ -57,6 +58,49 @@ inline void write_gtsrb(const std::filesystem::path& folder, const GtsrbLayout& 
     write_file(folder / layout.test / "GT-final_test.test.csv",
                "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2\n");
     write_file(folder / layout.table, test_table);
+}
+
+inline std::string kaggle_header() {
+    return "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path\n";
+}
+
+inline std::string kaggle_row(const std::string& path, std::int32_t label) {
+    return fmt::format("29,30,5,6,24,25,{},{}\n", label, path);
+}
+
+// The same images in the layout of Kaggle's archive, which has everything twice, and a copy of the
+// official table that names other files.
+inline void write_kaggle_gtsrb(const std::filesystem::path& folder) {
+    constexpr std::int32_t kClasses = datasets::gtsrb::kClasses;
+    const auto png_of = [](std::int64_t h, std::int64_t w, std::int32_t value) {
+        const std::vector<std::uint8_t> pixels(h * w * 3, static_cast<std::uint8_t>(value));
+        const auto file = datasets::encode_png(pixels, h, w, 3);
+        return std::string(file.begin(), file.end());
+    };
+    const auto write_twice = [&](const std::string& path, const std::string& contents) {
+        write_file(folder / path, contents);
+        std::string lower = path;
+        lower[0] = static_cast<char>(lower[0] - 'A' + 'a');
+        write_file(folder / lower, contents);
+    };
+    // The table is not in the order of the names.
+    std::string train = kaggle_header(), test = kaggle_header();
+    for (std::int32_t label = kClasses - 1; label >= 0; --label) {
+        for (int i = 0; i < 2; ++i) {
+            const std::string path = fmt::format("Train/{}/00000_{:05}.png", label, i);
+            write_twice(path, png_of(15 + i, 40, 5 * label + i));
+            train += kaggle_row(path, label);
+        }
+        const std::string path = fmt::format("Test/{:05}.png", kClasses - 1 - label);
+        write_twice(path, png_of(50, 33, 5 * label + 2));
+        test += kaggle_row(path, label);
+        write_twice(fmt::format("Meta/{}.png", label), png_of(9, 9, label));
+    }
+    write_twice("Test/GT-final_test.csv", gtsrb_header() + gtsrb_row("00000.ppm", 16));
+    write_file(folder / "Train.csv", train);
+    write_file(folder / "Test.csv", test);
+    write_file(folder / "Meta.csv",
+               "Path,ClassId,ShapeId,ColorId,SignId\nMeta/27.png,27,0,0,1.32\n");
 }
 
 inline const std::vector<std::string> kTinyIds = {"n00000003", "n00000001", "n00000002"};

@@ -1,0 +1,169 @@
+// The orientation that cameras write into JPEGs.
+#include <array>
+#include <cmath>
+#include <string>
+
+#include "datasets/dataset.h"
+#include "datasets/image.h"
+#include "datasets/image_files.h"
+
+// The library keeps its writer to itself, and so does each test that makes JPEGs.
+#define STBI_WRITE_NO_STDIO
+#define STB_IMAGE_WRITE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb/stb_image_write.h>
+
+#include "tests/support/archives.h"
+#include "tests/support/cifar10_files.h"
+#include "tests/support/files.h"
+
+namespace cnpd::datasets {
+namespace {
+
+namespace fs = std::filesystem;
+using tests::bytes_of;
+using tests::TemporaryDirectory;
+using tests::write_file;
+
+constexpr std::int64_t kH = 16, kW = 24;  // of the upright image
+
+// Smooth, and different under each of the eight orientations.
+std::array<std::uint8_t, 3> upright_pixel(std::int64_t y, std::int64_t x) {
+    return {static_cast<std::uint8_t>(40 + 8 * x), static_cast<std::uint8_t>(40 + 10 * y),
+            static_cast<std::uint8_t>(200 - 4 * x - 2 * y)};
+}
+
+// Where the standard says that the stored image's row 0 and column 0 are seen, for orientation
+// 1 to 8: top, bottom, left or right.
+constexpr const char* kSides[] = {"tl", "tr", "br", "bl", "lt", "rt", "rb", "lb"};
+
+Image stored_for(int orientation) {
+    const char row_side = kSides[orientation - 1][0], column_side = kSides[orientation - 1][1];
+    const bool rows_are_rows = row_side == 't' || row_side == 'b';
+    Image image{.h = rows_are_rows ? kH : kW, .w = rows_are_rows ? kW : kH, .c = 3};
+    // How far from its side a stored row or column is.
+    const auto place = [](char side, std::int64_t distance) {
+        return side == 't' || side == 'l' ? distance
+               : side == 'b'              ? kH - 1 - distance
+                                          : kW - 1 - distance;
+    };
+    for (std::int64_t row = 0; row < image.h; ++row)
+        for (std::int64_t column = 0; column < image.w; ++column) {
+            const std::int64_t by_row = place(row_side, row),
+                               by_column = place(column_side, column);
+            const auto pixel =
+                rows_are_rows ? upright_pixel(by_row, by_column) : upright_pixel(by_column, by_row);
+            image.pixels.insert(image.pixels.end(), pixel.begin(), pixel.end());
+        }
+    return image;
+}
+
+std::string jpeg(const Image& image) {
+    std::string file;
+    const auto append = [](void* context, void* data, int size) {
+        static_cast<std::string*>(context)->append(static_cast<const char*>(data), size);
+    };
+    REQUIRE(stbi_write_jpg_to_func(append, &file, static_cast<int>(image.w),
+                                   static_cast<int>(image.h), static_cast<int>(image.c),
+                                   image.pixels.data(), 95));
+    return file;
+}
+
+std::string number(std::uint32_t value, int bytes, bool big) {
+    std::string text;
+    for (int i = 0; i < bytes; ++i)
+        text += static_cast<char>(value >> 8 * (big ? bytes - 1 - i : i));
+    return text;
+}
+
+// Puts an EXIF block with two entries behind the start of the image.
+std::string with_orientation(const std::string& file, std::uint32_t orientation, bool big = true) {
+    const auto n = [&](std::uint32_t value, int bytes) { return number(value, bytes, big); };
+    const std::string tiff = (big ? "MM" : "II") + n(42, 2) + n(8, 4) + n(2, 2) + n(0x0100, 2) +
+                             n(4, 2) + n(1, 4) + n(77, 4) +  // a width
+                             n(0x0112, 2) + n(3, 2) + n(1, 4) + n(orientation, 2) + n(0, 2) +
+                             n(0, 4);
+    const std::string block = std::string("Exif\0\0", 6) + tiff;
+    return file.substr(0, 2) + "\xff\xe1" +
+           number(static_cast<std::uint32_t>(block.size() + 2), 2, true) + block + file.substr(2);
+}
+
+// The largest difference to the upright image.
+int worst(const Image& image) {
+    REQUIRE(image.h == kH);
+    REQUIRE(image.w == kW);
+    int largest = 0;
+    for (std::int64_t y = 0; y < kH; ++y)
+        for (std::int64_t x = 0; x < kW; ++x)
+            for (std::int64_t c = 0; c < 3; ++c)
+                largest = std::max(
+                    largest, std::abs(image.pixels[(y * kW + x) * 3 + c] - upright_pixel(y, x)[c]));
+    return largest;
+}
+
+constexpr int kClose = 12;  // The orientations differ by far more.
+
+TEST_CASE("JPEGs are turned upright from all eight EXIF orientations, if that is asked for") {
+    for (int orientation = 1; orientation <= 8; ++orientation)
+        for (const bool big : {true, false}) {
+            CAPTURE(orientation);
+            const Image stored = stored_for(orientation);
+            const std::string plain = jpeg(stored),
+                              file = with_orientation(plain, orientation, big);
+            CHECK(exif_orientation(bytes_of(file)) == orientation);
+            CHECK(worst(decode_image(bytes_of(file), "x", true)) <= kClose);
+            // Ignored otherwise.
+            const Image ignored = decode_image(bytes_of(file), "x");
+            CHECK(ignored.h == stored.h);
+            CHECK(ignored.pixels == decode_image(bytes_of(plain), "x").pixels);
+            if (orientation != 1 && ignored.h == kH) CHECK(worst(ignored) > 3 * kClose);
+        }
+}
+
+TEST_CASE("an EXIF block that is damaged or odd means upright") {
+    const std::string plain = jpeg(stored_for(1)), sound = with_orientation(plain, 6);
+    CHECK(exif_orientation(bytes_of(plain)) == 1);
+    for (const std::uint32_t value : {0u, 9u, 65535u})
+        CHECK(exif_orientation(bytes_of(with_orientation(plain, value))) == 1);
+    // The block is in the first 100 bytes; whatever is changed there must do no harm.
+    for (std::size_t i = 0; i < 100; ++i)
+        for (const int bit : {0, 3, 7}) {
+            std::string file = sound;
+            file[i] = static_cast<char>(file[i] ^ 1 << bit);
+            const std::int32_t orientation = exif_orientation(bytes_of(file));
+            CHECK(orientation >= 1);
+            CHECK(orientation <= 8);
+        }
+    for (std::size_t size = 0; size < 80; ++size)
+        CHECK(exif_orientation(bytes_of(sound).first(size)) >= 1);
+}
+
+TEST_CASE("a data set of JPEGs is turned upright with the option, from a folder and an archive") {
+    const TemporaryDirectory folder;
+    for (const char* split : {"train", "test"})
+        for (int orientation = 1; orientation <= 8; ++orientation)
+            write_file(folder / "set" / split / (orientation % 2 ? "a" : "b") /
+                           fmt::format("{}.jpg", orientation),
+                       with_orientation(jpeg(stored_for(orientation)), orientation));
+    tests::write_archive_of(folder / "set", folder / "set.zip");
+    for (const char* data : {"set", "set.zip"}) {
+        const Dataset set = load("folder", {.data = (folder / data).string(), .exif = true});
+        REQUIRE(set.train.n == 8);
+        CHECK(set.train.h == kH);
+        CHECK(set.train.w == kW);
+        const std::int64_t bytes = kH * kW * 3;
+        for (const Images* images : {&set.train, &set.test})
+            for (std::int64_t i = 0; i < 8; ++i) {
+                const auto first = images->pixels.begin() + i * bytes;
+                CHECK(worst({.h = kH, .w = kW, .c = 3, .pixels = {first, first + bytes}}) <=
+                      kClose);
+            }
+        // The sizes differ where the orientation is ignored.
+        CHECK(tests::message_of([&] {
+                  load("folder", {.data = (folder / data).string()});
+              }).find("give --image-size") != std::string::npos);
+    }
+}
+
+}  // namespace
+}  // namespace cnpd::datasets
