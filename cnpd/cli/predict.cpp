@@ -64,8 +64,8 @@ class Predict : public Command {
     runs::Explanation explain_file(const runs::LoadedRun& loaded, const std::string& path,
                                    engine::Device device) const {
         const data::InputInfo& input = loaded.input;
-        const datasets::Image image =
-            datasets::resize(datasets::load_image(path), input.h, input.w);
+        const datasets::Image image = datasets::resize(
+            datasets::load_image(path, loaded.victim_settings.data.exif), input.h, input.w);
         datasets::Images one{.n = 1,
                              .h = image.h,
                              .w = image.w,

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cnpd/attacks/poisoning.h"
 #include "cnpd/store/fingerprint.h"
@@ -22,6 +23,7 @@ namespace cnpd::data {
 
 using datasets::BatchSource;
 using datasets::Images;
+using nlohmann::ordered_json;
 
 namespace {
 
@@ -33,6 +35,7 @@ datasets::Dataset load_with_progress(const DataSettings& settings, std::uint64_t
                                           .train_limit = settings.train_limit,
                                           .test_limit = settings.test_limit,
                                           .image_size = settings.image_size,
+                                          .exif = settings.exif,
                                           .progress = [&](std::int64_t done, std::int64_t total) {
                                               if (!progress)
                                                   progress = std::make_unique<Progress>(
@@ -91,12 +94,17 @@ void DataSettings::fields(settings::Fields& f) {
     f.add("image_size", image_size, "Resize the images to so many pixels a side")
         .otherwise("the data set's own size")
         .range(0, 4096);
+    f.add("exif", exif,
+          "Turn JPEGs upright as the camera's EXIF orientation says, which is ignored otherwise; "
+          "predict does as the run did")
+        .since("0.2.0");
 }
 
 PoisonedData prepare(const DataSettings& settings, std::shared_ptr<attacks::Attack> attack,
                      std::uint64_t seed, const attacks::ReadKept& kept) {
     PoisonedData all{
         .data = load_with_progress(settings, seed), .attack = std::move(attack), .poisoned = {}};
+    for (const std::string& notice : all.data.notices) log_info(notice);
     all.fingerprint = fingerprint_of(all.data);
     const Images& train = all.data.train;
     all.attack->prepare({.h = train.h,
@@ -159,12 +167,18 @@ CleanSubset draw_clean_subset(const Images& train, std::int64_t classes, double 
     std::sort(subset.indices.begin(), subset.indices.end());
     const auto small = std::count_if(drawn.begin(), drawn.end(),
                                      [&](std::int64_t images) { return images < wanted; });
+    const double share = static_cast<double>(subset.indices.size()) / static_cast<double>(train.n);
+    std::string reason;
     if (small > 0)
-        subset.notice = fmt::format(
-            "--clean-ratio {}: {} of {} classes have fewer than the {} images wanted of each, so "
-            "the clean subset has {} images ({:.2g} of the training set)",
-            ratio, small, classes, wanted, subset.indices.size(),
-            static_cast<double>(subset.indices.size()) / static_cast<double>(train.n));
+        reason = fmt::format("{} of {} classes have fewer than the {} images wanted of each", small,
+                             classes, wanted);
+    else if (constexpr double kMuch = 0.1; share < (1 - kMuch) * ratio)
+        reason = fmt::format("{:.3g} images of each of {} classes are rounded down to {}",
+                             ratio * static_cast<double>(train.n) / static_cast<double>(classes),
+                             classes, wanted);
+    if (!reason.empty())
+        subset.notice = fmt::format("--clean-ratio {}: took {} of {} images ({:.2g} %), because {}",
+                                    ratio, subset.indices.size(), train.n, 100 * share, reason);
     return subset;
 }
 
@@ -184,6 +198,24 @@ SplitSubset hold_out(const std::vector<std::int32_t>& subset, const Images& trai
 BatchSource clean_images(const PoisonedData& data, const std::vector<std::int32_t>& indices,
                          engine::Device device) {
     return {select(data.data.train, indices), data.data.mean, data.data.std, device};
+}
+
+ordered_json describe_images(const datasets::Dataset& data, const std::vector<Positions>& lists) {
+    const datasets::Origin& origin = data.train_origin;
+    ordered_json all = ordered_json::object(), original = ordered_json::object(),
+                 files = ordered_json::object();
+    for (const auto& [name, positions] : lists) {
+        all[name] = positions;
+        auto& indices = original[name] = ordered_json::array();
+        auto& names = files[name] = ordered_json::array();
+        for (const std::int32_t position : positions) {
+            indices.push_back(origin.index_of(position));
+            if (!origin.files.empty()) names.push_back(origin.files.at(position));
+        }
+    }
+    all["original"] = std::move(original);
+    if (!origin.files.empty()) all["files"] = std::move(files);
+    return all;
 }
 
 std::int64_t overlap(const std::vector<std::int32_t>& subset,

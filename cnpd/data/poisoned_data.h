@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "cnpd/attacks/attack.h"
 #include "cnpd/data/input_info.h"
@@ -21,6 +24,7 @@ struct DataSettings {
     std::string directory;                         // --data
     std::int64_t train_limit = 0, test_limit = 0;  // 0: all
     std::int64_t image_size = 0;                   // 0: the set's own
+    bool exif = false;                             // turn JPEGs upright
 
     void fields(settings::Fields& f);
 };
@@ -52,7 +56,9 @@ evaluation::TestSets make_test_sets(const PoisonedData& data, engine::Device dev
 // training set (the whole class where it has fewer), from the original images. Ascending indices.
 struct CleanSubset {
     std::vector<std::int32_t> indices;
-    std::string notice{};  // one line for the user where classes had fewer images than wanted
+    // One line for the user where classes had fewer images than wanted, or where whole images of
+    // each class are over a tenth less than the share.
+    std::string notice{};
 };
 CleanSubset draw_clean_subset(const datasets::Images& train, std::int64_t classes, double ratio,
                               std::uint64_t seed);
@@ -64,6 +70,14 @@ SplitSubset hold_out(const std::vector<std::int32_t>& subset, const datasets::Im
                      std::int64_t classes, double share);
 datasets::BatchSource clean_images(const PoisonedData& data,
                                    const std::vector<std::int32_t>& indices, engine::Device device);
+
+// What indices.json holds: under each name a list of positions in the training set that the run
+// had. "original" has the same lists with the positions that these images have in the whole set,
+// before --train-limit, counted from 0 in the order of datasets/; and for data sets of files,
+// "files" has their paths in the data.
+using Positions = std::pair<std::string, std::vector<std::int32_t>>;
+nlohmann::ordered_json describe_images(const datasets::Dataset& data,
+                                       const std::vector<Positions>& lists);
 // How many of these images were poisoned in the victim's training set.
 std::int64_t overlap(const std::vector<std::int32_t>& subset,
                      const std::vector<std::int32_t>& poisoned);

@@ -65,6 +65,7 @@ std::string identity_of(ordered_json config, const attacks::Attack& attack) {
     // What every run was before there was a choice.
     if (config["precision"] == settings::name_of(training::Precision::fp32))
         config.erase("precision");
+    if (config["dataset"].value("exif", false) == false) config["dataset"].erase("exif");
     config["dataset"].erase("data");
     for (const attacks::KeptFile& file : attack.kept_files())
         config["kept"][file.name] = store::fingerprint(std::as_bytes(std::span(file.bytes)));

@@ -143,10 +143,10 @@ ordered_json defend(const DefendOptions& what, const DefenseSettings& requested,
     const auto victim_files = files_of_victim(what.victim_run, *data.attack);
     write_configuration(directory, config, options);
     for (const auto& [name, bytes] : victim_files) directory.write(name, bytes);
-    directory.write_json(run_files::indices,
-                         {{"poisoned", data.poisoned.indices},
-                          {"clean_subset", clean.drawn.indices},
-                          {"overlap", data::overlap(clean.drawn.indices, data.poisoned.indices)}});
+    ordered_json images = data::describe_images(
+        data.data, {{"poisoned", data.poisoned.indices}, {"clean_subset", clean.drawn.indices}});
+    images["overlap"] = data::overlap(clean.drawn.indices, data.poisoned.indices);
+    directory.write_json(run_files::indices, images);
     bool asked_attacker = false;
     const defenses::Outcome outcome = settings.defense->run(
         {.victim = victim,

@@ -73,7 +73,8 @@ ordered_json train(const VictimSettings& settings, const RunOptions& options) {
         directory.write(file.name,
                         {reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()});
     write_configuration(directory, config, options);
-    directory.write_json(run_files::indices, {{"poisoned", data.poisoned.indices}});
+    directory.write_json(run_files::indices,
+                         data::describe_images(data.data, {{"poisoned", data.poisoned.indices}}));
     training::SupervisedTask task(*model, images, task_settings(settings, data));
     const double seconds = training::run_training(task, directory, loop);
     engine::save_module(directory.file(run_files::model), *model);

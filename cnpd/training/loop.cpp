@@ -100,8 +100,8 @@ void check_identity(const std::map<std::string, std::string>& metadata,
     const auto identity = metadata.find("run");
     if (identity == metadata.end() || identity->second != options.identity)
         throw InputError(fmt::format(
-            "{}: this checkpoint belongs to a run with other settings; resume it with the "
-            "settings in config.json, or start again with --overwrite",
+            "{}: this checkpoint belongs to a run with other settings or other images; resume it "
+            "with the settings in config.json and its own --data, or start again with --overwrite",
             checkpoint.string()));
 }
 

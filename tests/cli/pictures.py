@@ -92,6 +92,30 @@ def write_gtsrb(folder, per_class=4):
     return folder
 
 
+def kaggle_gtsrb(gtsrb):
+    """The files of a set that write_gtsrb() has made, named as in Kaggle's archive."""
+    columns = "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path\r\n"
+    files, tables = {"Meta.csv": b"Path,ClassId\r\n"}, {"Train": columns, "Test": columns}
+    for path, contents in files_of(gtsrb).items():
+        if not path.endswith(".ppm"):
+            continue
+        width, height = map(int, contents.split(b"\n")[1].split())
+        name, label = pathlib.Path(path).stem, int(pathlib.Path(path).parent.name if "Training" in path
+                                                   else pathlib.Path(path).stem)
+        place = f"Train/{label}/{name}.png" if "Training" in path else f"Test/{name}.png"
+        picture = png(contents[-3 * width * height:], width, height)
+        files[place] = files[place.replace("T", "t", 1)] = picture
+        tables[place.split("/")[0]] += f"{width},{height},5,6,24,25,{label},{place}\r\n"
+    return files | {f"{name}.csv": table.encode() for name, table in tables.items()}
+
+
+def jpeg_with_orientation(jpeg, orientation):
+    """Adds an EXIF block that says how the camera was held, 1 to 8."""
+    tiff = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    block = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:]
+
+
 def write_tiny_imagenet(folder, classes=3, per_class=4):
     """The official layout with fewer classes; images are PNGs, whatever their names say."""
     ids = [f"n{label:08}" for label in range(classes)]

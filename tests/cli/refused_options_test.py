@@ -17,7 +17,6 @@ TRAIN = [
     (["--train-limit", "-1"], "train-limit"),
     (["--test-limit", "-1"], "test-limit"),
     (["--image-size", "5000"], "image-size"),
-    (["--image-size", "48"], "takes no --image-size"),
     (["--eval-every", "-1"], "eval-every"),
     (["--seed", "-1"], "--seed"),
     (["--seed", "18446744073709551616"], "--seed"),
