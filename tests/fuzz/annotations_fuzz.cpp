@@ -24,6 +24,10 @@ void read_gtsrb(std::string_view table) {
     check(gtsrb::read_table(table, "fuzz"), gtsrb::kClasses);
 }
 
+void read_kaggle(std::string_view table) {
+    check(gtsrb::read_kaggle_table(table, "fuzz"), gtsrb::kClasses);
+}
+
 void read_tiny_annotations(std::string_view table) {
     check(tiny_imagenet::read_annotations(table, "fuzz", kIds), 3);
 }
@@ -45,7 +49,8 @@ void read_tiny_names(std::string_view table) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view table(reinterpret_cast<const char*>(data), size);
-    for (const auto read : {read_gtsrb, read_tiny_annotations, read_tiny_ids, read_tiny_names})
+    for (const auto read :
+         {read_gtsrb, read_kaggle, read_tiny_annotations, read_tiny_ids, read_tiny_names})
         try {
             read(table);
         } catch (const FileError& error) {

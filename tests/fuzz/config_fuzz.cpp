@@ -1,4 +1,4 @@
-// Reads: cnpd/config
+// Reads: cnpd/settings/config cnpd/settings/toml_entries cnpd/settings/json_entries
 // Any text is a list of settings or a FileError of one line, as TOML and as JSON.
 #include <cstdint>
 #include <cstdlib>

@@ -21,10 +21,11 @@ BUGS = {
     "cifar10_binary": ("datasets/cifar10/binary.cpp", "record[0] >= kClassNames", "record[0] >= 10 * kClassNames"),
     "cifar10_python": ("datasets/cifar10/pickle.cpp", "if (count > file_.size() - position_)",
                        "if (count > file_.size() - position_ + 1)"),
-    "config": ("cnpd/config/toml_entries.cpp", "if (at_end() || at_line_end()) fail_here(\"a closing quote\")",
+    "config": ("cnpd/settings/toml_entries.cpp", "if (at_end() || at_line_end()) fail_here(\"a closing quote\")",
                "if (at_line_end()) fail_here(\"a closing quote\")"),
     "annotations": ("datasets/annotations.cpp", " || label >= classes)", ")"),
-    "archive": ("datasets/files/archive_reader.cpp", "if (!is_printable(path)) refuse(kPrintable);", ""),
+    "archive": ("datasets/files/archive_reader.cpp",
+                "if (result.clutter.empty() && !is_printable(path)) refuse(kPrintable);", ""),
     "image": ("datasets/image.cpp", "if (codes > kMostCodes)", "if (codes > 8 * kMostCodes)"),
 }
 

@@ -39,6 +39,10 @@ void write_cifar10_python(const fs::path& folder) {
 void write_annotations(const fs::path& folder) {
     write_file(folder / "gtsrb",
                gtsrb_header() + gtsrb_row("00000_00000.ppm", 0) + gtsrb_row("00001.jpg", 42));
+    write_file(folder / "kaggle", kaggle_header() +
+                                      kaggle_row("Train/20/00020_00000_00000.png", 20) +
+                                      kaggle_row("Test/00000.png", 42));
+    write_file(folder / "columns", "Path,x,ClassId\r\n../a.png,1,0\r\n\"b,c\",2,3\n");
     write_file(folder / "ids", "n00000001\nn00000002\r\nn00000003\n");
     write_file(folder / "names",
                "n00000001\tone, 1\nn00000002\tz\xc3\xa9ro\nn00000003\tthree\nn00000004\t4\n");
@@ -51,8 +55,9 @@ void write_archives(const fs::path& folder) {
     write_gtsrb(sets / "gtsrb");
     write_tiny_imagenet(sets / "flat");
     write_tiny_imagenet(sets / "sorted", TinyValidation::nested_folders);
+    write_kaggle_gtsrb(sets / "kaggle");
     fs::create_directories(folder);
-    for (const char* set : {"gtsrb", "flat", "sorted"})
+    for (const char* set : {"gtsrb", "flat", "sorted", "kaggle"})
         write_archive_of(sets / set, folder / fmt::format("{}.tar.gz", set));
     write_archive_of(sets / "flat", folder / "flat.zip");
     fs::remove_all(sets);
@@ -76,6 +81,16 @@ void write_image(const fs::path& folder) {
     const fs::path fixtures = fs::path(CNPD_FIXTURES) / "images";
     for (const char* name : {"baseline.jpg", "progressive.jpg", "interlaced.png", "palette.png"})
         write_file(folder / name, engine::read_text_file(fixtures / name, 1 << 20));
+    // A baseline JPEG held sideways, in both byte orders.
+    const std::string jpeg = engine::read_text_file(fixtures / "baseline.jpg", 1 << 20);
+    for (const std::string& tiff :
+         {std::string("MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0", 22),
+          std::string("II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x08\0\0\0", 22)}) {
+        const std::string block = std::string("Exif\0\0", 6) + tiff;
+        write_file(folder / ("exif" + tiff.substr(0, 2)),
+                   jpeg.substr(0, 2) + std::string("\xff\xe1\0", 3) +
+                       static_cast<char>(block.size() + 2) + block + jpeg.substr(2));
+    }
 }
 
 void write_safetensors(const fs::path& folder) {
