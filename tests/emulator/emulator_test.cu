@@ -1,5 +1,5 @@
-// The emulator itself: that correct kernels give the right results in any order of threads, and
-// that each kind of mistake is found and named.
+// Tests of the emulator: correct kernels give the right results for any order of threads, and every
+// kind of error is reported.
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
@@ -38,7 +38,7 @@ std::vector<float> counting(std::size_t count) {
     return counting_from(1, count);
 }
 
-// The message of the fault that the work ends with; empty when there is none.
+// The message of the fault that ends the work; empty if there is none.
 template <typename Work>
 std::string fault_of(Work work) {
     try {
@@ -103,8 +103,8 @@ __global__ void copy_vectors(const float* x, float* y) {
     store_vector(y + 4 * threadIdx.x, load_vector<float4>(x + 4 * threadIdx.x));
 }
 
-// Neighbours in a warp exchange through shared memory; the warp's own barrier is enough, a vote is
-// not.
+// Neighbours in a warp exchange values through shared memory; a warp barrier is sufficient, a vote
+// is not.
 enum class Meeting { none, vote, barrier };
 template <Meeting Meet>
 __global__ void swap_in_warp(const float* x, float* y) {
@@ -161,7 +161,7 @@ __global__ void tensor_core_product(const __nv_bfloat16* a, const __nv_bfloat16*
 
 }  // namespace
 
-TEST_CASE("a grid covers its elements, whatever the order of threads") {
+TEST_CASE("a grid covers all elements, for any order of threads") {
     const DeviceArray x(counting(1000));
     for (const std::uint64_t seed : {0, 1, 2}) {
         emulator::set_seed(seed);
@@ -180,7 +180,7 @@ TEST_CASE("shared memory and barriers") {
     for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == x[i / 256 * 256 + 255 - i % 256]);
 }
 
-TEST_CASE("a missing barrier is found and named" * doctest::skip(kUnchecked)) {
+TEST_CASE("a missing barrier is reported" * doctest::skip(kUnchecked)) {
     const DeviceArray x(counting(512)), y(counting(512));
     const std::string fault = fault_of([&] {
         launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, false>, x.data(),
@@ -190,7 +190,7 @@ TEST_CASE("a missing barrier is found and named" * doctest::skip(kUnchecked)) {
     CHECK(contains(fault, "shared memory"));
 }
 
-TEST_CASE("a barrier that is left out is missed" * doctest::skip(kUnchecked)) {
+TEST_CASE("a skipped barrier causes a fault" * doctest::skip(kUnchecked)) {
     const DeviceArray x(counting(512)), y(counting(512));
     const auto run = [&] {
         launch({.name = "reverse", .grid = 2, .block = 256}, reverse<256, true>, x.data(),
@@ -210,21 +210,21 @@ TEST_CASE("sums over a block") {
     CHECK(sum.to_host().front() == 128.0f * 128 * 129 / 2);
 }
 
-TEST_CASE("a barrier that only some threads reach") {
+TEST_CASE("fault: a barrier that only some threads reach") {
     const DeviceArray<float> y(64);
     const std::string fault = fault_of(
         [&] { launch({.name = "some", .grid = 1, .block = 64}, barrier_for_some, y.data()); });
     CHECK(contains(fault, "waits at a barrier that 40 of the block's 64 threads have reached"));
 }
 
-TEST_CASE("a warp collective that a lane does not reach") {
+TEST_CASE("fault: a warp collective that a lane does not reach") {
     const DeviceArray<float> y(32);
     const std::string fault = fault_of(
         [&] { launch({.name = "some", .grid = 1, .block = 32}, warp_sum_for_some, y.data()); });
     CHECK(contains(fault, "not all lanes of its mask have reached"));
 }
 
-TEST_CASE("a shuffle from a lane outside of its mask") {
+TEST_CASE("fault: a shuffle from a lane outside of its mask") {
     const DeviceArray<float> y(32);
     const std::string fault = fault_of([&] {
         launch({.name = "outside", .grid = 1, .block = 32}, shuffle_from_outside, y.data());
@@ -232,9 +232,9 @@ TEST_CASE("a shuffle from a lane outside of its mask") {
     CHECK(contains(fault, "lane outside of its mask"));
 }
 
-TEST_CASE("reads of shared memory that was never written" * doctest::skip(kUnchecked)) {
+TEST_CASE("fault: a read of shared memory that was not written" * doctest::skip(kUnchecked)) {
     const DeviceArray<float> y(32);
-    for (int time = 0; time < 2; ++time) {  // what the first launch left does not count
+    for (int time = 0; time < 2; ++time) {  // writes of the first launch do not count
         const std::string fault = fault_of([&] {
             launch({.name = "unwritten", .grid = 1, .block = 32}, read_unwritten, y.data());
         });
@@ -244,7 +244,7 @@ TEST_CASE("reads of shared memory that was never written" * doctest::skip(kUnche
     }
 }
 
-TEST_CASE("vector accesses have to be aligned") {
+TEST_CASE("fault: an unaligned vector access") {
     const DeviceArray x(counting(132));
     const DeviceArray<float> y(128);
     const LaunchShape shape = {.name = "copy", .grid = 1, .block = 32};
@@ -366,7 +366,7 @@ TEST_CASE("a graph replays what was captured") {
     CHECK(!gpu::is_capturing());
 }
 
-TEST_CASE("a kernel that is given the host's memory" * doctest::skip(kUnchecked)) {
+TEST_CASE("fault: a kernel accesses host memory" * doctest::skip(kUnchecked)) {
     const auto x = counting(128);
     const DeviceArray y(x);
     const std::string fault = fault_of([&] {
@@ -376,12 +376,12 @@ TEST_CASE("a kernel that is given the host's memory" * doctest::skip(kUnchecked)
     CHECK(contains(fault, "an access to the host's memory"));
 }
 
-TEST_CASE("host code that reaches into device memory" * doctest::skip(kUnchecked)) {
+TEST_CASE("fault: host code accesses device memory" * doctest::skip(kUnchecked)) {
     const DeviceArray x(counting(1));
     int ends[2];
     REQUIRE(::pipe(ends) == 0);
     const pid_t child = ::fork();
-    if (child == 0) {  // dies of it
+    if (child == 0) {  // ends with a segmentation fault
         ::dup2(ends[1], STDERR_FILENO);
         std::signal(SIGSEGV, SIG_DFL);
         { const emulator::DeviceAccess access; }

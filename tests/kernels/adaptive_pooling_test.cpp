@@ -36,16 +36,16 @@ TEST_CASE("adaptive average pooling equals the reference") {
         reference::adaptive_average_pool_backward(s, dy.data(), dx_expected.data());
         check_outputs(CNPD_IMPLEMENTATIONS(adaptive_average_pool_forward), s, x, y_expected, 2e-7,
                       1e-6, "y");
-        // Up to 49 gradients of size 1 meet.
+        // Up to 49 gradients of size 1 are added.
         check_outputs(CNPD_IMPLEMENTATIONS(adaptive_average_pool_backward), s, dy, dx_expected,
                       2e-7, 1e-5, "dx");
     }
 }
 
-TEST_CASE("adaptive average pooling by hand") {
+TEST_CASE("adaptive average pooling: a small example") {
     const float x[] = {1, 2, 3, 4, 5};
     float y[3];
-    // Windows 0..1, 1..3, 3..4: neighbours share what is cut between them.
+    // Windows 0..1, 1..3, 3..4: neighbouring windows overlap.
     reference::adaptive_average_pool_forward(
         {.n = 1, .h = 1, .w = 5, .c = 1, .out_h = 1, .out_w = 3}, x, y);
     CHECK(std::vector<float>(y, y + 3) == std::vector<float>{1.5f, 3, 4.5f});
@@ -56,7 +56,7 @@ TEST_CASE("adaptive average pooling by hand") {
     CHECK(std::vector<float>(dx, dx + 5) == std::vector<float>{3, 5, 2, 5, 3});
 }
 
-TEST_CASE("an element is in exactly those windows that have it") {
+TEST_CASE("adaptive pooling: windows and the inverse lookup agree") {
     for (std::int64_t size = 1; size < 20; ++size)
         for (std::int64_t out = 1; out < 20; ++out)
             for (std::int64_t i = 0; i < size; ++i)

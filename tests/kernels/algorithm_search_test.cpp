@@ -1,4 +1,4 @@
-// Choosing a library's algorithm, with a library that is made up.
+// Selection of a library's algorithm, with a simulated library.
 #include "kernels/vendor/algorithm_search.h"
 
 #include <doctest/doctest.h>
@@ -30,7 +30,7 @@ std::optional<std::size_t> unasked(int, Mathematics) {
     return std::nullopt;
 }
 
-// A search whose library answers what it is told to, and that counts how often it was asked.
+// A search in a library with given answers; counts the queries.
 struct Search {
     const std::optional<ChosenAlgorithm>& run(const Measurements& answer) {
         return search.algorithm(
@@ -51,7 +51,7 @@ const Measurements kUnsupported{.answer = Answer::unsupported, .error = "not sup
 
 }  // namespace
 
-TEST_CASE("float32 takes algorithms that were measured with plain products first") {
+TEST_CASE("float32 prefers algorithms measured with plain products") {
     const std::vector<Measurement> results = {measured(1, Mathematics::tensor_cores, 1),
                                               measured(2, Mathematics::standard, 2),
                                               measured(3, Mathematics::fma, 30)};
@@ -63,7 +63,7 @@ TEST_CASE("float32 takes algorithms that were measured with plain products first
           ChosenAlgorithm{1, Mathematics::tensor_cores, 1});
 }
 
-TEST_CASE("an algorithm that runs with another mathematics gets that one's scratch memory") {
+TEST_CASE("an algorithm that runs in another mode gets that mode's scratch memory") {
     const std::vector<Measurement> results = {measured(1, Mathematics::standard, 1),
                                               measured(2, Mathematics::standard, 2),
                                               measured(4, Mathematics::standard, 4)};
@@ -77,7 +77,7 @@ TEST_CASE("an algorithm that runs with another mathematics gets that one's scrat
           ChosenAlgorithm{4, Mathematics::fma, 400});
 }
 
-TEST_CASE("float16, chance, and too much scratch memory are never chosen") {
+TEST_CASE("float16, non-deterministic algorithms and too much scratch memory are not chosen") {
     const auto none = [](int, Mathematics) { return std::optional<std::size_t>(); };
     auto random = measured(1, Mathematics::fma);
     random.deterministic = false;
@@ -88,12 +88,12 @@ TEST_CASE("float16, chance, and too much scratch memory are never chosen") {
         CHECK(!choose_algorithm(results, arithmetic, kMost, none));
 }
 
-TEST_CASE("a passing error of the library is not remembered") {
+TEST_CASE("a transient error of the library is not remembered") {
     const Notices notices;
     Search search;
     CHECK(!search.run(kBroken));
     CHECK(search.run(kFound) == ChosenAlgorithm{3, Mathematics::fma, 10});
-    CHECK(search.run(kBroken));  // not asked any more
+    CHECK(search.run(kBroken));  // no further query
     CHECK(search.asked == 2);
     REQUIRE(notices.lines().size() == 1);
     CHECK(notices.lines()[0] ==
@@ -109,7 +109,7 @@ TEST_CASE("an error in measuring each algorithm is an error of the search") {
     CHECK(search.run(kFound));
 }
 
-TEST_CASE("an error that stays is remembered after some attempts, and said") {
+TEST_CASE("a persistent error is remembered after several attempts and reported") {
     const Notices notices;
     Search search;
     for (int i = 0; i < AlgorithmSearch::kMostErrors + 2; ++i) CHECK(!search.run(kBroken));
@@ -118,7 +118,7 @@ TEST_CASE("an error that stays is remembered after some attempts, and said") {
     CHECK(notices.lines()[1].ends_with("a slower kernel is used from now on"));
 }
 
-TEST_CASE("a shape that the library does not support is asked for once, and said") {
+TEST_CASE("an unsupported shape is queried once and reported") {
     const Notices notices;
     Search search;
     for (int i = 0; i < 3; ++i) CHECK(!search.run(kUnsupported));
@@ -152,7 +152,7 @@ TEST_CASE("searches in float32, TF32 and bfloat16 are three searches") {
     CHECK(search_key(shape, arithmetic_of<bfloat16>()) != plain);
 }
 
-TEST_CASE("every dimension of a convolution is part of what a search is remembered by") {
+TEST_CASE("a search is remembered by every dimension of a convolution") {
     const ConvolutionShape shape{
         .n = 1, .h = 2, .w = 3, .c = 4, .k = 5, .r = 6, .s = 7, .stride = 8, .pad = 9};
     for (const auto field :
@@ -165,7 +165,7 @@ TEST_CASE("every dimension of a convolution is part of what a search is remember
     }
 }
 
-TEST_CASE("notices are passed on once each, and dropped without a receiver") {
+TEST_CASE("each notice is passed on once, and dropped without a receiver") {
     set_notice_receiver({});
     notice("nobody listens");
     const Notices notices;

@@ -24,14 +24,14 @@ struct Case {
           first(random_values(rows * c, 2)),
           second(random_values(rows * c, 2)),
           push_to(random_labels(rows, static_cast<std::int32_t>(c))) {
-        // Make both models classify some rows as their target.
+        // Makes both models classify some rows as their target.
         for (std::int64_t i = 0; i < rows; i += 2) first[i * c + push_to[i]] = 9;
         for (std::int64_t i = 0; i < rows; i += 3) second[i * c + push_to[i]] = 9;
         for (std::int64_t i = 4; i < rows; i += 5) push_to[i] = -1;
     }
 };
 
-// State and labels after attack_start; both of a whole attack on one backend.
+// State and labels after attack_start, and after a whole attack on one backend.
 struct Attack {
     std::vector<std::int32_t> predicted, target, route;
     std::vector<AttackState> state{1};
@@ -78,7 +78,7 @@ bool same(const AttackState& a, const AttackState& b) {
 
 }  // namespace
 
-TEST_CASE("attack loss: every backend agrees with the reference, state and all") {
+TEST_CASE("attack loss: every backend agrees with the reference, including the state") {
     for (const auto direction : {AttackDirection::towards, AttackDirection::away})
         for (const std::int64_t n : {1, 2, 37, 600})
             for (const std::int64_t classes : {2, 3, 10, 43, 200}) {
@@ -97,7 +97,7 @@ TEST_CASE("attack loss: every backend agrees with the reference, state and all")
                     CHECK(actual.route == expected.route);
                     CHECK(same(actual.now(), expected.now()));
                 }
-                // Two looks that do not stop, one that does, and one that would not have.
+                // Two counts that do not stop, one that does, and one that would not.
                 for (const auto& [two, share] : {std::pair{true, 1.0}, std::pair{false, 1.0},
                                                  std::pair{false, -1.0}, std::pair{true, 1.0}}) {
                     look(CNPD_REFERENCE(attack_loss), c, expected, two, share, direction);
@@ -117,12 +117,12 @@ TEST_CASE("attack loss: every backend agrees with the reference, state and all")
             }
 }
 
-TEST_CASE("attack loss: masked rows are not fooled, the least fooled model counts") {
+TEST_CASE("attack loss: masked rows do not count, and the model fooled by fewer rows decides") {
     Case c(4, 3);
     c.push_to = {0, 1, 2, 1};
     c.clean = {1,      0, 0, /**/ 1, 0, 0,
                /**/ 1, 0, 0, /**/ 1, 0, 0};  // predicts 0: the first is masked
-    c.first = {5, 0, 0, /**/ 0, 5, 0, /**/ 0, 0, 5, /**/ 0, 5, 0};   // all as pushed
+    c.first = {5, 0, 0, /**/ 0, 5, 0, /**/ 0, 0, 5, /**/ 0, 5, 0};   // all classified as pushed
     c.second = {5, 0, 0, /**/ 0, 5, 0, /**/ 0, 0, 5, /**/ 5, 0, 0};  // the last is not
     for (const auto& function : CNPD_WITH_REFERENCE(attack_start)) {
         Attack a(c);
@@ -153,10 +153,11 @@ TEST_CASE("attack loss: masked rows are not fooled, the least fooled model count
     }
 }
 
-TEST_CASE("attack loss: driven away, whoever is not what it was is fooled") {
+TEST_CASE("attack loss: untargeted, a row counts as fooled when its prediction changed") {
     Case c(4, 3);
     c.push_to = {0, 1, 0, -1};
-    c.clean = {1, 0, 0, /**/ 1, 0, 0, /**/ 1, 0, 0, /**/ 1, 0, 0};  // the second is another already
+    c.clean = {1,      0, 0, /**/ 1, 0, 0,
+               /**/ 1, 0, 0, /**/ 1, 0, 0};  // the second has another class already
     c.first = {5, 0, 0, /**/ 0, 5, 0, /**/ 0, 0, 5, /**/ 0, 5, 0};
     for (const auto& function : CNPD_WITH_REFERENCE(attack_start)) {
         Attack a(c);

@@ -82,7 +82,7 @@ TEST_CASE("without augmentation a batch is the normalised images") {
     }
 }
 
-TEST_CASE("a batch may have more images than a grid has blocks") {
+TEST_CASE("augmentation: more images than a grid has blocks") {
     const std::int64_t images = 100, count = 65536 + 77;
     const auto bytes = random_bytes(images);
     const auto indices = random_labels(count, images);
@@ -98,8 +98,8 @@ TEST_CASE("a batch may have more images than a grid has blocks") {
     }
 }
 
-// For every byte: where a mean is close to a level, the difference loses no digits.
-TEST_CASE("normalisation is as accurate as floats can be") {
+// For every byte: if a mean is close to a level, the difference must not lose digits.
+TEST_CASE("normalisation is accurate to float rounding") {
     std::vector<std::uint8_t> image(256);
     std::iota(image.begin(), image.end(), std::uint8_t{0});
     const std::vector<std::int32_t> indices = {0};
@@ -121,7 +121,8 @@ TEST_CASE("normalisation is as accurate as floats can be") {
 }
 
 TEST_CASE("offsets and flips are uniform") {
-    // Pixel (row, column) holds 8 row + column, so that what was drawn can be read back.
+    // Pixel (row, column) has the value 8 row + column, so that the draw can be read from the
+    // result.
     const std::int64_t size = 8, padding = 2, count = 20000;
     std::vector<std::uint8_t> image(size * size);
     std::iota(image.begin(), image.end(), std::uint8_t{0});
@@ -151,7 +152,7 @@ TEST_CASE("offsets and flips are uniform") {
     CHECK(chi_squared < 95);  // 49 degrees of freedom: one seed in 10^4 exceeds this
 }
 
-TEST_CASE("an image's draw depends on seed, epoch and its index alone") {
+TEST_CASE("an image's draw depends only on the seed, the epoch and its index") {
     const std::int64_t size = 16 * 16 * 3;
     const auto images = random_bytes(10 * size);
     for (const auto& augment : CNPD_IMPLEMENTATIONS(augment)) {
@@ -168,7 +169,7 @@ TEST_CASE("an image's draw depends on seed, epoch and its index alone") {
         const auto alone = augmented({7}, 0);
         CHECK(augmented({1, 2, 3, 7, 0}, 3) == alone);
         CHECK(augmented({7, 7}, 1) == alone);
-        // 162 equally likely draws: that all of eight agree by chance is out of the question.
+        // 162 equally likely draws: eight equal ones by chance are practically impossible.
         int same_epoch = 0, same_seed = 0;
         for (int k = 1; k <= 8; ++k) {
             settings.epoch = 5 + k;

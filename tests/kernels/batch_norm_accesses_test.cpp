@@ -1,4 +1,4 @@
-// What batch norm's reductions ask of the memory, as the emulator counts it.
+// Memory accesses of batch norm's reductions, as counted by the emulator.
 #include "tests/support/backends.h"
 
 // With AddressSanitizer the compiler does not report accesses to the emulator.
@@ -43,8 +43,8 @@ emulator::MemoryCounts counts_of_backward_reduce() {
 
 }  // namespace
 
-// Nearly nothing but what has to be read, in accesses of 16 bytes: 512 bytes, 16 sectors, a warp.
-// Besides it the first rows, about which the statistics are summed, and what the slabs leave.
+// Little more than the necessary reads, in accesses of 16 bytes: 512 bytes, 16 sectors, per warp.
+// In addition the first rows, for the approximate mean, and the slabs' results.
 TEST_CASE_TEMPLATE("batch norm's reductions load 16 bytes at once", T, float, bfloat16) {
     constexpr std::int64_t kSectors = kRows * kChannels * static_cast<std::int64_t>(sizeof(T)) / 32;
     const auto statistics = counts_of_statistics<T>();

@@ -15,8 +15,8 @@ struct Shape {
 const Shape kShapes[] = {{1, 1},   {1, 64},   {2, 3},   {7, 7},     {5, 65},    {97, 5},
                          {64, 16}, {1030, 8}, {33, 24}, {4099, 64}, {997, 100}, {60013, 3}};
 
-// x [rows,C] and per-channel factors such that x * scale + shift keeps away from 0, where two
-// roundings may disagree about the ReLU.
+// x [rows,C] and per-channel factors such that x * scale + shift is not close to 0, where rounding
+// could change the ReLU.
 struct Data {
     explicit Data(const Shape& shape)
         : x(random_values(shape.rows * shape.channels, 2, 0.5f)),
@@ -49,7 +49,7 @@ TEST_CASE("batch norm statistics are accurate even far from zero") {
             CAPTURE(rows);
             CAPTURE(channels);
             auto x = random_values(rows * channels, deviation, mean);
-            x[0] += 20 * deviation;  // the first value, around which sums begin, is an outlier
+            x[0] += 20 * deviation;  // an outlier as first value, where sums begin
             Guarded<float> m_expected(channels), v_expected(channels);
             reference::batch_norm_statistics(x.data(), rows, channels, m_expected.data(),
                                              v_expected.data());
@@ -82,7 +82,7 @@ TEST_CASE("batch norm statistics of a constant and of NaN") {
     }
 }
 
-TEST_CASE("batch norm statistics repeat bit for bit, and hardly depend on the threads") {
+TEST_CASE("batch norm statistics repeat bit for bit, with any number of threads") {
     const std::int64_t rows = 9001, channels = 32;
     const auto x = random_values(rows * channels, 3, -2);
     std::vector<float> expected_mean(channels), expected_variance(channels);
@@ -141,8 +141,8 @@ TEST_CASE("batch norm backward sums equal the reference") {
             CAPTURE(channels);
             CAPTURE(relu);
             Data data(shape);
-            // Integers, so that sums are exact and nothing can go missing; + 0.5 keeps the ReLU
-            // away from 0.
+            // Integers, so that sums are exact and a missing element is detected; + 0.5 keeps the
+            // ReLU's input away from 0.
             for (auto* values : {&data.x, &data.dy, &data.mean, &data.shift})
                 for (float& value : *values) value = std::round(value);
             for (float& value : data.shift) value += 0.5f;
@@ -235,7 +235,7 @@ double central_difference(std::vector<double>& values, std::int64_t i, const aut
 
 }  // namespace
 
-// How the two backward passes make the gradient of training: with R rows,
+// The gradient of training from the two backward passes: with R rows,
 //     a = scale,  b = -scale inv_std^2 sum_gx / R,  c = -scale sum_g / R - b mean.
 TEST_CASE("the training gradient of the reference agrees with central differences") {
     const auto x = random_values(kRows * kChannels, 2, 3), w = random_values(kRows * kChannels);

@@ -1,4 +1,4 @@
-// Kernels of activations in bfloat16, but for the polarizer's.
+// Kernels of activations in bfloat16, except the polarizer's.
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/convolution/convolution.h"
 #include "kernels/elementwise/elementwise.h"
@@ -8,7 +8,7 @@
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
 
-TEST_CASE("bfloat16 activations: casts round to the nearest, and back again exactly") {
+TEST_CASE("bfloat16 activations: casts round to nearest, and casts to float32 are exact") {
     using Round = void(const float*, std::int64_t, bfloat16*);
     using Extend = void(const bfloat16*, std::int64_t, float*);
     for (const std::int64_t count : {0, 1, 7, 8, 9, 1009, 100003})
@@ -105,7 +105,7 @@ struct RowShape {
 };
 const RowShape kRowShapes[] = {{1, 1},   {2, 3},   {7, 7},   {5, 65},  {97, 5},
                                {64, 16}, {33, 24}, {70, 64}, {997, 8}, {41, 1032}};
-// Besides these, shapes that GPUs cut into several slabs of rows, and one of several tiles.
+// More shapes: some that GPUs cut into several slabs of rows, and one of several tiles.
 std::vector<RowShape> reduced_shapes() {
     std::vector<RowShape> shapes(std::begin(kRowShapes), std::end(kRowShapes));
     shapes.insert(shapes.end(), {{1031, 64}, {8209, 8}, {2003, 24}, {131, 2072}, {4099, 3}});
@@ -154,7 +154,7 @@ TEST_CASE("bfloat16 activations: the sums of batch norm's gradients") {
             CAPTURE(rows);
             CAPTURE(channels);
             CAPTURE(relu);
-            // Integers and a half: sums are exact, and the ReLU is nowhere at 0.
+            // Integers and a half: sums are exact, and the ReLU's input is not 0.
             const Values x = random_integers(rows * channels), dy = random_integers(x.size());
             const std::vector<float> scale(channels, 1.0f), shift(channels, 0.5f),
                 mean = random_integers(channels).exact;
@@ -185,7 +185,7 @@ TEST_CASE("bfloat16 activations: batch norm's input gradient, in every variant")
             CAPTURE(rows);
             CAPTURE(channels);
             CAPTURE(variant);
-            // Integers and a half: sums are exact, and the ReLU is nowhere at 0.
+            // Integers and a half: sums are exact, and the ReLU's input is not 0.
             const Values x = random_integers(rows * channels), dy = random_integers(x.size()),
                          add = random(x.size());
             const std::vector<float> scale(channels, 1.0f), shift(channels, 0.5f);
@@ -306,7 +306,8 @@ TEST_CASE("bfloat16 activations: convolutions") {
                             parts & 2 ? staging.pass(residual.stored) : nullptr, (parts & 4) != 0};
                     }),
                     actual);
-                // cuDNN's sums are rounded before the epilogue; they lie within 6 deviations.
+                // cuDNN's sums are rounded before the epilogue; they are within 6 standard
+                // deviations.
                 const bool twice = std::string_view(run.backend) == "cuda" && parts != 0;
                 check_rounded(actual, y, forward_sum * (2e-5 + (twice ? 6 * kBfloat16Rounding : 0)),
                               "y");

@@ -7,7 +7,7 @@
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
 
-TEST_CASE("bfloat16: every one of them survives the way to float32 and back") {
+TEST_CASE("bfloat16: all values are unchanged by conversion to float32 and back") {
     for (int bits = 0; bits < 0x10000; ++bits) {
         const auto value = bfloat16::from_bits(static_cast<std::uint16_t>(bits));
         const bfloat16 back(static_cast<float>(value));
@@ -18,7 +18,7 @@ TEST_CASE("bfloat16: every one of them survives the way to float32 and back") {
     }
 }
 
-TEST_CASE("bfloat16: rounds to the nearest, ties to even") {
+TEST_CASE("bfloat16: rounds to nearest, ties to even") {
     const auto rounded = [](float value) { return static_cast<float>(bfloat16(value)); };
     CHECK(rounded(1.0f) == 1.0f);
     CHECK(rounded(0x1.01p0f) == 1.0f);         // half way, 1 is even
@@ -29,13 +29,13 @@ TEST_CASE("bfloat16: rounds to the nearest, ties to even") {
     CHECK(rounded(0x1.FEp127f) == 0x1.FEp127f);
     CHECK(rounded(-0.0f) == 0.0f);
     CHECK(std::signbit(rounded(-0.0f)));
-    CHECK(rounded(0x1p-133f) == 0x1p-133f);  // the least of all
+    CHECK(rounded(0x1p-133f) == 0x1p-133f);  // the smallest one
     CHECK(rounded(0x1p-134f) == 0);
     CHECK(std::isnan(rounded(std::nanf(""))));
     static_assert(bfloat16(1.5f).bits == 0x3FC0);
 }
 
-TEST_CASE("bfloat16: nothing between two neighbours is nearer than the result") {
+TEST_CASE("bfloat16: the result is the nearest value") {
     for (const float value : random_values(10'000, 3)) {
         const bfloat16 result(value);
         const double error = std::fabs(double{result} - double{value});
@@ -47,7 +47,7 @@ TEST_CASE("bfloat16: nothing between two neighbours is nearer than the result") 
     }
 }
 
-TEST_CASE("bfloat16: its limits") {
+TEST_CASE("bfloat16: numeric limits") {
     using Limits = std::numeric_limits<bfloat16>;
     CHECK(float{Limits::max()} == 0x1.FEp127f);
     CHECK(float{Limits::lowest()} == -0x1.FEp127f);

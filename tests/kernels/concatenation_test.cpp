@@ -5,7 +5,7 @@
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
 
-TEST_CASE("concatenation puts rows side by side, and its gradient takes them apart") {
+TEST_CASE("concatenation joins rows, and its gradient splits them") {
     const std::int64_t shapes[][3] = {{0, 2, 3},
                                       {1, 1, 1},
                                       {5, 3, 7},

@@ -34,11 +34,11 @@ const ConvolutionShape kShapes[] = {
     {.n = 3, .h = 9, .w = 14, .c = 24, .k = 13, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 2, .h = 10, .w = 7, .c = 11, .k = 20, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 1, .h = 1, .w = 2, .c = 16, .k = 16, .r = 3, .s = 3, .stride = 2, .pad = 1},
-    // Shortcuts of networks so narrow that their channels do not fill a vector.
+    // Shortcuts of narrow networks, whose channels do not fill a vector.
     {.n = 5, .h = 32, .w = 32, .c = 1, .k = 2, .r = 1, .s = 1, .stride = 2, .pad = 0},
     {.n = 5, .h = 32, .w = 32, .c = 3, .k = 6, .r = 1, .s = 1, .stride = 2, .pad = 0},
     {.n = 9, .h = 16, .w = 15, .c = 4, .k = 8, .r = 1, .s = 1, .stride = 2, .pad = 0},
-    // Nothing fits anything.
+    // Sizes that are multiples of no block.
     {.n = 1, .h = 1, .w = 1, .c = 1, .k = 1, .r = 1, .s = 1, .stride = 1, .pad = 0},
     {.n = 3, .h = 7, .w = 5, .c = 5, .k = 3, .r = 3, .s = 3, .stride = 2, .pad = 0},
     {.n = 2, .h = 7, .w = 7, .c = 11, .k = 5, .r = 1, .s = 1, .stride = 2, .pad = 0},
@@ -55,8 +55,8 @@ struct Problem {
     std::vector<float> x, filter, dy, residual, bias;
 };
 
-// Sums of `terms` products of standard normal numbers. A float sum in any order is wrong by about
-// sqrt(terms) ulps of its size; Winograd's transforms cost up to one more digit.
+// Sums of `terms` products of standard normal numbers. A float sum in any order has an error of
+// about sqrt(terms) ulps of its size; Winograd's transforms lose up to one more digit.
 void check_sums(const Guarded<float>& actual, const Guarded<float>& expected, std::int64_t terms,
                 const char* what) {
     check_close(actual, expected, 1e-5, 2e-5 * std::sqrt(static_cast<double>(terms)), what);

@@ -61,7 +61,7 @@ Result run(const Function& function, const Case& c, const DefenseLossWeights& we
     return result;
 }
 
-// The four terms written down from the formulas, in double.
+// The four terms computed from the formulas, in double.
 std::vector<double> terms_of(const Case& c, const std::vector<double>& clean,
                              const std::vector<double>& adversarial) {
     std::vector<double> terms(4, 0.0);
@@ -114,7 +114,8 @@ void check_slopes(const Case& c, bool of_clean, const Guarded<float>& gradient) 
 
 }  // namespace
 
-TEST_CASE("defense loss: the reference is the formula, its gradients the derivatives") {
+TEST_CASE(
+    "defense loss: the reference agrees with the formula, its gradients with the derivatives") {
     for (std::int64_t classes : {2, 3, 10, 43}) {
         const Case c(7, classes);
         const Result result = run(CNPD_REFERENCE(defense_loss), c);
@@ -152,15 +153,15 @@ TEST_CASE("defense loss: certain predictions stay finite") {
         check_close(actual.terms, expected.terms, 1e-6, 1e-30, "terms");
         check_close(actual.dadversarial, expected.dadversarial, 1e-5, 1e-9, "dadversarial");
     }
-    // -log(1.0001 - 1), the most that the last two terms can be
+    // -log(1.0001 - 1), the largest value of the last two terms
     CHECK(expected.terms[2] <= doctest::Approx(std::log(1e4)));
     CHECK(expected.terms[3] <= doctest::Approx(std::log(1e4)));
 }
 
-TEST_CASE("defense loss: masked samples count for the clean term alone") {
+TEST_CASE("defense loss: masked samples count only for the clean term") {
     Case c(9, 4);
     const Result before = run(CNPD_REFERENCE(defense_loss), c);
-    // What a masked sample says of the adversarial example is not read.
+    // The adversarial logits of a masked sample are not read.
     for (std::int64_t row = 0; row < c.n; row += 3) {
         REQUIRE(c.target[row] < 0);
         c.restored[row] = -1;

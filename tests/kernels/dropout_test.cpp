@@ -19,12 +19,12 @@ TEST_CASE("dropout equals the reference") {
             reference::dropout(probability, x.data(), count, kDraw.data(), expected.data());
             for (const auto& run : CNPD_IMPLEMENTATIONS(dropout)) {
                 INFO(run.backend);
-                // An offset of one: no vectors.
+                // With an offset of one: no vectors.
                 for (const std::int64_t offset : {0, 1}) {
                     Guarded<float> y(count, offset);
                     run(probability, x, count, kDraw, y);
-                    // 1 - probability, its inverse and the product are rounded, the first at worst
-                    // to 6e-8 of the 0.001 that is left.
+                    // 1 - probability, its inverse and the product are rounded; in the worst case 1
+                    // - probability = 0.001 has an error of 6e-8.
                     check_close(y, expected, probability > 0.9f ? 1e-4 : 3e-7, 0, "y");
                     CHECK(y.intact());
                 }
@@ -32,7 +32,7 @@ TEST_CASE("dropout equals the reference") {
         }
 }
 
-TEST_CASE("dropout drops what it should, and something else at other steps and with other seeds") {
+TEST_CASE("dropout drops the given share, and other elements at other steps and seeds") {
     constexpr std::int64_t kCount = 100'000;
     const std::vector<float> ones(kCount, 1);
     const auto masked = [&](DropoutDraw draw, float probability) {
@@ -57,7 +57,7 @@ TEST_CASE("dropout drops what it should, and something else at other steps and w
     }
 }
 
-TEST_CASE("a dropped element is zero even where it is no number") {
+TEST_CASE("a dropped element is zero even if it was NaN") {
     const std::vector<float> x(64, std::numeric_limits<float>::infinity());
     for (const auto& run : CNPD_WITH_REFERENCE(dropout)) {
         INFO(run.backend);
@@ -67,7 +67,7 @@ TEST_CASE("a dropped element is zero even where it is no number") {
     }
 }
 
-TEST_CASE("the step is counted up, and the seed stays") {
+TEST_CASE("dropout: the step is incremented, the seed is unchanged") {
     for (const auto& run : CNPD_WITH_REFERENCE(advance)) {
         INFO(run.backend);
         std::vector<DropoutDraw> draw = kDraw;

@@ -10,12 +10,11 @@ using namespace cnpd::tests;
 namespace {
 
 const std::int64_t kCounts[] = {0, 1, 7, 64, 1009, 100003};
-// More elements than any grid has threads, one or four a thread.
+// More elements than any grid has threads, with one or four per thread.
 const std::int64_t kManyElements = 132 * 32 * 256 + 259, kManyPacks = 4 * kManyElements + 3;
 const float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-// Small integers: their sums are exact in float, so that a missing element cannot hide in a
-// tolerance.
+// Small integers: their float sums are exact, so that the tolerance cannot hide a missing element.
 std::vector<float> random_integers(std::int64_t count) {
     auto values = random_values(count, 4);
     for (float& value : values) value = std::round(value);
@@ -96,7 +95,7 @@ TEST_CASE("buffers of different alignment are added element by element") {
     }
 }
 
-TEST_CASE("relu clips, keeps NaN, and passes gradients where it is open") {
+TEST_CASE("relu clips, keeps NaN, and passes gradients where it is active") {
     for (const std::int64_t count : kCounts)
         for (const std::int64_t offset : {0, 1}) {
             if (count == 0) continue;
@@ -141,7 +140,7 @@ TEST_CASE("relu clips, keeps NaN, and passes gradients where it is open") {
         INFO(relu.backend);
         std::vector<float> dx(4);
         relu(dy, x, 4, dx);
-        CHECK(dx[0] == 0);  // closed by the NaN
+        CHECK(dx[0] == 0);  // blocked by the NaN
         CHECK(dx[1] == 0);
         CHECK(dx[2] == 0);
         CHECK(std::isnan(dx[3]));
@@ -179,7 +178,7 @@ TEST_CASE("row sums and row additions equal the reference for every width") {
         }
 }
 
-TEST_CASE("row sums keep their accuracy over many rows, and repeat") {
+TEST_CASE("row sums are accurate over many rows, and repeat") {
     const std::int64_t rows = 200000;
     const std::vector<float> x(rows, 0.1f);
     for (const auto& sum_rows : CNPD_IMPLEMENTATIONS(sum_rows)) {
@@ -192,7 +191,7 @@ TEST_CASE("row sums keep their accuracy over many rows, and repeat") {
     }
 }
 
-TEST_CASE("sums of squares are double sums") {
+TEST_CASE("sums of squares are computed in double") {
     for (const std::int64_t count : {std::int64_t{0}, std::int64_t{1}, std::int64_t{7},
                                      std::int64_t{1009}, std::int64_t{100003}, kManyPacks})
         for (const std::int64_t offset : {0, 1}) {
@@ -221,7 +220,7 @@ TEST_CASE("sums of squares are double sums") {
     }
 }
 
-TEST_CASE("row sums do not depend on luck with threads") {
+TEST_CASE("row sums do not depend on the order of threads") {
     const std::int64_t rows = 30011, columns = 10;
     const auto x = random_integers(rows * columns);
     std::vector<float> expected(columns), actual(columns);
@@ -235,7 +234,7 @@ TEST_CASE("row sums do not depend on luck with threads") {
     omp_set_num_threads(threads);
 }
 
-TEST_CASE("accumulation is in double") {
+TEST_CASE("accumulate() sums in double") {
     for (const std::int64_t count : {0, 1, 5, 300}) {
         const auto x = random_values(count);
         for (const auto& accumulate : CNPD_WITH_REFERENCE(accumulate)) {

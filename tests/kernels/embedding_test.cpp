@@ -47,7 +47,7 @@ TEST_CASE("embedding equals the reference, and rows that do not occur have zero 
         }
 }
 
-// Numbers of very different size: any other order rounds differently.
+// Numbers of very different size: in any other order the sum would be rounded differently.
 TEST_CASE("the embedding's gradient is summed in the order of the indices") {
     const std::int64_t count = 1000, rows = 3, columns = 37;
     auto dy = random_values(count * columns);

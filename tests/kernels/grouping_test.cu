@@ -1,4 +1,4 @@
-// The grouping of a batch by label, against the standard library's stable sort.
+// Grouping of a batch by label, compared with std::stable_sort.
 #include "kernels/polarizer/grouping.h"
 
 #include <algorithm>
@@ -56,7 +56,7 @@ struct HostGroups {
     std::vector<std::int32_t> first_tile;
 };
 
-// Where the groups of a shape go.
+// Buffers for the groups of a shape.
 struct DeviceGroups {
     explicit DeviceGroups(const cuda::GroupShape& shape)
         : order(shape.samples),
@@ -119,7 +119,7 @@ void check_grouping(const std::vector<std::int32_t>& labels, const cuda::GroupSh
 
 TEST_CASE("grouping: the order of std::stable_sort, and every tile once") {
     if (gpu::device_count() == 0) return;
-    // Around a warp's samples and those that it reads at once, and more classes than samples.
+    // Sizes around a warp's samples and those that it reads at once, and more classes than samples.
     for (const std::int64_t samples : {0, 1, 31, 33, 128, 257, 1000})
         for (const std::int64_t classes : {1, 2, 43, 300})
             for (const std::int64_t rows_of_sample : {1, 100}) {
@@ -135,7 +135,7 @@ TEST_CASE("grouping: the order of std::stable_sort, and every tile once") {
             }
 }
 
-TEST_CASE("grouping: one class for all, given or not") {
+TEST_CASE("grouping: one class for all, with and without labels") {
     if (gpu::device_count() == 0) return;
     const cuda::GroupShape shape{
         .samples = 70, .classes = 3, .rows_of_sample = 5, .rows_of_tile = 64};
@@ -144,9 +144,9 @@ TEST_CASE("grouping: one class for all, given or not") {
     check_grouping(last, shape, grouped(&last, shape));
 }
 
-TEST_CASE("grouping: batches of several steps a warp, classes of several a thread") {
+TEST_CASE("grouping: several steps per warp, several classes per thread") {
     if (gpu::device_count() == 0) return;
-    // With 2,500 classes nine warps' counters fit.
+    // With 2,500 classes there is memory for the counters of nine warps.
     for (const auto& [samples, classes] : std::vector<std::pair<std::int64_t, std::int64_t>>{
              {4133, 200}, {131, 1000}, {301, 2500}}) {
         CAPTURE(samples);
@@ -158,7 +158,7 @@ TEST_CASE("grouping: batches of several steps a warp, classes of several a threa
     }
 }
 
-TEST_CASE("grouping: labels that are no class") {
+TEST_CASE("grouping: labels outside of the classes") {
     if (gpu::device_count() == 0) return;
     const cuda::GroupShape shape{
         .samples = 200, .classes = 10, .rows_of_sample = 4, .rows_of_tile = 64};
@@ -171,7 +171,7 @@ TEST_CASE("grouping: labels that are no class") {
     check_grouping(none, shape, grouped(&none, shape));
 }
 
-TEST_CASE("grouping: a graph groups whatever labels it finds") {
+TEST_CASE("grouping: a graph is replayed with other labels") {
     if (gpu::device_count() == 0) return;
     const cuda::GroupShape shape{
         .samples = 500, .classes = 7, .rows_of_sample = 3, .rows_of_tile = 64};

@@ -1,4 +1,4 @@
-// The arithmetic of the polarizer's version 5 that needs no GPU.
+// The index arithmetic of the polarizer's version 5, which needs no GPU.
 #include "kernels/polarizer/versions/hopper_tiles.h"
 
 #include <map>
@@ -36,7 +36,7 @@ TEST_CASE("hopper tiles: the boxes of a map put every channel into its column's 
     for (const auto& [line, channel] : channel_of_line) CHECK(channel == channel_of_column(line));
 }
 
-TEST_CASE("hopper tiles: shared memory suffices") {
+TEST_CASE("hopper tiles: shared memory is sufficient") {
     for (int chunks = 2; chunks <= kMostChunks; chunks += 2) {
         CHECK(stages(chunks) >= kLeastStages);
         CHECK(stages(chunks) <= kMostStages);
@@ -46,7 +46,7 @@ TEST_CASE("hopper tiles: shared memory suffices") {
     CHECK(stages(512 / kDepth) == 6);
 }
 
-TEST_CASE("hopper tiles: every part of the tiles meets every piece of the map, once") {
+TEST_CASE("hopper tiles: every part of the tiles is combined with every piece of the map once") {
     for (const int pieces : {1, 2, 3, 4, 5})
         for (const int cluster : {1, 2}) {
             if (pieces % cluster) continue;
@@ -66,7 +66,7 @@ TEST_CASE("hopper tiles: every part of the tiles meets every piece of the map, o
         }
 }
 
-TEST_CASE("hopper tiles: parts are even and leave nothing out") {
+TEST_CASE("hopper tiles: parts are of equal size and cover all tiles") {
     for (const int tiles : {0, 1, 6, 33, 34, 2148, 1 << 24})
         for (const int parts : {1, 3, 33, 132}) {
             CHECK(part_begin(tiles, 0, parts) == 0);
@@ -80,7 +80,7 @@ TEST_CASE("hopper tiles: parts are even and leave nothing out") {
         }
 }
 
-TEST_CASE("hopper tiles: boxes never reach over the end of a sample") {
+TEST_CASE("hopper tiles: boxes do not extend beyond a sample") {
     CHECK(supports(512, 65536, 16, true));
     CHECK(supports(128, 1, 1, false));
     CHECK(!supports(64, 64, 16, false));   // less than a piece
@@ -94,6 +94,6 @@ TEST_CASE("hopper tiles: boxes never reach over the end of a sample") {
         CHECK(rows % 8 == 0);
         CHECK(positions % rows == 0);
         CHECK(kRows / 2 % rows == 0);
-        CHECK(kRows / rows <= 32);  // a lane a box
+        CHECK(kRows / rows <= 32);  // one lane per box
     }
 }

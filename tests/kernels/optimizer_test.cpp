@@ -7,7 +7,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-// Nothing, less and more than an access of 16 bytes, and several blocks with a rest.
+// Zero elements, fewer and more than an access of 16 bytes, and several blocks with a remainder.
 const std::int64_t kCounts[] = {0, 1, 5, 67, 100003};
 
 // Three steps of three parameters, computed in double from PyTorch's formulas outside of this
@@ -15,7 +15,7 @@ const std::int64_t kCounts[] = {0, 1, 5, 67, 100003};
 const std::vector<float> kGradients[3] = {{0.5f, -1, 0.25f}, {0.1f, 0.2f, -0.3f}, {-0.4f, 0, 0.7f}};
 const std::vector<float> kStart = {1, -2, 0.5f};
 
-// Parameters with all that an optimizer keeps beside them; `second` is Adam's.
+// Parameters with the optimizer's state; `second` is Adam's.
 struct Parameter {
     Guarded<float> gradient, parameter, first, second;
     std::vector<float> learning_rate, active;  // active: empty or one number
@@ -75,7 +75,7 @@ void adam(const Implementation<Function>& run, const AdamSettings& settings,
     staging.finish();
 }
 
-// More parameters than one launch takes, of all counts; every fifth rests.
+// More parameters than one launch takes, of all sizes; every fifth is not updated.
 std::vector<Parameter> many_parameters() {
     std::vector<Parameter> all;
     for (std::int64_t i = 0; i < 75; ++i) {
@@ -103,7 +103,7 @@ void check_parameters(const std::vector<Parameter>& actual, const std::vector<Pa
 
 }  // namespace
 
-TEST_CASE("sgd takes PyTorch's steps") {
+TEST_CASE("sgd computes PyTorch's steps") {
     struct Known {
         float momentum, weight_decay;
         bool nesterov;
@@ -127,7 +127,7 @@ TEST_CASE("sgd takes PyTorch's steps") {
         }
 }
 
-TEST_CASE("adam takes PyTorch's steps") {
+TEST_CASE("adam computes PyTorch's steps") {
     for (const auto& step : CNPD_WITH_REFERENCE(adam_step)) {
         INFO(step.backend);
         std::vector<Parameter> p;
@@ -173,7 +173,7 @@ TEST_CASE("adam equals the reference for many parameters at once, of every size,
     }
 }
 
-TEST_CASE("a parameter that rests keeps its bits") {
+TEST_CASE("a parameter that is not updated keeps its bits") {
     for (const auto& run : CNPD_WITH_REFERENCE(sgd_step)) {
         INFO(run.backend);
         std::vector<Parameter> p;
@@ -195,7 +195,7 @@ TEST_CASE("rows are clipped to a common norm, row by row") {
             CAPTURE(s.values);
             CAPTURE(norm);
             auto large = random_values(s.rows * s.values), small = random_values(s.rows * s.others);
-            // The last row has no gradient where there are several.
+            // With several rows the last one has no gradient.
             if (s.rows > 1) {
                 std::fill(large.end() - s.values, large.end(), 0.0f);
                 std::fill(small.end() - s.others, small.end(), 0.0f);
@@ -224,7 +224,7 @@ TEST_CASE("rows are clipped to a common norm, row by row") {
         }
 }
 
-TEST_CASE("a row that is not finite has a factor that says so, and the others theirs") {
+TEST_CASE("clipping: a row that is not finite has the factor NaN, other rows are unaffected") {
     for (const auto& run : CNPD_WITH_REFERENCE(clip_rows)) {
         INFO(run.backend);
         Guarded<float> gradient({1, 2, std::numeric_limits<float>::infinity(), 3, 0, 0.5f});

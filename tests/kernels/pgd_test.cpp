@@ -79,7 +79,7 @@ double norm_of_difference(const Case& c, const Result& result, std::int64_t samp
 constexpr PgdGradient kForms[] = {PgdGradient::sign, PgdGradient::raw, PgdGradient::normalised};
 constexpr PgdNorm kNorms[] = {PgdNorm::l2, PgdNorm::linf, PgdNorm::l1};
 
-// A radius that bites for the random images above, whose differences are about 0.45 a pixel.
+// A radius that is exceeded by the random images above, whose differences are about 0.45 per pixel.
 float biting_radius(PgdNorm norm, std::int64_t count) {
     if (norm == PgdNorm::linf) return 0.1f;
     const auto pixels = static_cast<float>(count);
@@ -140,8 +140,8 @@ TEST_CASE("pgd: the first sign step moves every pixel by eta against the gradien
 }
 
 TEST_CASE("pgd: the projection comes before the clip") {
-    // d = (0.6, 0.8) has norm 1 and is halved to (0.3, 0.4), of which the box takes all but
-    // (0.1, 0.4). Clipped first it would be (0.1, 0.8) and then (0.062, 0.496).
+    // d = (0.6, 0.8) has norm 1 and is halved to (0.3, 0.4), which the box clips to (0.1, 0.4).
+    // Clipped first, it would be (0.1, 0.8) and then (0.062, 0.496).
     const std::vector<float> mean{0}, inverse_std{1};
     const PgdSettings settings{.n = 1,
                                .pixels = 2,
@@ -162,7 +162,7 @@ TEST_CASE("pgd: the projection comes before the clip") {
     }
 }
 
-TEST_CASE("pgd: the normalised step has the length eta, whatever the gradient's size") {
+TEST_CASE("pgd: the normalised step has the length eta for any size of the gradient") {
     for (float size : {1e-30f, 1e-3f, 1e10f}) {
         Case c({.n = 2,
                 .pixels = 50,
@@ -228,7 +228,7 @@ TEST_CASE("pgd: the L1 projection is the nearest point of the ball") {
     }
 }
 
-TEST_CASE("pgd: a step that rests moves nothing and still gives the network's input") {
+TEST_CASE("pgd: a stopped step changes nothing but writes the network's input") {
     for (const PgdGradient form : kForms) {
         const Case c({.n = 3, .pixels = 7, .channels = 3, .gradient = form, .radius = 0.1f});
         const std::vector<std::int32_t> yes{1}, no{0};

@@ -7,7 +7,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-// Samples and parameters. The last class has no sample where there is more than one.
+// Samples and parameters. With several classes the last one has no sample.
 struct Case {
     PolarizerShape shape;
     std::vector<float> z, dout, weight, gamma, beta, running_mean, running_variance;
@@ -46,7 +46,7 @@ struct Forward {
     }
 };
 
-// The kernel takes a structure of pointers, which have to be of the backend's memory.
+// The kernel takes a structure of pointers, which must be pointers to the backend's memory.
 template <class Function>
 void forward(const Implementation<Function>& run, const Case& c, Forward& r) {
     Staging staging(run.memory);
@@ -93,7 +93,8 @@ std::vector<PolarizerShape> shapes() {
 
 TEST_CASE("polarizer batch statistics: forward equals the reference") {
     for (const PolarizerShape& shape : shapes())
-        for (const float shift : {0.0f, 30.0f}) {  // the second: a mean far above the deviation
+        for (const float shift :
+             {0.0f, 30.0f}) {  // the second: a mean far larger than the deviation
             CAPTURE(shape.channels);
             CAPTURE(shape.positions);
             CAPTURE(shift);
@@ -105,8 +106,8 @@ TEST_CASE("polarizer batch statistics: forward equals the reference") {
                 INFO(run.backend);
                 Forward r(c);
                 forward(run, c, r);
-                // Sums of C products of 1 + shift over sqrt(C): their rounding is absolute and
-                // reaches everything behind them; a class of few rows may have a small deviation.
+                // Sums of C products of 1 + shift over sqrt(C): their rounding error is absolute
+                // and affects all later results; a class with few rows may have a small deviation.
                 const double of_u = 2e-6 * (1 + shift);
                 check_close(r.u, expected.u, 1e-5, of_u, "u");
                 check_close(r.mean, expected.mean, 1e-5, of_u, "mean");
@@ -164,7 +165,8 @@ TEST_CASE("polarizer batch statistics: backward equals the reference") {
         const Case c(shape);
         Forward f(c);
         forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, f);
-        // As if no class had a single row: its deviation is 0 and du a difference of equal numbers.
+        // As if every class had a single row: its deviation is 0 and du a difference of equal
+        // numbers.
         for (std::int64_t i = 0; i < c.vectors(); ++i) f.inv_std[i] = std::min(f.inv_std[i], 10.0f);
         Backward expected(c);
         backward(CNPD_REFERENCE(polarizer_batch_backward<float>), c, f, expected);
@@ -172,7 +174,7 @@ TEST_CASE("polarizer batch statistics: backward equals the reference") {
             INFO(run.backend);
             Backward r(c);
             backward(run, c, f, r);
-            // Rounding of a sum of the class's rows, of numbers of up to about 5; times inv_std.
+            // Rounding of a sum of the class's rows, of numbers of up to about 5, times inv_std.
             const double rows = static_cast<double>(shape.n * shape.positions);
             const double of_sums = 5e-7 * std::sqrt(rows);
             check_close(r.dgamma, expected.dgamma, 1e-5, 10 * of_sums, "dgamma");

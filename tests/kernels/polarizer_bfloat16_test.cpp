@@ -10,7 +10,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-// 1, primes, whole and partial tiles and packs; the last of several classes has no sample.
+// 1, primes, whole and partial tiles and packs; with several classes the last one has no sample.
 const PolarizerShape kPolarizers[] = {{.n = 1, .positions = 1, .channels = 1, .classes = 1},
                                       {.n = 23, .positions = 5, .channels = 7, .classes = 4},
                                       {.n = 23, .positions = 16, .channels = 64, .classes = 4},
@@ -79,7 +79,7 @@ TEST_CASE("bfloat16 activations: the polarizer and its gradients") {
     }
 }
 
-TEST_CASE("bfloat16 activations: the polarizer with the statistics of the batch") {
+TEST_CASE("bfloat16 activations: the polarizer with batch statistics") {
     for (const PolarizerShape& s : kPolarizers) {
         CAPTURE(s.channels);
         CAPTURE(s.positions);
@@ -110,12 +110,13 @@ TEST_CASE("bfloat16 activations: the polarizer with the statistics of the batch"
             check_rounded(of_u, u, 2e-6, "u");
             check_close(m, mean, 1e-5, 2e-6, "mean");
             check_close(i, inv_std, 2e-3, 0, "inv_std");
-            // What is normalised is u, rounded already: of up to 5 in size, times gamma inv_std.
+            // The normalisation is applied to u after rounding: numbers up to 5, times gamma
+            // inv_std.
             if (s.n * s.positions > 100)
                 check_rounded(of_out, out, 5 * 2 * 1.5 * kBfloat16Rounding, "out");
         }
 
-        // A class of a single row has a deviation of 0, and its du is a difference of equal
+        // A class with a single row has a deviation of 0, and its du is a difference of equal
         // numbers.
         for (std::int64_t k = 0; k < vectors; ++k) inv_std[k] = std::min(inv_std[k], 10.0f);
         const Values seen(u);

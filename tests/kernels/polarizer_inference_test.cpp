@@ -1,4 +1,4 @@
-// The polarizer's inference kernel, on every backend and in every version of the ladder.
+// The polarizer's inference kernel, on every backend and in every version.
 #include "kernels/polarizer/inference.h"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ constexpr Option kOptions[] = {{true, false, false},
                                {true, false, true},
                                {false, false, false}};
 
-// 1, primes, multiples of the tiles and one more; the last of several classes has no sample.
+// 1, primes, multiples of the tiles and one more; with several classes the last one has no sample.
 std::vector<PolarizerShape> shapes() {
     return {
         {.n = 1, .positions = 1, .channels = 1, .classes = 1},
@@ -45,7 +45,7 @@ std::vector<PolarizerShape> shapes() {
 template <typename T>
 struct Case {
     PolarizerShape shape;
-    std::vector<float> z, a, start;  // what T holds, in float32
+    std::vector<float> z, a, start;  // values of the inputs in T, as float32
     std::vector<T> z_stored, a_stored, start_stored;
     std::vector<float> b, weights;
     std::vector<std::int32_t> labels;
@@ -73,7 +73,7 @@ struct Case {
 };
 
 // The inputs are exact, so the error is that of `channels` products summed in float32 (the tensor
-// cores cut off instead of rounding: twice that), and of rounding the result to T.
+// cores truncate instead of rounding: twice that), and of rounding the result to T.
 template <typename T>
 void check_result(const Case<T>& c, const Guarded<T>& out, const Guarded<float>& expected) {
     const double rounding = sizeof(T) == 2 ? kBfloat16Rounding : 1e-6;
@@ -145,7 +145,7 @@ TEST_CASE("polarizer inference: bfloat16 agrees with the reference") {
     check_everywhere<bfloat16>(CNPD_IMPLEMENTATIONS(polarizer_inference_bf16));
 }
 
-TEST_CASE("polarizer inference: an empty batch is left alone") {
+TEST_CASE("polarizer inference: an empty batch writes nothing") {
     for (const auto& infer : CNPD_IMPLEMENTATIONS(polarizer_inference_bf16)) {
         Guarded<bfloat16> out(0);
         const std::vector<bfloat16> none, map(16);
@@ -165,8 +165,8 @@ TEST_CASE("polarizer versions: each agrees with the reference in bfloat16") {
     check_everywhere<bfloat16>(ladder(cuda::polarizer_versions_bf16()));
 }
 
-// Shapes that version 5 takes itself: 1, 2, 3 and 5 pieces of the map; boxes of 8 to 64 rows; more
-// tiles than parts and fewer; classes of a part of a tile, one tile, several, none.
+// Shapes that version 5 computes itself: 1, 2, 3 and 5 pieces of the map; boxes of 8 to 64 rows;
+// more tiles than parts and fewer; classes with a part of a tile, one tile, several, none.
 TEST_CASE("polarizer versions: the Hopper kernel agrees with the reference") {
     const PolarizerShape shared[] = {{.n = 67, .positions = 16, .channels = 128, .classes = 1},
                                      {.n = 3, .positions = 49, .channels = 256, .classes = 1},
@@ -192,12 +192,12 @@ TEST_CASE("polarizer versions: the Hopper kernel agrees with the reference") {
 #if defined(CNPD_EMULATED) && !defined(__SANITIZE_ADDRESS__)
 namespace {
 
-// What one pass over a tile or more of a shared map does to memory.
+// Memory accesses of one pass over a tile or more with a shared map.
 template <typename T>
 emulator::MemoryCounts counts_of(PolarizerInference<T>* run, const char* name,
                                  const PolarizerShape& shape) {
     const Case<T> c(shape);
-    // Rows begin where they would on a GPU, at the beginning of a sector.
+    // Rows are aligned to a sector, as on a GPU.
     std::vector<T> out = c.start_stored;
     Staging staging(Memory::device);
     const T* z = staging.pass(c.z_stored);
@@ -215,23 +215,24 @@ constexpr PolarizerShape kOneTile{.n = 8, .positions = 16, .channels = 128, .cla
 
 }  // namespace
 
-// The predictions at the top of each version's file, for one tile of 128 rows and channels.
+// The predictions in the first comment of each version's file, for one tile of 128 rows and
+// channels.
 TEST_CASE("polarizer versions: v1 moves 32 sectors for every load of the map") {
     const auto counts = counts_of(cuda::polarizer_v1, "polarizer_v1", kOneTile);
-    // A warp's 128 loads of the map touch 32 sectors each, those of the features one; and one of
-    // the bias.
+    // A warp's 128 loads of the map touch 32 sectors each, those of the features one; and one load
+    // of the bias.
     const std::int64_t warps = 128 * 128 / 32;
     CHECK(counts.load_requests == warps * (2 * 128 + 1));
     CHECK(counts.load_sectors == warps * (128 * (32 + 1) + 4));
 }
 
-TEST_CASE("polarizer versions: v2's extra column removes its bank conflicts") {
+TEST_CASE("polarizer versions: v2's padding removes its bank conflicts") {
     const auto padded = counts_of(cuda::polarizer_v2, "polarizer_v2", kOneTile);
     const auto plain = counts_of(cuda::polarizer_v2_unpadded, "polarizer_v2_unpadded", kOneTile);
     CHECK(padded.bank_conflicts() == 0);
     // Every read of the map, one for 32 multiply-adds, takes 32 wavefronts instead of 1.
     CHECK(plain.bank_conflicts() == std::int64_t{128} * 128 * 128 / 32 * 31);
-    // A thirty-second of what v1 loads, and that in whole sectors. (The bias: once a warp.)
+    // A thirty-second of v1's loads, in whole sectors. (The bias: once per warp.)
     CHECK(padded.load_bytes == 2 * 4 * 128 * 128 * (128 / 32) + 4 * 128 * 128);
     CHECK(padded.load_sectors * 32 == padded.load_bytes);
 }
@@ -240,11 +241,11 @@ TEST_CASE("polarizer versions: v3 reads shared memory four times for 64 multiply
     const auto counts = counts_of(cuda::polarizer_v3, "polarizer_v3", kOneTile);
     const std::int64_t warps = 8, reads = warps * 128 * 4, stores = warps * 128;
     CHECK(counts.shared_requests == reads + stores);
-    // The transposing stores meet in pairs, the reads not at all.
+    // The transposing stores conflict in pairs, the reads do not.
     CHECK(counts.bank_conflicts() == stores);
 }
 
-TEST_CASE("polarizer versions: v5 stores whole sectors straight from registers") {
+TEST_CASE("polarizer versions: v5 stores whole sectors directly from registers") {
     const auto counts = counts_of(cuda::polarizer_v5, "polarizer_v5", kOneTile);
     CHECK(counts.store_bytes == 2 * 128 * 128);
     CHECK(counts.store_sectors * 32 == counts.store_bytes);
@@ -254,7 +255,7 @@ TEST_CASE("polarizer versions: v5 stores whole sectors straight from registers")
 #endif
 
 #ifdef CNPD_EMULATED
-TEST_CASE("hopper: an operand's description") {
+TEST_CASE("hopper: an operand's descriptor") {
     const std::uint64_t description = hopper::operand(0x2C00);
     CHECK((description & 0x3FFF) == 0x2C0);
     CHECK((description >> 16 & 0x3FFF) == 1);

@@ -38,7 +38,7 @@ struct Parameters {
     }
 };
 
-// Samples with their maps. The last class has no sample where there is more than one class.
+// Samples with their maps. With several classes the last one has no sample.
 struct Case {
     PolarizerShape shape;
     std::vector<float> z, dout, a, b, weights;
@@ -73,7 +73,7 @@ double dot(const std::vector<float>& x, const Guarded<float>& y) {
     return sum;
 }
 
-// A sum of `terms` products of normal numbers, in float: the error is some ulps of its size.
+// A float sum of `terms` products of normal numbers: the error is some ulps of its size.
 double sum_tolerance(std::int64_t terms) {
     return 4e-7 * static_cast<double>(terms + 10);
 }
@@ -152,7 +152,7 @@ TEST_CASE("polarizer: the reference's fold backward is the derivative of its fol
         reference::polarizer_fold(classes, channels, parameters.view(), a.data(), b.data());
         return dot(da, a) + dot(db, b);
     };
-    // The fold is linear in each parameter, so a wide difference is exact but for rounding.
+    // The fold is linear in each parameter, so a wide difference is exact up to rounding.
     const auto check = [&](std::vector<float>& values, const Guarded<float>& gradient) {
         for (std::size_t i = 0; i < values.size(); ++i) {
             const float value = values[i];
@@ -200,7 +200,7 @@ TEST_CASE("polarizer: forward agrees with the reference") {
             }
 }
 
-TEST_CASE("polarizer: a mixture is a few weighted, accumulated passes") {
+TEST_CASE("polarizer: a mixture is several weighted, accumulated passes") {
     const PolarizerShape shape{.n = 9, .positions = 4, .channels = 12, .classes = 3};
     const Case c(shape);
     std::vector<std::int32_t> second(c.labels);

@@ -23,7 +23,7 @@ const PoolingShape kShapes[] = {
     {.n = 67, .h = 16, .w = 16, .c = 33, .window_h = 2, .window_w = 2, .stride = 2},
 };
 
-// Average pooling alone takes windows that are nothing but padding.
+// Only average pooling accepts windows that consist of padding.
 const PoolingShape kAverageShapes[] = {
     {.n = 2, .h = 4, .w = 4, .c = 32, .window_h = 4, .window_w = 4, .pad = 1},
     {.n = 3, .h = 1, .w = 2, .c = 5, .window_h = 1, .window_w = 2, .pad = 1},
@@ -94,7 +94,7 @@ TEST_CASE("max pooling equals the reference, ties and NaN included") {
         }
 }
 
-TEST_CASE("pooling of a small image, by hand") {
+TEST_CASE("pooling of a small example") {
     const PoolingShape s = {
         .n = 1, .h = 3, .w = 3, .c = 1, .window_h = 2, .window_w = 2, .stride = 2, .pad = 1};
     const float x[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
@@ -107,7 +107,7 @@ TEST_CASE("pooling of a small image, by hand") {
     CHECK(std::vector<std::int32_t>(argmax, argmax + 4) == std::vector<std::int32_t>{0, 2, 6, 8});
 }
 
-// Inputs are distinct integers and the step is smaller than their distance: both poolings are then
+// Inputs are distinct integers, and the step is smaller than their distance: both poolings are
 // linear within the step, and differences of floats are exact.
 TEST_CASE("pooling gradients of the reference agree with central differences") {
     for (const PoolingShape& s : kShapes) {

@@ -9,7 +9,7 @@ namespace {
 
 // One expert, primes, more experts than a warp has lanes, more classes than a thread has rows.
 const AttentionShape kAttention[] = {{1, 1, 1}, {10, 8, 16}, {7, 3, 5}, {5, 37, 2}, {200, 16, 16}};
-// A single value, whole and broken accesses of 16 bytes, several slices.
+// A single value, whole and partial accesses of 16 bytes, several slices.
 const MixtureShape kMixtures[] = {{1, 1, 1}, {10, 8, 49}, {3, 2, 64}, {17, 5, 1028}, {9, 4, 18433}};
 
 // A sum of `terms` products of normal numbers, in float.
@@ -43,7 +43,7 @@ TEST_CASE("router: attention and its backward equal the reference") {
                        dattention = random_values(s.classes * s.experts);
             Guarded<float> expected(s.classes * s.experts);
             reference::router_attention(s, queries.data(), keys.data(), expected.data());
-            // Scores are sums of about `scale` in size; attention inherits their absolute error.
+            // Scores are sums of about `scale` in size; attention has their absolute error.
             const double of_scores = scale * sum_tolerance(s.width);
             for (const auto& run : CNPD_IMPLEMENTATIONS(router_attention)) {
                 INFO(run.backend);
@@ -71,7 +71,7 @@ TEST_CASE("router: attention and its backward equal the reference") {
         }
 }
 
-TEST_CASE("router: equal keys share attention, a matching one takes it") {
+TEST_CASE("router: equal keys share attention, a matching key gets all of it") {
     const AttentionShape shape{.classes = 1, .experts = 4, .width = 4};
     const std::vector<float> query = {3, 0, 0, 0}, same(16, 0.5f);
     std::vector<float> one_matches(16, 0.0f);
@@ -125,7 +125,7 @@ TEST_CASE("router: mixing and its backward equal the reference, unaligned too") 
                 INFO(run.backend);
                 Guarded<float> dattention(dattention_expected.size());
                 run(s, experts, dmixed, dattention);
-                // Partial sums grow like the root of their length.
+                // Partial sums grow with the root of their length.
                 check_close(dattention, dattention_expected, 1e-5,
                             sum_tolerance(static_cast<std::int64_t>(
                                 std::sqrt(static_cast<double>(s.values)))) *
@@ -158,7 +158,7 @@ TEST_CASE("router: the reference's backward functions are the derivatives of its
     check_slopes(experts, dexperts, loss, 1.0f / 64, 1e-3);
 }
 
-TEST_CASE("router: nothing to mix is no launch") {
+TEST_CASE("router: no launch if there is nothing to mix") {
     for (const auto& run : CNPD_WITH_REFERENCE(mix_experts)) {
         Guarded<float> mixed(0);
         run(MixtureShape{0, 3, 4}, nullptr, random_values(12), mixed);

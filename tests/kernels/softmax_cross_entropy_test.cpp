@@ -16,8 +16,8 @@ struct Shape {
 const Shape kShapes[] = {{0, 10},   {1, 1},  {1, 10},    {7, 3},   {9, 64},
                          {128, 10}, {5, 43}, {300, 200}, {2, 1009}};
 
-// Differences of logits are exact to 2e-6 (half an ulp of 64 in a difference up to 40), which exp
-// turns into a relative error.
+// Differences of logits are exact to 2e-6 (half an ulp of 64 in a difference up to 40); exp turns
+// this into a relative error.
 constexpr double kRelative = 5e-6;
 
 std::vector<std::int32_t> labels_with_masks(const Shape& shape) {
@@ -87,7 +87,7 @@ TEST_CASE("cross-entropy equals the reference, in place and unaligned too") {
         }
 }
 
-TEST_CASE("masked rows have no loss and no gradient, whatever they hold") {
+TEST_CASE("masked rows have no loss and no gradient, even with NaN logits") {
     const std::vector<float> logits = {kNaN, 1, kInfinity, 2};
     const std::vector<std::int32_t> labels = {-1, -7};
     for (const auto& forward : CNPD_WITH_REFERENCE(softmax_cross_entropy_forward)) {
@@ -105,7 +105,7 @@ TEST_CASE("masked rows have no loss and no gradient, whatever they hold") {
     }
 }
 
-TEST_CASE("extreme logits: no overflow, certain predictions, NaN comes through") {
+TEST_CASE("extreme logits: no overflow, certain predictions, NaN is propagated") {
     const std::vector<float> logits = {1000, -1000, 0, 1, -kInfinity, 1, kNaN, 0, 0, 0, 1, kNaN};
     const std::vector<std::int32_t> labels = {0, 0, 0, 0};
     for (const auto& forward : CNPD_WITH_REFERENCE(softmax_cross_entropy_forward)) {
@@ -207,7 +207,7 @@ TEST_CASE("argmax equals the reference, on more rows than a grid has warps too")
         }
 }
 
-TEST_CASE("count_equal counts") {
+TEST_CASE("count_equal counts equal elements") {
     for (const std::int64_t count : {0, 1, 7, 1000, 100003})
         for (const std::int64_t offset : {0, 1}) {
             CAPTURE(count);
@@ -247,7 +247,7 @@ TEST_CASE("the weight of a mean counts the labels that are not masked") {
     }
 }
 
-TEST_CASE("count_matches counts the predictions of several sets, on top of what was counted") {
+TEST_CASE("count_matches adds the matches of several sets to the counts") {
     std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
     shapes.push_back({132 * 32 * 8 + 11, 3});
     for (const auto& [rows, classes] : shapes)

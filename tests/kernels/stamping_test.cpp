@@ -23,7 +23,7 @@ std::vector<double> doubles(std::int64_t count, float scale) {
 
 }  // namespace
 
-TEST_CASE("stamping bytes: bit for bit the reference, in place and unaligned too") {
+TEST_CASE("stamping bytes: equal to the reference, in place and unaligned too") {
     for (const StampShape& shape : kShapes)
         for (const std::int64_t offset : {0, 1}) {
             CAPTURE(shape.values);
@@ -49,7 +49,7 @@ TEST_CASE("stamping bytes: bit for bit the reference, in place and unaligned too
         }
 }
 
-TEST_CASE("stamping bytes: grey levels are cut off, not rounded, and do not wrap") {
+TEST_CASE("stamping bytes: grey levels are truncated and saturate") {
     std::vector<double> levels(256);
     for (int level = 0; level < 256; ++level) levels[level] = level;
     const std::vector<std::uint8_t> image = {250, 5, 100, 100, 0, 255};

@@ -1,4 +1,4 @@
-// The same bits on any number of threads: sums and loops over elements, rows and images. Products
+// The same bits for any number of threads: sums and loops over elements, rows and images. Products
 // are in threads_test.cpp.
 #include <algorithm>
 
@@ -34,7 +34,7 @@ std::vector<double> zeros(std::int64_t count) {
 
 }  // namespace
 
-TEST_CASE("threads: loops over elements have the same bits on any number") {
+TEST_CASE("threads: loops over elements give the same bits for any number") {
     for (const std::int64_t count : counts) {
         CAPTURE(count);
         const auto x = random_values(count), y = random_values(count);
@@ -58,7 +58,7 @@ TEST_CASE("threads: loops over elements have the same bits on any number") {
     }
 }
 
-TEST_CASE("threads: sums over rows and batch norm have the same bits on any number") {
+TEST_CASE("threads: sums over rows and batch norm give the same bits for any number") {
     for (const auto& [rows, channels] : matrices)
         for (const bool relu : {false, true}) {
             INFO(fmt::format("[{},{}], relu {}", rows, channels, relu));
@@ -86,7 +86,7 @@ TEST_CASE("threads: sums over rows and batch norm have the same bits on any numb
         }
 }
 
-TEST_CASE("threads: optimizers have the same bits on any number") {
+TEST_CASE("threads: optimizers give the same bits for any number") {
     for (const std::int64_t count : counts) {
         CAPTURE(count);
         const auto gradient = random_values(count);
@@ -123,7 +123,7 @@ TEST_CASE("threads: optimizers have the same bits on any number") {
     }
 }
 
-TEST_CASE("threads: losses have the same bits on any number") {
+TEST_CASE("threads: losses give the same bits for any number") {
     for (const auto& [rows, classes] :
          {std::pair{1, 2}, {129, 10}, {1025, 43}, {257, 200}, {20011, 10}}) {
         INFO(fmt::format("{} rows, {} classes", rows, classes));
@@ -158,7 +158,7 @@ TEST_CASE("threads: losses have the same bits on any number") {
     }
 }
 
-TEST_CASE("threads: pooling has the same bits on any number") {
+TEST_CASE("threads: pooling gives the same bits for any number") {
     for (const PoolingShape& s : {PoolingShape{33, 32, 32, 13, 2, 2, 2},
                                   {129, 4, 4, 128, 4, 4},
                                   {7, 31, 29, 24, 3, 3, 2, 1},
@@ -188,7 +188,7 @@ TEST_CASE("threads: pooling has the same bits on any number") {
         unwritten(out), unwritten(in));
 }
 
-TEST_CASE("threads: images have the same bits on any number") {
+TEST_CASE("threads: image kernels give the same bits for any number") {
     constexpr std::int64_t kImages = 37, kPixels = 31 * 29, kSize = kPixels * 3;
     const float mean[] = {0.1f, 0.5f, 0.4f}, inverse_std[] = {4, 5, 6};
     std::vector<float> x = random_values(kImages * kSize, 0.2f, 0.5f);
@@ -233,7 +233,7 @@ TEST_CASE("threads: images have the same bits on any number") {
         bytes, unwritten(53 * kSize));
 }
 
-TEST_CASE("threads: tables and routers have the same bits on any number") {
+TEST_CASE("threads: tables and routers give the same bits for any number") {
     for (const auto& [rows, count, columns] :
          {std::tuple{10, 129, 515}, {43, 1000, 129}, {1, 7, 3}, {200, 4099, 64}}) {
         INFO(fmt::format("{} rows of {}, {} times", rows, columns, count));

@@ -1,4 +1,4 @@
-// The same bits on any number of threads: convolutions, products and polarizers. The other kernels
+// The same bits for any number of threads: convolutions, products and polarizers. The other kernels
 // are in threads_loops_test.cpp.
 #include "kernels/convolution/convolution.h"
 #include "kernels/gemm/gemm.h"
@@ -12,15 +12,16 @@ using namespace cnpd::tests;
 
 namespace {
 
-// Every way that a convolution is computed, at sizes that no number of threads divides.
+// Every convolution algorithm, at sizes that are not divisible by the numbers of threads.
 const std::vector<ConvolutionShape> convolutions = {
     {.n = 33, .h = 32, .w = 32, .c = 3, .k = 16, .r = 3, .s = 3, .pad = 1},  // a network's first
+                                                                             // layer
     {.n = 128, .h = 32, .w = 32, .c = 3, .k = 64, .r = 3, .s = 3, .pad = 1},
     {.n = 5, .h = 17, .w = 13, .c = 4, .k = 7, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 37, .h = 32, .w = 32, .c = 2, .k = 2, .r = 3, .s = 3, .pad = 1},
     {.n = 37, .h = 16, .w = 16, .c = 2, .k = 4, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 37, .h = 4, .w = 4, .c = 16, .k = 16, .r = 3, .s = 3, .pad = 1},
-    {.n = 65, .h = 2, .w = 2, .c = 64, .k = 128, .r = 3, .s = 3, .pad = 1},  // the end of a VGG
+    {.n = 65, .h = 2, .w = 2, .c = 64, .k = 128, .r = 3, .s = 3, .pad = 1},  // a VGG's last layers
     {.n = 128, .h = 2, .w = 2, .c = 256, .k = 256, .r = 3, .s = 3, .pad = 1},
     {.n = 33, .h = 16, .w = 16, .c = 32, .k = 64, .r = 1, .s = 1, .stride = 2},  // shortcuts
     {.n = 128, .h = 8, .w = 8, .c = 256, .k = 512, .r = 1, .s = 1, .stride = 2},
@@ -55,7 +56,7 @@ void for_each_convolution(const Check& check) {
 
 }  // namespace
 
-TEST_CASE("threads: a convolution's forward pass has the same bits on any number") {
+TEST_CASE("threads: a convolution's forward pass gives the same bits for any number") {
     for_each_convolution([](const ConvolutionShape& s) {
         const auto x = random_values(inputs(s)), filter = random_values(filters(s)),
                    bias = random_values(s.k), residual = random_values(outputs(s));
@@ -69,7 +70,7 @@ TEST_CASE("threads: a convolution's forward pass has the same bits on any number
     });
 }
 
-TEST_CASE("threads: a convolution's gradients have the same bits on any number") {
+TEST_CASE("threads: a convolution's gradients have the same bits for any number") {
     for_each_convolution([](const ConvolutionShape& s) {
         const auto x = random_values(inputs(s)), filter = random_values(filters(s)),
                    dy = random_values(outputs(s));
@@ -82,7 +83,7 @@ TEST_CASE("threads: a convolution's gradients have the same bits on any number")
     });
 }
 
-TEST_CASE("threads: a matrix product has the same bits on any number") {
+TEST_CASE("threads: a matrix product has the same bits for any number") {
     const std::int64_t sizes[][3] = {{1, 1, 1},      {128, 10, 512},   {10, 512, 128},
                                      {1, 4099, 517}, {4099, 1, 517},   {127, 1031, 613},
                                      {997, 67, 211}, {1031, 509, 128}, {64, 64, 40009}};
@@ -109,7 +110,7 @@ void for_each_polarizer(const Check& check) {
     for (const PolarizerShape& s : polarizer_shapes) {
         INFO(fmt::format("{} samples, {} positions, {} channels, {} classes", s.n, s.positions,
                          s.channels, s.classes));
-        // Random labels, and labels in order, whose samples lie one behind the other.
+        // Random labels, and labels in order, whose samples are contiguous.
         auto labels = random_labels(s.n, static_cast<std::int32_t>(s.classes));
         check(s, labels.data());
         std::sort(labels.begin(), labels.end());
@@ -120,7 +121,7 @@ void for_each_polarizer(const Check& check) {
 
 }  // namespace
 
-TEST_CASE("threads: a polarizer has the same bits on any number") {
+TEST_CASE("threads: a polarizer gives the same bits for any number") {
     for_each_polarizer([](const PolarizerShape& s, const std::int32_t* labels) {
         const std::int64_t size = s.n * s.positions * s.channels, vectors = s.classes * s.channels;
         const auto z = random_values(size), dout = random_values(size),
@@ -140,7 +141,7 @@ TEST_CASE("threads: a polarizer has the same bits on any number") {
     });
 }
 
-TEST_CASE("threads: a polarizer's fold has the same bits on any number") {
+TEST_CASE("threads: a polarizer's fold gives the same bits for any number") {
     for_each_polarizer([](const PolarizerShape& s, const std::int32_t*) {
         const std::int64_t vectors = s.classes * s.channels, maps = vectors * s.channels;
         const auto weight = random_values(maps), da = random_values(maps),
@@ -160,7 +161,7 @@ TEST_CASE("threads: a polarizer's fold has the same bits on any number") {
     });
 }
 
-TEST_CASE("threads: a polarizer with the batch's statistics has the same bits on any number") {
+TEST_CASE("threads: a polarizer with batch statistics gives the same bits for any number") {
     for_each_polarizer([](const PolarizerShape& s, const std::int32_t* labels) {
         const std::int64_t size = s.n * s.positions * s.channels, vectors = s.classes * s.channels;
         const auto z = random_values(size), dout = random_values(size),

@@ -1,4 +1,4 @@
-// Archives made by tests: sound ones of a folder's files, and entries that no sound one has.
+// Archives made by tests: valid ones with a folder's files, and invalid entries.
 #pragma once
 
 #include <archive.h>
@@ -20,11 +20,11 @@ namespace cnpd::tests {
 struct ArchiveEntry {
     std::string name, contents = {};
     unsigned type = AE_IFREG;
-    std::string link = {};  // what a link leads to
+    std::string link = {};  // the target of a link
     bool is_hard_link = false;
 };
 
-// Writes a zip where the name ends so, otherwise a tar with gzip, or a plain one for ".tar".
+// Writes a zip if the name ends so, otherwise a tar with gzip, or without for ".tar".
 class ArchiveWriter {
   public:
     explicit ArchiveWriter(const std::filesystem::path& path, const char* password = nullptr)
@@ -56,7 +56,7 @@ class ArchiveWriter {
             archive_entry_set_symlink(header.get(), entry.link.c_str());
         archive* handle = handle_.get();
         const std::string& contents = entry.contents;
-        // A warning is about a name that is not ASCII.
+        // Warnings are about names that are not ASCII.
         CNPD_CHECK(archive_write_header(handle, header.get()) >= ARCHIVE_WARN,
                    archive_error_string(handle));
         CNPD_CHECK(archive_write_data(handle, contents.data(), contents.size()) >= 0,
@@ -74,7 +74,7 @@ inline void write_archive(const std::filesystem::path& path,
     for (const ArchiveEntry& entry : entries) writer.add(entry);
 }
 
-// All files below the folder, in an order that is not that of their names.
+// All files below the folder, not in the order of their names.
 inline void write_archive_of(const std::filesystem::path& folder, const std::filesystem::path& path,
                              const std::string& prefix = "") {
     namespace fs = std::filesystem;

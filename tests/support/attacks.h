@@ -1,4 +1,4 @@
-// Attacks from their names and options, ready to stamp.
+// Makes attacks from their names and options, ready to stamp.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// Calling a kernel on every backend of the build.
+// Calls a kernel on every backend of the build.
 #pragma once
 
 #include <map>
@@ -14,14 +14,14 @@
 
 namespace cnpd::tests {
 
-// Where a backend's kernels find what they work on.
+// The memory of a backend's kernels.
 enum class Memory { host, device };
 
 // A buffer, or nothing.
 template <typename T>
 struct OptionalBuffer {
     T* data = nullptr;
-    T* begin = nullptr;  // of what surrounds it
+    T* begin = nullptr;  // of the enclosing buffer
     std::size_t count = 0;
 };
 template <typename T>
@@ -36,7 +36,7 @@ OptionalBuffer<const T> if_wanted(bool wanted, const std::vector<T>& buffer) {
 }
 
 #ifdef CNPD_HAS_CUDA
-// A buffer of a test's on the device for the time of a call, guards included.
+// A test's buffer on the device during a call, guards included.
 class DeviceCopy {
   public:
     DeviceCopy(const void* host, std::size_t bytes) : host_(host), bytes_(bytes) {
@@ -60,7 +60,8 @@ class DeviceCopy {
 };
 #endif
 
-// An argument that holds pointers: make(staging) gives it, from buffers that it passes there.
+// An argument that contains pointers: make(staging) returns it, with buffers that it passes through
+// `staging`.
 //     run(staged([&](Staging& staging) { return Labels{staging.pass(first), nullptr}; }), out);
 template <typename Make>
 struct Staged {
@@ -71,12 +72,12 @@ Staged<Make> staged(Make make) {
     return {std::move(make)};
 }
 
-// The memory of one call. A buffer that is passed twice stays one buffer.
+// The memory of one call. A buffer that is passed twice is staged once.
 class Staging {
   public:
     explicit Staging(Memory memory) : memory_(memory) {}
 
-    // What the kernel gets for an argument: buffers become pointers, all else is passed on.
+    // The kernel's argument: buffers become pointers, other values are passed on.
     template <typename T>
     const T& pass(const T& argument) {
         return argument;
@@ -107,7 +108,7 @@ class Staging {
         return place(buffer.data, buffer.begin, buffer.count, !std::is_const_v<T>);
     }
 
-    // After the kernel: results go where they belong.
+    // After the kernel: copies the results back.
     void finish() {
 #ifdef CNPD_HAS_CUDA
         if (memory_ == Memory::device) kernels::gpu::synchronize();
@@ -116,7 +117,7 @@ class Staging {
     }
 
   private:
-    // Where `data`, a part of [begin, begin + count), is for the kernel.
+    // The kernel's pointer for `data`, a part of [begin, begin + count).
     template <typename T>
     T* place(T* data, [[maybe_unused]] std::type_identity_t<const T*> begin,
              [[maybe_unused]] std::size_t count, [[maybe_unused]] bool written) {
@@ -138,15 +139,15 @@ class Staging {
 #endif
 };
 
-// A kernel's function of one backend. Called with the kernel's arguments, where std::vector and
-// Guarded may stand for pointers; returns when the results are there.
+// A kernel's function of one backend. Called with the kernel's arguments, with std::vector and
+// Guarded in place of pointers; returns when the results are available.
 template <typename Function>
 struct Implementation {
     const char* backend;
     Function* function;
     Memory memory;
 
-    // Whether so many multiplications would take the emulator longer than a test should.
+    // Whether so many multiplications would take the emulator too long for a test.
     bool too_slow_for(std::int64_t multiplications) const {
         return std::string_view(backend) == "emulated" && multiplications > 5'000'000;
     }
@@ -191,7 +192,7 @@ std::vector<Implementation<Function>> with_reference(Function* reference,
     return others;
 }
 
-// Of kernels that make one buffer of another: run(shape, input, output).
+// For kernels with one input and one output buffer: run(shape, input, output).
 template <typename Function, typename Shape>
 void check_outputs(const std::vector<Implementation<Function>>& implementations, const Shape& shape,
                    const std::vector<float>& input, const Guarded<float>& expected, double rtol,
@@ -217,7 +218,7 @@ void check_outputs(const std::vector<Implementation<Function>>& implementations,
 #define CNPD_IMPLEMENTATIONS(kernel)                              \
     ::cnpd::tests::implementations(&::cnpd::kernels::cpu::kernel, \
                                    CNPD_DEVICE_FUNCTION(kernel, &::cnpd::kernels::cpu::kernel))
-// Of a kernel of activations, which the CPU has in float32 alone: CNPD_IN_BFLOAT16(add).
+// For a kernel of activations, which the CPU has in float32 only: CNPD_IN_BFLOAT16(add).
 #define CNPD_IN_BFLOAT16(kernel)                                        \
     ::cnpd::tests::with_reference(                                      \
         &::cnpd::kernels::reference::kernel<::cnpd::kernels::bfloat16>, \

@@ -1,6 +1,6 @@
-// Comparing kernels of activations in bfloat16 with the reference. Inputs are numbers that bfloat16
-// holds, so that what the reference makes of the same numbers in float32 differs by nothing but the
-// sums' rounding in float32, as in the tests of each kernel, and the result's rounding to bfloat16.
+// Compares kernels of activations in bfloat16 with the reference. Inputs are exact in bfloat16, so
+// the result differs from the float32 reference only by the rounding of sums in float32, as in the
+// tests of each kernel, and by the rounding of the result to bfloat16.
 #pragma once
 
 #include <cmath>

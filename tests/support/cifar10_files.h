@@ -43,7 +43,7 @@ inline datasets::Images random_images(std::vector<std::int32_t> labels) {
     return images;
 }
 
-// Image i of a batch as CIFAR-10 stores it, [3,32,32].
+// Image i of a batch in CIFAR-10's layout, [3,32,32].
 inline std::string planes_of(const datasets::Images& images, std::int64_t i) {
     std::string planes;
     for (int c = 0; c < 3; ++c)
@@ -65,7 +65,7 @@ inline std::string text_names() {
     return file + "\n";
 }
 
-// Writes pickles opcode by opcode, as Python 2's cPickle does with protocol 2.
+// Writes pickles opcode by opcode, like Python 2's cPickle with protocol 2.
 class PickleWriter {
   public:
     std::string text = "\x80\x02";
@@ -146,8 +146,8 @@ inline std::string png_of(const datasets::Images& images, std::int64_t i) {
     return {file.begin(), file.end()};
 }
 
-// CIFAR-10 with ten images in each batch. They are sorted by class, so that an image folder has
-// them in the same order.
+// CIFAR-10 with ten images in each batch, sorted by class, so that an image folder has the same
+// order.
 struct TinyCifar10 {
     static constexpr std::int64_t kImagesPerBatch = 10;
     std::vector<datasets::Images> train;

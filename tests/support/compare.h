@@ -1,4 +1,4 @@
-// Comparing buffers with a reference, and buffers that notice when they are written outside.
+// Compares buffers with a reference; output buffers that detect writes outside of them.
 #pragma once
 
 #include <algorithm>
@@ -18,14 +18,14 @@ namespace cnpd::tests {
 template <class T>
 class Guarded {
   public:
-    // With an offset, a view of its storage that is not aligned for accesses of several elements.
+    // With an offset: a view of its storage that is not aligned for wide accesses.
     explicit Guarded(std::int64_t count, std::int64_t offset = 0)
         : count_(count), offset_(offset), storage_(count + offset + 2 * kGuard) {
         std::memset(static_cast<void*>(storage_.data()), 0xAB, storage_.size() * sizeof(T));
         if constexpr (std::numeric_limits<T>::has_quiet_NaN)
             std::fill_n(data(), count, std::numeric_limits<T>::quiet_NaN());
     }
-    // Not only for outputs: a copy of `values` between guards.
+    // Also for inputs: a copy of `values` between guards.
     explicit Guarded(const std::vector<T>& values, std::int64_t offset = 0)
         : Guarded(static_cast<std::int64_t>(values.size()), offset) {
         std::copy(values.begin(), values.end(), data());
@@ -35,9 +35,9 @@ class Guarded {
     std::int64_t size() const { return count_; }
     T& operator[](std::int64_t i) { return data()[i]; }
     const T& operator[](std::int64_t i) const { return data()[i]; }
-    // With the guards.
+    // Including the guards.
     const std::vector<T>& storage() const { return storage_; }
-    // False once something has been written outside.
+    // False if memory outside of the buffer has been written.
     bool intact() const {
         std::vector<T> guard(kGuard + offset_);
         std::memset(static_cast<void*>(guard.data()), 0xAB, guard.size() * sizeof(T));
@@ -51,7 +51,7 @@ class Guarded {
     std::vector<T> storage_;
 };
 
-// Fresh normal numbers; every call continues the same sequence.
+// New normal numbers; every call continues the same sequence.
 inline std::vector<float> random_values(std::int64_t count, float scale = 1, float shift = 0) {
     static std::mt19937 generator(20251122);
     std::normal_distribution<float> normal(shift, scale);
@@ -68,8 +68,8 @@ inline std::vector<std::int32_t> random_labels(std::int64_t count, std::int32_t 
     return values;
 }
 
-// |actual - expected| <= atol + rtol |expected| for every element; NaN never passes. Reports the
-// worst.
+// actual - expected| <= atol + rtol |expected| for every element; NaN fails. Reports the worst
+// element.
 template <class Actual, class Expected>
 void check_close(const Actual& actual, const Expected& expected, double rtol, double atol,
                  const char* what = "") {
@@ -103,8 +103,9 @@ double relative_l2_error(const Actual& actual, const Expected& expected) {
     return std::sqrt(difference / std::max(norm, 1e-300));
 }
 
-// Held against central differences of `loss`, which reads `values`: steps of `step`, where a float
-// loss is off by about 1e-7 over the step and by the third derivative's share, about its square.
+// Compares with central differences of `loss`, which reads `values`, with steps of `step`. A float
+// loss has an error of about 1e-7 divided by the step, plus the third derivative's term, about the
+// step's square.
 template <class Gradient, class Loss>
 void check_slopes(std::vector<float>& values, const Gradient& gradient, const Loss& loss,
                   float step, double tolerance) {

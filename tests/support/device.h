@@ -1,4 +1,4 @@
-// The GPU, or the emulated one, as tests see it.
+// The GPU, real or emulated, for tests.
 #pragma once
 
 #include <cstdlib>
@@ -11,8 +11,8 @@
 
 namespace cnpd::tests {
 
-// Whether this run is for the GPU alone: a build for CUDA runs its tests a second time in this way
-// (ctest's cuda/...), which are skipped where there is no GPU.
+// Whether this run tests only the GPU: a build for CUDA runs its tests a second time in this mode
+// (ctest's cuda/...); they are skipped if there is no GPU.
 inline bool only_on_device() {
     return std::getenv("CNPD_TEST_CUDA") != nullptr;
 }

@@ -1,4 +1,4 @@
-// What tests of files need: a directory that goes with its object, a full disk, a process to kill.
+// Helpers for tests of files: a temporary directory, a full disk, a child process.
 #pragma once
 
 #include <sys/resource.h>
@@ -37,7 +37,7 @@ class TemporaryDirectory {
 };
 
 // Runs the function in a child process and returns its wait status (WIFSIGNALED(status), ...). The
-// child exits with the function's result, or 99 when it throws.
+// child exits with the function's result, or 99 if it throws.
 template <class Function>
 int status_of_child(Function function) {
     const pid_t child = ::fork();
@@ -55,7 +55,7 @@ int status_of_child(Function function) {
     return status;
 }
 
-// What the FileError or InputError says that the action throws.
+// The message of the FileError or InputError that the action throws.
 template <class Action>
 std::string message_of(Action action) {
     try {
@@ -66,7 +66,7 @@ std::string message_of(Action action) {
     return "no InputError";
 }
 
-// Caps the size of files that this process can write, which then fails as on a full disk.
+// Limits the size of files that this process can write; writes beyond it fail as on a full disk.
 class FullDisk {
   public:
     explicit FullDisk(rlim_t bytes) {

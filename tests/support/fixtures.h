@@ -1,5 +1,5 @@
-// PyTorch's numbers (tests/fixtures/README.md) as tensors in the engine's layouts, and comparing
-// tensors with them.
+// PyTorch's numbers (tests/fixtures/README.md) as tensors in the engine's layouts, and comparisons
+// with them.
 #pragma once
 
 #include <filesystem>
@@ -60,7 +60,7 @@ class Fixture {
         return engine::values<T>(entry(name));
     }
     float number(std::string_view name) const { return values(name).at(0); }
-    // Four axes become channels-last.
+    // Tensors with four axes become channels-last.
     template <class T = float>
     engine::Tensor tensor(std::string_view name) const {
         const engine::Shape& s = entry(name).shape;
@@ -68,7 +68,7 @@ class Fixture {
         return engine::Tensor::from(channels_last(values<T>(name), s), {s[0], s[2], s[3], s[1]});
     }
     engine::Tensor integers(std::string_view name) const { return tensor<std::int32_t>(name); }
-    // The same tensor as a leaf that wants a gradient.
+    // The same tensor as a leaf that requires a gradient.
     engine::Tensor leaf(std::string_view name) const { return tensor(name).set_requires_grad(); }
 
   private:
@@ -76,8 +76,8 @@ class Fixture {
     std::string prefix_;
 };
 
-// Fails unless the shapes agree and the relative L2 error stays below the tolerance; NaN never
-// passes. Returns the error.
+// Fails unless the shapes are equal and the relative L2 error is below the tolerance; NaN fails.
+// Returns the error.
 inline double check_l2(const engine::Tensor& actual, const engine::Tensor& expected,
                        double tolerance, std::string_view what) {
     INFO(std::string(what));

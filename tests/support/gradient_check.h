@@ -1,7 +1,7 @@
-// Gradients against central differences along random directions. The losses are float and should
-// be near 1: rounding them, over two steps of 1/1024, costs the quotient 1e-4 or so. The inputs of
-// ReLUs and maxima have to be chosen so that no step takes one across its kink, where a quotient
-// would be wrong by the whole unit.
+// Compares gradients with central differences along random directions. The losses are float and
+// should be near 1: their rounding, with two steps of 1/1024, causes an error of about 1e-4. The
+// inputs of ReLUs and maxima have to be chosen so that no step crosses a kink, where the quotient
+// would be wrong.
 #pragma once
 
 #include <cmath>
@@ -20,7 +20,7 @@ inline double inner_product(const std::vector<float>& a, const std::vector<float
     return sum;
 }
 
-// Input by input along three directions each.
+// Three directions for each input.
 inline void check_gradients(const Loss& loss, const std::vector<engine::Tensor>& inputs) {
     std::vector<engine::Tensor> leaves;
     for (const engine::Tensor& input : inputs) leaves.push_back(input.clone().set_requires_grad());
@@ -43,7 +43,7 @@ inline void check_gradients(const Loss& loss, const std::vector<engine::Tensor>&
                 return static_cast<double>(loss(there).item());
             };
             const double quotient = (value_at(kStep) - value_at(-kStep)) / (2 * kStep);
-            // In a random direction the derivative is about as long as the gradient.
+            // In a random direction the derivative is about as large as the gradient's norm.
             CHECK(std::fabs(inner_product(gradient, direction) - quotient) <= 2e-3 * length + 1e-3);
         }
     }

@@ -1,4 +1,4 @@
-// What an error about a wrong layout of a data set must say.
+// Checks of error messages about a wrong layout of a data set.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace cnpd::tests {
 
-// One line that names the folder, what lies in it at `path`, and what was found there.
+// One line with the folder, the `path` in it, and what was found there.
 inline void check_names(const std::string& message, const TemporaryDirectory& folder,
                         std::string_view path, std::string_view found) {
     CAPTURE(message);

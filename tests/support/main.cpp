@@ -1,5 +1,5 @@
-// The main() of every test program. With $CNPD_TEST_CUDA, tests are run on the GPU, and the program
-// ends with status 77, "skipped", where there is none.
+// The main() of every test program. With $CNPD_TEST_CUDA, tests run on the GPU; without a GPU the
+// program then ends with status 77, "skipped".
 #include <fmt/format.h>
 
 #include "tests/support/device.h"

@@ -1,4 +1,4 @@
-// What the models' tests against PyTorch's numbers have in common.
+// Shared by the models' comparisons with PyTorch's numbers.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace cnpd::tests {
 
-// Relative errors that float32 may make, with tenfold room for Winograd's convolutions.
+// Relative errors of float32, with a tenfold margin for Winograd's convolutions.
 constexpr double kLogits = 1e-5, kGradient = 1e-4;
 
 inline std::unique_ptr<models::Classifier> fresh_model(const models::ModelOptions& options) {

@@ -1,4 +1,4 @@
-// What a test's code tells the user (kernels/common/notice.h).
+// Notices to the user (kernels/common/notice.h) in tests.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace cnpd::tests {
 
-// Collects notices while it lives.
+// Collects notices during its lifetime.
 class Notices {
   public:
     Notices() : before_(set_notice_receiver([this](auto line) { lines_.emplace_back(line); })) {}

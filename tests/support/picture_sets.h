@@ -15,7 +15,7 @@
 
 namespace cnpd::tests {
 
-// One colour and the size of a picture say which image it was.
+// The colour and the size of a picture identify the image.
 inline std::string ppm_of(std::int64_t h, std::int64_t w, std::uint8_t value) {
     return fmt::format("P6\n{} {}\n255\n", w, h) +
            std::string(static_cast<std::size_t>(h * w * 3), static_cast<char>(value));
@@ -29,13 +29,13 @@ inline std::string gtsrb_row(const std::string& name, std::int32_t label) {
     return fmt::format("{};29;30;5;6;24;25;{}\r\n", name, label);
 }
 
-// Where the parts of GTSRB lie, relative to a folder.
+// Locations of the parts of GTSRB, relative to a folder.
 struct GtsrbLayout {
     std::string training = "GTSRB/Final_Training/Images", test = "GTSRB/Final_Test/Images",
                 table = "GT-final_test.csv";
 };
 
-// Two images of each class in training: value 5 * class, and one more; one in test, value 5 * class
+// Two training images of each class: value 5 * class, and one more; one test image, value 5 * class
 // + 2, the last class first.
 inline void write_gtsrb(const std::filesystem::path& folder, const GtsrbLayout& layout = {}) {
     constexpr std::int32_t kClasses = datasets::gtsrb::kClasses;

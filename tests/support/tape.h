@@ -1,4 +1,4 @@
-// What tests of gradients need.
+// Helpers for tests of gradients.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -17,7 +17,7 @@ inline engine::Tensor random_leaf(const engine::Shape& shape, float scale = 1) {
     return random_tensor(shape, scale).set_requires_grad();
 }
 
-// The sum of y times dy: backward() of it hands exactly dy to y.
+// The sum of y times dy: its backward() passes exactly dy to y.
 inline engine::Tensor weighted_sum(const engine::Tensor& y, const engine::Tensor& dy) {
     const engine::Shape row{1, y.elements()};
     return engine::ops::linear(engine::ops::reshape(y, row), dy.view(row), {});

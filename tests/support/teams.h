@@ -1,4 +1,4 @@
-// Running a kernel on teams of several sizes.
+// Runs a kernel with several numbers of threads.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace cnpd::tests {
 
-// OpenMP's number of threads for the time of a scope.
+// OpenMP's number of threads during a scope.
 class TeamOf {
   public:
     explicit TeamOf(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
@@ -35,8 +35,8 @@ std::int64_t first_difference(const std::vector<T>& one, const std::vector<T>& o
     return -1;
 }
 
-// run(outputs...) with 1, 2, 3 and 7 threads must leave the same bytes in all outputs, which begin
-// as they were passed.
+// run(outputs...) with 1, 2, 3 and 7 threads must give the same bytes in all outputs, which are
+// reset to their initial values before each run.
 template <class Run, class... Outputs>
 void same_on_every_team(const Run& run, const Outputs&... outputs) {
     const auto on_team = [&](int threads) {
@@ -64,7 +64,8 @@ void same_on_every_team(const Run& run, const Outputs&... outputs) {
     }
 }
 
-// Not-a-numbers, so that an element that is not written is not taken for equal zeros.
+// NaNs, so that elements that are not written are detected.
+//
 inline std::vector<float> unwritten(std::int64_t count) {
     return std::vector<float>(static_cast<std::size_t>(count),
                               std::numeric_limits<float>::quiet_NaN());
