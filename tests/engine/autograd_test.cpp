@@ -13,7 +13,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-// An operation of the tests' own: y = x + w, which notes what its backward pass was asked for.
+// A test operation, y = x + w, which records the gradients that its backward pass is asked for.
 struct Spy {
     int calls = 0;
     bool wanted[2] = {false, false};
@@ -69,13 +69,13 @@ TEST_CASE("a frozen filter costs no weight gradient and the tape does not hold x
     const Tensor y = ops::convolution(x, filter, {.padding = 1});
     REQUIRE(producer(y) != nullptr);
     CHECK(producer(y)->inputs[1] == nullptr);
-    // A weight gradient could not be computed: x, which it would need, has no other owner.
+    // A weight gradient could not be computed: it would need x, which has no other owner.
     CHECK(x.unique());
     CHECK(!filter.unique());
     backward(sum(y));
     CHECK(x.grad().defined());
     CHECK(!filter.grad().defined());
-    CHECK(filter.unique());  // freed with the walk, though y still has its place on the tape
+    CHECK(filter.unique());  // freed by the backward pass, although y is still on the tape
 }
 
 TEST_CASE("a constant x does not keep the filter, and a trainable filter keeps x") {
@@ -96,7 +96,7 @@ TEST_CASE("a constant x does not keep the filter, and a trainable filter keeps x
     CHECK(!rows.unique());
 }
 
-TEST_CASE("gradients() visits only what leads to the wanted leaf") {
+TEST_CASE("gradients() visits only nodes on a path to the wanted leaf") {
     const Tensor x = random_leaf({4}), w = random_leaf({4}), unrelated = random_leaf({4});
     Spy both, other;
     const Tensor a = both(x, w);
@@ -111,7 +111,7 @@ TEST_CASE("gradients() visits only what leads to the wanted leaf") {
     CHECK(both.wanted[0]);
     CHECK(!both.wanted[1]);
     CHECK(other.calls == 0);
-    // Leaves get their gradients from backward() alone.
+    // Only backward() sets the gradients of leaves.
     for (const Tensor& leaf : {x, w, unrelated}) CHECK(!leaf.grad().defined());
 }
 
@@ -127,14 +127,14 @@ TEST_CASE("gradients() of a tensor in the middle of the tape") {
     CHECK(host(found[1]) == std::vector<float>(4, 9));
 }
 
-TEST_CASE("gradients() with nothing to find leaves the tape's other leaves alone") {
+TEST_CASE("gradients() of an unrelated tensor does not change other leaves") {
     const Tensor x = random_leaf({4}), constant = random_tensor({4});
     const Tensor wanted[] = {constant};
     CHECK(!gradients(sum(x), wanted)[0].defined());
     CHECK(!x.grad().defined());
 }
 
-TEST_CASE("gradients() of several outputs weighs them by what it is given") {
+TEST_CASE("gradients() of several outputs weights them by the given gradients") {
     Tensor x = random_leaf({4}), w = random_leaf({4});
     const auto outputs = [&] { return std::vector{ops::relu(ops::add(x, w)), ops::scale(x, 3)}; };
     const std::vector<Tensor> weights{random_tensor({4}), random_tensor({4})};
@@ -148,7 +148,7 @@ TEST_CASE("gradients() of several outputs weighs them by what it is given") {
     CHECK(!w.grad().defined());
     for (int i = 0; i < 2; ++i) CHECK(host(weights[i]) == host(before[i]));
 
-    // An output that another one is made of gets a gradient along both ways.
+    // An output that another output depends on gets a gradient along both paths.
     const Tensor inner = ops::scale(x, 2), outer = ops::scale(inner, 5);
     const Tensor both[] = {inner, outer};
     const auto sum_of_ways = host(gradients(both, weights, std::span(&x, 1)).front());
@@ -180,7 +180,7 @@ TEST_CASE("NoGrad stops recording on its thread for its lifetime") {
     CHECK(gradients_enabled());
     try {
         const NoGrad no_grad;
-        throw Error("leaves the scope");
+        throw Error("an exception that leaves the scope");
     } catch (const Error&) {
     }
     CHECK(producer(ops::relu(x)) != nullptr);
@@ -208,7 +208,7 @@ TEST_CASE("gradients along the paths of a diamond add up") {
 }
 
 TEST_CASE("a gradient that two tensors share is never changed in place") {
-    // add() hands the same tensor to both inputs; a gets more along a second path, before and
+    // add() passes the same tensor to both inputs; a gets more along a second path, before and
     // after.
     for (const bool first : {false, true}) {
         const Tensor a = random_leaf({5}), b = random_leaf({5});
@@ -225,8 +225,9 @@ TEST_CASE("a gradient that two tensors share is never changed in place") {
     }
 }
 
-TEST_CASE("the gradient of a sum stays what it was when its receiver accumulates") {
-    // y = relu(x) + x: the node of add gives one tensor to both, and x's own slot is added to.
+TEST_CASE("accumulating into one input's gradient does not change the sum's gradient") {
+    // y = relu(x) + x: the node of add gives one tensor to both inputs, and x's gradient is then
+    // added to.
     const Tensor x = Tensor::from(std::vector<float>{-1, 2, 3}, {3}).set_requires_grad();
     const Tensor dy = Tensor::from(std::vector<float>{1, 10, 100}, {3});
     const Tensor y = ops::add(x, ops::relu(x));
@@ -235,7 +236,7 @@ TEST_CASE("the gradient of a sum stays what it was when its receiver accumulates
     CHECK(host(dy) == std::vector<float>{1, 10, 100});
 }
 
-TEST_CASE("two backwards accumulate") {
+TEST_CASE("two backward passes accumulate") {
     const Tensor x = random_leaf({6});
     const Tensor dy = random_tensor({6});
     backward(weighted_sum(x, dy));
@@ -247,21 +248,21 @@ TEST_CASE("two backwards accumulate") {
     CHECK(!x.grad().defined());
 }
 
-TEST_CASE("a tape can be walked once") {
+TEST_CASE("a tape can be used once") {
     const Tensor x = random_leaf({3});
     const Tensor middle = ops::scale(x, 2);
     const Tensor loss = sum(middle), other = sum(ops::relu(middle));
     backward(loss);
     const std::vector<float> before = host(x.grad());
     CHECK_THROWS_AS(backward(loss), Error);
-    CHECK_THROWS_AS(backward(other), Error);  // its tape joins the walked one
+    CHECK_THROWS_AS(backward(other), Error);  // its tape contains the used one
     CHECK(host(x.grad()) == before);
     const Tensor wanted[] = {x};
     CHECK_THROWS_AS(gradients(loss, wanted), Error);
     CHECK(gradients_enabled());
 }
 
-TEST_CASE("what backward() cannot start from") {
+TEST_CASE("backward() refuses tensors that it cannot start from") {
     CHECK_THROWS_AS(backward(random_tensor({1})), Error);
     CHECK_THROWS_AS(backward(random_leaf({1})), Error);
     CHECK_THROWS_AS(backward(ops::relu(random_leaf({2}))), ShapeError);
@@ -278,7 +279,7 @@ TEST_CASE("a gradient of another shape is refused") {
     CHECK_THROWS_AS(backward(sum(y)), ShapeError);
 }
 
-TEST_CASE("long chains are walked and freed without recursion") {
+TEST_CASE("long chains are processed and freed without recursion") {
     constexpr int kLength = 200'000;
     const auto chain = [](const Tensor& x, bool doubled) {
         Tensor y = x;
@@ -289,14 +290,14 @@ TEST_CASE("long chains are walked and freed without recursion") {
         return y;
     };
     const Tensor x = random_leaf({1});
-    for (const bool doubled : {false, true}) chain(x, doubled);  // freed without a walk
+    for (const bool doubled : {false, true}) chain(x, doubled);  // freed without a backward pass
     backward(chain(x, true));
     CHECK(host(x.grad()) == std::vector<float>{1});
     const Tensor wanted[] = {x};
     CHECK(host(gradients(chain(x, false), wanted)[0]) == std::vector<float>{1});
 }
 
-TEST_CASE("a node may take what came along the shortcut and add to it itself") {
+TEST_CASE("a node may take the shortcut's gradient and add to it itself") {
     const Tensor x = random_leaf({3}), unwanted = random_tensor({3});
     std::vector<bool> found;
     const auto taking = [&](const Tensor& input) {
@@ -313,14 +314,14 @@ TEST_CASE("a node may take what came along the shortcut and add to it itself") {
     CHECK(host(x.grad()) == std::vector<float>(3, 1));
     Tensor handle = x;
     handle.zero_grad();
-    // The shortcut is recorded after the node and hence walked before it.
+    // The shortcut is recorded after the node and hence processed before it.
     const Tensor y = taking(x);
     backward(sum(ops::add(y, ops::scale(x, 4))));
     CHECK(host(x.grad()) == std::vector<float>(3, 5));
     CHECK(found == std::vector<bool>{false, true});
 }
 
-TEST_CASE("batch norm adds the shortcut's gradient on the fly") {
+TEST_CASE("batch norm adds the shortcut's gradient in its own pass") {
     for (const bool training : {false, true})
         for (const bool relu : {false, true}) {
             const auto norm = [&](const Tensor& x) {
@@ -337,7 +338,7 @@ TEST_CASE("batch norm adds the shortcut's gradient on the fly") {
             backward(weighted_sum(ops::add(y, ops::scale(x, 2)), dy));
             backward(weighted_sum(norm(alone), dy));
             const Tensor expected = ops::add(alone.grad(), ops::scale(dy, 2));
-            // The kernel may round once where the two passes round twice.
+            // The kernel may round once; two passes round twice.
             check_close(host(x.grad()), host(expected), 1e-6, 1e-6, "with the shortcut");
         }
 }

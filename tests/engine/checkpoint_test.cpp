@@ -17,7 +17,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-// A module of every kind of tensor that a model has.
+// A module with every kind of tensor in a model.
 class Small : public nn::Module {
   public:
     explicit Small(std::uint64_t seed)
@@ -60,7 +60,7 @@ std::map<std::string, std::string> load(const std::filesystem::path& path,
 
 }  // namespace
 
-TEST_CASE("filters are on disk as PyTorch has them") {
+TEST_CASE("filters have PyTorch's layout on disk") {
     const TemporaryDirectory directory;
     std::vector<float> filter(2 * 3 * 5 * 7);
     std::iota(filter.begin(), filter.end(), 0.0f);
@@ -96,7 +96,7 @@ TEST_CASE("names and shapes on disk are PyTorch's") {
 TEST_CASE("a round trip gives the same bytes, in memory and on disk") {
     const TemporaryDirectory directory;
     const Small original(1);
-    original.norm_(random_tensor({2, 3}));  // counts a batch
+    original.norm_(random_tensor({2, 3}));  // increments num_batches_tracked
     const Small other(2);
     CHECK(bytes_of(other) != bytes_of(original));
     const Metadata metadata{{"epoch", "3"}};
@@ -125,7 +125,7 @@ TEST_CASE("tensors of other types make the round trip") {
     CHECK(loaded[2].tensor.to_host<std::uint8_t>() == std::vector<std::uint8_t>{0, 255, 3});
 }
 
-TEST_CASE("a file that does not fit is refused and changes nothing") {
+TEST_CASE("a file that does not match the module is refused and changes nothing") {
     const TemporaryDirectory directory;
     const Small original(1);
     std::vector<nn::NamedTensor> tensors = original.state();
@@ -134,7 +134,7 @@ TEST_CASE("a file that does not fit is refused and changes nothing") {
         tensors.erase(tensors.begin() + 6);
         expected = "linear.weight";
     }
-    SUBCASE("a tensor too many") {
+    SUBCASE("an additional tensor") {
         tensors.push_back({.name = "head.bias", .tensor = Tensor::zeros({2})});
         expected = "head.bias";
     }

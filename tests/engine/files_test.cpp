@@ -64,7 +64,7 @@ TEST_CASE("a name without a directory is written in the current one") {
     CHECK(contents(directory / "file") == "text");
 }
 
-TEST_CASE("reading refuses what it should not read") {
+TEST_CASE("reading refuses directories, devices and files that are too large") {
     const TemporaryDirectory directory;
     const fs::path path = directory / "file";
     CHECK(message_of([&] { read_file(path, 10); }) ==
@@ -81,7 +81,7 @@ TEST_CASE("reading refuses what it should not read") {
           std::string::npos);
 }
 
-TEST_CASE("a full disk leaves the old file and nothing else") {
+TEST_CASE("a full disk leaves the old file and no other") {
     const TemporaryDirectory directory;
     const fs::path path = directory / "file";
     write_file_atomically(path, "old");
@@ -112,7 +112,7 @@ TEST_CASE("appending to a full disk leaves the file as it was") {
           "/dev/full: cannot be written: No space left on device");
 }
 
-TEST_CASE("places that cannot be written are named") {
+TEST_CASE("messages name the path that cannot be written") {
     const TemporaryDirectory directory;
     write_file_atomically(directory / "file", "text");
     const fs::path below = directory / "file/below";
@@ -172,14 +172,14 @@ TEST_CASE("a process killed at any stage leaves the old file or the new one") {
         CHECK(contents(path) ==
               (stage == WriteStage::renamed ? "new contents" : "the old contents"));
         if (stage == WriteStage::half_written) CHECK(contents(directory / ".file.tmp") == "new co");
-        // The next write gets rid of what was left.
+        // The next write removes the leftover file.
         write_file_atomically(path, "newest");
         CHECK(contents(path) == "newest");
         CHECK(entries(directory.path()) == 1);
     }
 }
 
-TEST_CASE("two writers of one file do not mix") {
+TEST_CASE("two writers of one file exclude each other") {
     const TemporaryDirectory directory;
     const fs::path path = directory / "file";
     static std::string inner;
@@ -203,7 +203,7 @@ TEST_CASE("a link in the temporary file's place is not followed") {
     CHECK(contents(directory / "precious") == "text");
 }
 
-TEST_CASE("directories are made with what is missing above them") {
+TEST_CASE("directories are created with their missing parents") {
     const TemporaryDirectory directory;
     const fs::path path = directory / "a/b/c";
     CHECK(make_directories(path).size() == 3);
@@ -218,7 +218,7 @@ TEST_CASE("directories are made with what is missing above them") {
     CHECK_THROWS_AS(make_directories("/proc/cnpd/run"), FileError);
 }
 
-TEST_CASE("a lock is held by one and goes with its process") {
+TEST_CASE("one process holds a lock, until it ends") {
     const TemporaryDirectory directory;
     const fs::path path = directory / ".lock";
     {
@@ -237,7 +237,7 @@ TEST_CASE("a lock is held by one and goes with its process") {
     CHECK(FileLock::try_lock(path));
 }
 
-TEST_CASE("text from files is made fit for messages") {
+TEST_CASE("text from files is escaped for messages") {
     CHECK(in_quotes("conv1.weight") == "\"conv1.weight\"");
     CHECK(in_quotes("a\n\x1b[31m\"b\\") == R"("a\x0a\x1b[31m\"b\\")");
     CHECK(in_quotes("\xc3\xa9") == R"("\xc3\xa9")");

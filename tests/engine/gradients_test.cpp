@@ -1,4 +1,4 @@
-// Small composed graphs against central differences.
+// Gradients of small composed graphs, compared with central differences.
 #include <algorithm>
 
 #include <doctest/doctest.h>
@@ -23,7 +23,7 @@ Tensor head(const Tensor& features, const Tensor& weight, const Tensor& bias,
                               {.label_smoothing = 0.1f});
 }
 
-// Far from zero: 1 or -1, give or take a tenth.
+// Far from zero: near 1 or -1, within a tenth.
 Tensor two_sided(const Shape& shape) {
     std::vector<float> values = random_values(shape.elements());
     for (float& value : values) value = std::copysign(1 + 0.1f * value, value);
@@ -93,7 +93,7 @@ TEST_CASE("pooling, frozen batch norm, concatenation and embedding") {
          random_tensor({5, 8}), random_tensor({5})});
 }
 
-TEST_CASE("a linear layer of adaptively pooled images, dropout behind it") {
+TEST_CASE("a linear layer of adaptively pooled images, followed by dropout") {
     const Tensor labels = labels_of({2, 0});
     check_gradients(
         [&](const std::vector<Tensor>& in) {
@@ -108,7 +108,7 @@ TEST_CASE("a linear layer of adaptively pooled images, dropout behind it") {
          random_tensor({3, 9}, 0.3f), random_tensor({3})});
 }
 
-TEST_CASE("the mean of a convolution, of images as small as a pixel") {
+TEST_CASE("the mean of a convolution, down to images of one pixel") {
     const Tensor labels = labels_of({1, 3});
     for (const Shape& image : {Shape{2, 4, 3, 2}, Shape{2, 1, 2, 2}})
         check_gradients(

@@ -1,8 +1,8 @@
-// Every layer against PyTorch in double, tests/fixtures/layers.safetensors.
+// Every layer compared with PyTorch in double, tests/fixtures/layers.safetensors.
 //
-// Tolerances are of the relative L2 error. A sum of n products in float is off by about sqrt(n)
-// times the rounding of one, 6e-8: 1e-6 for sums of up to 280. The convolutions' gradients sum 430;
-// their channels are too few for Winograd, whose rounding tests/kernels measures.
+// Tolerances are relative L2 errors. A float sum of n products has an error of about sqrt(n) times
+// the rounding of one, 6e-8: 1e-6 for sums of up to 280. The convolutions' gradients sum 430
+// products; their channels are too few for Winograd, whose rounding tests/kernels measures.
 #include <doctest/doctest.h>
 
 #include "tests/support/fixtures.h"
@@ -21,7 +21,7 @@ const Fixture& layers() {
     return fixture;
 }
 
-// Runs the layer's backward pass from the fixture's dy.
+// Runs the layer's backward pass with the fixture's dy.
 void backward_from(const Tensor& y, const Fixture& fixture) {
     backward(weighted_sum(y, fixture.tensor("dy")));
 }
@@ -48,7 +48,7 @@ TEST_CASE("convolutions") {
     }
 }
 
-TEST_CASE("a convolution's residual and ReLU are what separate operations would be") {
+TEST_CASE("a convolution's residual and ReLU equal separate operations") {
     for (const char* name : {"s1", "s2", "bias", "pointwise"}) {
         CAPTURE(name);
         const Fixture f = layers().in("convolution").in(name);
@@ -147,7 +147,7 @@ TEST_CASE("pooling") {
             const Tensor x = f.leaf("x");
             const bool average = kind == "average";
             const Tensor y = average ? ops::average_pool(x, options) : ops::max_pool(x, options);
-            // The largest of several is one of them, exactly.
+            // The maximum is one of the elements, exactly.
             check_l2(y, f.tensor("y"), average ? kSum : 0, "y");
             backward_from(y, f);
             check_l2(x.grad(), f.tensor("dx"), kSum, "dx");
@@ -172,7 +172,7 @@ TEST_CASE("pooling") {
 TEST_CASE("softmax and cross-entropy") {
     const Fixture f = layers().in("softmax_cross_entropy");
     const Tensor labels = f.integers("labels");
-    // Logits near 100 lose as many ulp of 100 as they carry: 7.6e-6 absolute.
+    // Logits near 100 have a rounding error of one ulp of 100: 7.6e-6 absolute.
     check_l2(ops::softmax(f.tensor("logits")), f.tensor("probabilities"), 1e-5, "probabilities");
     for (const bool smoothed : {false, true}) {
         CAPTURE(smoothed);

@@ -1,4 +1,4 @@
-// What the operations refuse, and what the small ones that no other test covers compute.
+// Arguments that the operations refuse, and results of small operations without another test.
 #include "engine/ops.h"
 
 #include <limits>
@@ -14,7 +14,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-// A device apart from the default one on which this backend can allocate.
+// Another device on which this backend can allocate.
 constexpr Device kOther{.backend = Backend::cpu, .index = 1};
 
 Tensor some(const Shape& shape, Device device = {}) {
@@ -27,7 +27,7 @@ const Tensor kUndefined;
 
 }  // namespace
 
-TEST_CASE("convolution refuses what does not fit") {
+TEST_CASE("convolution refuses arguments that do not match") {
     const Tensor x = some({2, 5, 6, 3}), filter = some({4, 3, 3, 3});
     const auto refuse = [&](const Tensor& a, const Tensor& b,
                             const ops::ConvolutionOptions& options = {}) {
@@ -88,7 +88,7 @@ TEST_CASE("the CPU refuses to compute in bfloat16") {
     CHECK_THROWS_AS(ops::convolution(x, some({4, 3, 3, 3})), DeviceError);
 }
 
-TEST_CASE("linear refuses what does not fit") {
+TEST_CASE("linear refuses arguments that do not match") {
     const Tensor x = some({2, 3}), weight = some({4, 3}), bias = some({4});
     const auto refuse = [](const Tensor& a, const Tensor& b, const Tensor& c) {
         CHECK_THROWS_AS(ops::linear(a, b, c), ShapeError);
@@ -105,7 +105,7 @@ TEST_CASE("linear refuses what does not fit") {
     refuse(x, whole({4, 3}), bias);
 }
 
-TEST_CASE("batch norm and channel_affine refuse what does not fit") {
+TEST_CASE("batch norm and channel_affine refuse arguments that do not match") {
     const Tensor x = some({2, 2, 2, 3});
     const auto parameters = [] {
         return ops::BatchNorm{.gamma = some({3}),
@@ -135,7 +135,7 @@ TEST_CASE("batch norm and channel_affine refuse what does not fit") {
     CHECK_THROWS_AS(ops::channel_affine(x, some({3}, kOther), some({3})), ShapeError);
 }
 
-TEST_CASE("a batch norm that is refused leaves the running statistics alone") {
+TEST_CASE("a refused batch norm does not change the running statistics") {
     const Tensor mean = some({3}), variance = some({3});
     CHECK_THROWS_AS(ops::batch_norm(some({2, 3}), {.gamma = some({3}),
                                                    .beta = some({3}, kOther),
@@ -147,7 +147,7 @@ TEST_CASE("a batch norm that is refused leaves the running statistics alone") {
     CHECK(host(variance) == std::vector<float>(3, 0.5f));
 }
 
-TEST_CASE("elementwise operations refuse what does not fit") {
+TEST_CASE("elementwise operations refuse arguments that do not match") {
     CHECK_THROWS_AS(ops::add(some({2, 3}), some({3, 2})), ShapeError);
     CHECK_THROWS_AS(ops::add(some({2}), kUndefined), ShapeError);
     CHECK_THROWS_AS(ops::add(some({2}), some({2}, kOther)), ShapeError);
@@ -159,7 +159,7 @@ TEST_CASE("elementwise operations refuse what does not fit") {
     CHECK_THROWS_AS(ops::sum_of_squares(whole({2})), ShapeError);
 }
 
-TEST_CASE("pooling refuses what does not fit") {
+TEST_CASE("pooling refuses arguments that do not match") {
     const Tensor x = some({1, 4, 5, 2});
     for (const auto pool : {ops::average_pool, ops::max_pool}) {
         CHECK_NOTHROW(pool(x, {.window = 3, .stride = 2, .padding = 1}));
@@ -177,7 +177,7 @@ TEST_CASE("pooling refuses what does not fit") {
     CHECK_THROWS_AS(ops::global_average_pool(some({1, 0, 5, 2})), ShapeError);
 }
 
-TEST_CASE("the mean of a convolution is that of the convolution") {
+TEST_CASE("convolution_mean equals the mean of the convolution") {
     struct Case {
         Shape x, filter;
         std::int64_t padding;
@@ -207,7 +207,7 @@ TEST_CASE("the mean of a convolution is that of the convolution") {
     CHECK_THROWS_AS(ops::convolution_mean(x, kUndefined, 1), ShapeError);
 }
 
-TEST_CASE("adaptive pooling and dropout refuse what does not fit") {
+TEST_CASE("adaptive pooling and dropout refuse arguments that do not match") {
     const Tensor x = some({2, 5, 6, 3});
     CHECK(ops::adaptive_average_pool(x, 7, 1).shape() == Shape{2, 7, 1, 3});
     CHECK_THROWS_AS(ops::adaptive_average_pool(x, 0, 1), ShapeError);
@@ -223,7 +223,7 @@ TEST_CASE("adaptive pooling and dropout refuse what does not fit") {
         CHECK_THROWS_AS(ops::dropout(x, 0.5f, *wrong), ShapeError);
 }
 
-TEST_CASE("dropout's gradient goes where its output came from, steps later") {
+TEST_CASE("dropout's gradient uses the mask of its forward pass, several steps later") {
     Tensor draw = Tensor::from(std::vector<std::int64_t>{9, 4}, {2});
     const Tensor x = Tensor::full({50}, 1).set_requires_grad();
     const Tensor y = ops::dropout(x, 0.5f, draw);
@@ -234,7 +234,7 @@ TEST_CASE("dropout's gradient goes where its output came from, steps later") {
     CHECK(host(x.grad()) == host(y));
 }
 
-TEST_CASE("the classifier's head refuses what does not fit") {
+TEST_CASE("the classifier's head refuses arguments that do not match") {
     const Tensor logits = some({4, 3}), labels = whole({4});
     CHECK_NOTHROW(ops::cross_entropy(logits, labels));
     CHECK_THROWS_AS(ops::cross_entropy(kUndefined, labels), ShapeError);
@@ -251,7 +251,7 @@ TEST_CASE("the classifier's head refuses what does not fit") {
     CHECK_THROWS_AS(ops::count_equal(labels, whole({4}, kOther)), ShapeError);
 }
 
-TEST_CASE("concatenation and embedding refuse what does not fit") {
+TEST_CASE("concatenation and embedding refuse arguments that do not match") {
     CHECK_THROWS_AS(ops::concatenate(some({2, 3}), some({3, 3})), ShapeError);
     CHECK_THROWS_AS(ops::concatenate(some({2, 3}), some({2, 1, 3})), ShapeError);
     CHECK_THROWS_AS(ops::concatenate(some({}), some({})), ShapeError);

@@ -60,7 +60,7 @@ Tensor row_of(const Tensor& path, std::int64_t step) {
 
 }  // namespace
 
-TEST_CASE("optimizers follow PyTorch's") {
+TEST_CASE("optimizers match PyTorch's") {
     const Fixture f = Fixture("layers").in("optimizer");
     const Tensor gradients = f.tensor("gradients");
     for (const Case& c : cases()) {
@@ -71,13 +71,13 @@ TEST_CASE("optimizers follow PyTorch's") {
         for (std::int64_t step = 0; step < gradients.shape()[0]; ++step) {
             parameter.set_grad(row_of(gradients, step).clone());
             optimizer->step();
-            // A handful of roundings a step, of numbers near one.
+            // Several roundings per step, of numbers near one.
             check_l2(parameter, row_of(path, step), 1e-6, "the parameter");
         }
     }
 }
 
-TEST_CASE("an optimizer whose state is copied goes on bit for bit") {
+TEST_CASE("an optimizer with a copied state continues bit for bit") {
     const Fixture f = Fixture("layers").in("optimizer");
     const Tensor gradients = f.tensor("gradients");
     for (const Case& c : cases()) {
@@ -109,7 +109,7 @@ TEST_CASE("an optimizer whose state is copied goes on bit for bit") {
     }
 }
 
-TEST_CASE("a parameter without a gradient is left alone, momentum and decay included") {
+TEST_CASE("a parameter without a gradient is not updated, neither by momentum nor by decay") {
     for (const Case& c : cases()) {
         CAPTURE(c.name);
         Tensor parameter = random_leaf({kCount}), twin = parameter.clone().set_requires_grad();
@@ -136,12 +136,12 @@ TEST_CASE("a parameter without a gradient is left alone, momentum and decay incl
             optimizer->step();
             twins->step();
         }
-        // The step without a gradient did not happen for Adam's bias correction either.
+        // Adam's bias correction does not count the step without a gradient.
         CHECK(identical(parameter, twin));
     }
 }
 
-TEST_CASE("groups have their own rate and decay") {
+TEST_CASE("parameter groups have their own learning rate and decay") {
     Tensor a = Tensor::full({3}, 2).set_requires_grad(),
            b = Tensor::full({2}, 2).set_requires_grad();
     Sgd optimizer(
@@ -155,7 +155,7 @@ TEST_CASE("groups have their own rate and decay") {
     CHECK(host(b) == std::vector<float>(2, 2 - 1.25f));
 }
 
-TEST_CASE("the optimizer's state has one name for each tensor") {
+TEST_CASE("the optimizer's state has a unique name for each tensor") {
     const Tensor a = random_leaf({3, 2}), b = random_leaf({4});
     const Adam optimizer({{.parameters = {a}}, {.parameters = {b}}}, {});
     std::vector<std::string> names;

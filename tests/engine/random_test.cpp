@@ -1,5 +1,5 @@
-// Sequences of one seed each, so the statistical checks either always pass or always fail; their
-// bounds are five standard deviations.
+// Each sequence has one fixed seed, so the statistical checks either always pass or always fail;
+// their limits are five standard deviations.
 #include "engine/random.h"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ TEST_CASE("a sequence is Philox's blocks in order") {
         CHECK(drawn[i] == kernels::philox(7, 3, i / 4).v[i % 4]);
 }
 
-TEST_CASE("seeds and streams give different sequences, the same ones the same") {
+TEST_CASE("different seeds and streams give different sequences, equal ones the same") {
     const auto first = words(Generator(1, 0), 8);
     CHECK(words(Generator(1, 0), 8) == first);
     CHECK(words(Generator(2, 0), 8) != first);
@@ -108,7 +108,7 @@ TEST_CASE("permutations hold every number once") {
         REQUIRE(static_cast<std::int64_t>(order.size()) == count);
         for (std::int64_t i = 0; i < count; ++i) CHECK(order[i] == i);
     }
-    // Each of the six orders of three equally often.
+    // Each of the six orders of three numbers occurs equally often.
     std::vector<int> counts(27);
     constexpr int kTrials = 6000;
     for (int i = 0; i < kTrials; ++i) {
@@ -124,7 +124,7 @@ TEST_CASE("permutations hold every number once") {
     CHECK(orders == 6);
 }
 
-TEST_CASE("a normal tensor has the deviation asked for") {
+TEST_CASE("a normal tensor has the requested deviation") {
     Generator generator(23), same(23);
     const Tensor tensor = normal_tensor(generator, {3, 5}, 0.25f);
     CHECK(tensor.shape() == Shape{3, 5});

@@ -32,7 +32,7 @@ SafetensorsFile parse(std::string_view header, std::size_t data_bytes = 0) {
     return SafetensorsFile::parse(bytes_of(header.size(), header, data_bytes), "x");
 }
 
-// What parsing the header with so many bytes of data complains about.
+// The error message of parsing the header with so many bytes of data.
 std::string complaint(std::string_view header, std::size_t data_bytes = 0) {
     return message_of([&] { parse(header, data_bytes); });
 }
@@ -75,7 +75,7 @@ TEST_CASE("a file of the reference implementation is read") {
     CHECK_THROWS_AS(values<double>(file.at("conv1.weight")), ShapeError);
 }
 
-TEST_CASE("a file is written as by the reference implementation") {
+TEST_CASE("a written file equals the reference implementation's") {
     const TemporaryDirectory directory;
     const auto file = SafetensorsFile::read(kReference);
     std::vector<Entry> entries = file.entries();
@@ -86,7 +86,7 @@ TEST_CASE("a file is written as by the reference implementation") {
     }
 }
 
-TEST_CASE("what is written is read back, aligned") {
+TEST_CASE("a written file is read back, with aligned tensors") {
     const TemporaryDirectory directory;
     const fs::path path = directory / "file";
     const std::vector<float> weights = {1, -2, 3, 0.1f, 5, 6, 7};
@@ -123,7 +123,7 @@ TEST_CASE("a file without tensors is valid") {
     CHECK(SafetensorsFile::read(directory / "file").entries().empty());
 }
 
-TEST_CASE("mistakes of the writer are refused") {
+TEST_CASE("writing refuses duplicate names, wrong sizes and invalid UTF-8") {
     const TemporaryDirectory directory;
     const std::vector<float> two = {1, 2};
     const std::vector<Entry> twice = {entry_of("w", {2}, two), entry_of("w", {2}, two)};
@@ -148,7 +148,7 @@ TEST_CASE("a full disk leaves the old checkpoint") {
     CHECK(SafetensorsFile::read(directory / "file").entries().empty());
 }
 
-TEST_CASE("truncated and overlong files are refused") {
+TEST_CASE("files that are too short or too long are refused") {
     const auto whole = read_file(kReference, 1 << 20);
     for (std::size_t size = 0; size < whole.size(); ++size) {
         CAPTURE(size);
@@ -188,7 +188,7 @@ TEST_CASE("headers that are not JSON are refused") {
     CHECK(complaint(std::string_view("{}\0x", 4)) ==
           "x: the header is not JSON at its byte 3; expected a safetensors file");
     CHECK_NOTHROW(parse("{}   "));
-    // Neither depth nor size of nonsense matters.
+    // Neither depth nor size of invalid input matters.
     CHECK_THROWS_AS(parse("{\"a\":" + std::string(1 << 20, '[')), FileError);
     std::string deep;
     for (int i = 0; i < 100000; ++i) deep += "{\"a\":";
@@ -221,7 +221,7 @@ TEST_CASE("headers of another structure are refused") {
     CHECK_THROWS_AS(parse(R"({"a":{"dtype":4,"shape":[1],"data_offsets":[0,4]}})", 4), FileError);
 }
 
-TEST_CASE("shapes and offsets that do not fit are refused") {
+TEST_CASE("shapes and offsets that do not match are refused") {
     const auto refused = [](std::string_view dtype, std::string_view shape,
                             std::string_view offsets, std::size_t data_bytes) {
         CAPTURE(shape);
@@ -264,7 +264,7 @@ TEST_CASE("gaps and overlaps are refused") {
     CHECK(two("[0,4]", "[4,8]", 9).find("the sum of its tensors") != std::string::npos);
 }
 
-TEST_CASE("NaN and infinity are found in every floating point type") {
+TEST_CASE("NaN and infinity are found in every floating-point type") {
     const auto check = [](auto value, bool finite) {
         std::vector<decltype(value)> elements(7);
         elements[5] = value;

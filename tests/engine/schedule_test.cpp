@@ -12,7 +12,8 @@ using namespace cnpd::tests;
 
 namespace {
 
-// PyTorch multiplies its way along the cosine, which costs some ulp of the first rate.
+// PyTorch computes the cosine schedule by repeated multiplication, which costs some ulp of the
+// first rate.
 constexpr double kRelative = 1e-12, kAbsolute = 1e-15;
 
 void check_rates(const Schedule& schedule, const std::string& name) {
@@ -51,7 +52,7 @@ TEST_CASE("very short schedules stay finite") {
     }
 }
 
-TEST_CASE("the plateau schedule follows PyTorch's and resumes") {
+TEST_CASE("the plateau schedule matches PyTorch's and resumes") {
     const Fixture f = Fixture("schedules").in("plateau");
     const std::vector<double> metrics = f.values<double>("metrics"),
                               expected = f.values<double>("learning_rate");
@@ -66,7 +67,7 @@ TEST_CASE("the plateau schedule follows PyTorch's and resumes") {
         schedule->restore(state);
     }
     check_close(rates, expected, kRelative, kAbsolute, "plateau");
-    CHECK(rates.back() < 0.01);  // the case would be idle otherwise
+    CHECK(rates.back() < 0.01);  // otherwise the test would not reach the plateau
 }
 
 TEST_CASE("a plateau's rate stops at its minimum") {

@@ -1,5 +1,5 @@
-// Recording a step: what happens when that fails. That replayed steps compute the same is tested
-// with whole trainings (tests/cnpd/backends_test.cpp).
+// Failures of recording a step. tests/cnpd/backends_test.cpp tests with whole trainings that
+// replayed steps compute the same.
 #include "engine/step_graph.h"
 
 #include <new>
@@ -21,7 +21,7 @@ using cnpd::tests::Notices;
 
 namespace {
 
-// Where a graph can be recorded; nothing in a build for the CPU.
+// A device on which a graph can be recorded; none in a build for the CPU.
 std::vector<Device> gpus() {
     std::vector<Device> devices;
     for (const Device& device : available_devices())
@@ -37,7 +37,7 @@ using Values = std::vector<float>;
 
 }  // namespace
 
-TEST_CASE("a step that cannot be recorded runs as it is written, and that is said") {
+TEST_CASE("a step that cannot be recorded runs directly, with a notice") {
     for (const Device& device : gpus()) {
         CAPTURE(device.str());
         const Notices notices;
@@ -58,7 +58,7 @@ TEST_CASE("a step that cannot be recorded runs as it is written, and that is sai
     }
 }
 
-TEST_CASE("after an error that passed, a step is recorded") {
+TEST_CASE("a step is recorded after a transient error") {
     for (const Device& device : gpus())
         for (const bool out_of_memory : {false, true}) {
             CAPTURE(device.str());
@@ -86,7 +86,7 @@ TEST_CASE("after an error that passed, a step is recorded") {
         }
 }
 
-TEST_CASE("errors that have nothing to do with recording end the step") {
+TEST_CASE("errors unrelated to recording end the step") {
     for (const Device& device : gpus()) {
         CAPTURE(device.str());
         StepGraph graph([&](std::span<const Tensor> inputs) -> Tensor {
@@ -105,7 +105,7 @@ namespace {
 
 constexpr std::int64_t kMiB = 1 << 18;  // in floats
 
-// The emulated device has so much memory beyond what is in use now.
+// Limits the emulated device to so much memory beyond the current use.
 class MemoryLimit {
   public:
     explicit MemoryLimit(std::size_t free) {
@@ -118,7 +118,7 @@ class MemoryLimit {
 
 }  // namespace
 
-TEST_CASE("memory that lies unused does not keep a step from being recorded") {
+TEST_CASE("cached memory does not prevent recording") {
     const Device device{.backend = Backend::emulated};
     empty_cache(device);
     StepGraph graph([&](std::span<const Tensor> inputs) { return twice(twice(inputs[0])); });
@@ -145,14 +145,14 @@ TEST_CASE("running out of memory while a step is recorded does not end the run")
     for (int i = 0; i < 5; ++i) CHECK(graph.run(inputs).to_host<float>()[kMiB - 1] == 4);
     CHECK(graph.replays() == 0);
     CHECK(graph.obstacle() == "out of device memory");
-    CHECK(memory_statistics(device).in_use == before);  // nothing is left of the attempts
+    CHECK(memory_statistics(device).in_use == before);  // the attempts left no memory allocated
     CHECK(notices.lines().size() == 2);
 }
 
-TEST_CASE("a graph's memory is not given back to make room for more of the same graph") {
+TEST_CASE("memory of a graph is not released during its own recording") {
     const Device device{.backend = Backend::emulated};
     StepGraph graph([&](std::span<const Tensor> inputs) {
-        twice(inputs[0]);  // recorded; the memory goes back to the graph's pool
+        twice(inputs[0]);  // recorded; the memory returns to the graph's pool
         if (kernels::gpu::is_capturing()) Tensor::full({12 * kMiB}, 0, device);
         return twice(inputs[0]);
     });

@@ -22,7 +22,7 @@ Tensor counting(const Shape& shape) {
     return Tensor::from(values, shape);
 }
 
-// Another device that this backend can allocate on, to provoke mixing.
+// Another device on which this backend can allocate, for tests of mixed devices.
 constexpr Device kOther{.backend = Backend::cpu, .index = 1};
 
 }  // namespace
@@ -43,7 +43,7 @@ TEST_CASE("shapes") {
     CHECK_THROWS_AS(Shape({std::int64_t{1} << 32, std::int64_t{1} << 31}), ShapeError);
 }
 
-TEST_CASE("values go in and come out") {
+TEST_CASE("values are copied to a tensor and back") {
     const std::vector<std::uint8_t> bytes{1, 2, 255};
     const Tensor tensor = Tensor::from(bytes, {3, 1});
     CHECK(tensor.dtype() == DType::uint8);
@@ -52,7 +52,7 @@ TEST_CASE("values go in and come out") {
     CHECK(Tensor::from(std::vector<double>{0.1}, {}).to_host<double>() == std::vector<double>{0.1});
     CHECK(Tensor::full({2}, 0.5f).to_host<float>() == std::vector<float>{0.5f, 0.5f});
     CHECK(Tensor::full({}, -2).item() == -2);
-    // Memory that has been used before comes back as zeros all the same.
+    // Reused memory is zeroed as well.
     { const Tensor dirty = Tensor::full({1000}, 7); }
     CHECK(Tensor::zeros({1000}).to_host<float>() == std::vector<float>(1000));
     CHECK(Tensor::zeros({3}, DType::int64).to_host<std::int64_t>() == std::vector<std::int64_t>(3));
@@ -68,7 +68,7 @@ TEST_CASE("tensors without elements") {
     CHECK(empty.rows(0, 0).elements() == 0);
 }
 
-TEST_CASE("views share data and keep no place on the tape") {
+TEST_CASE("views share data and are off the tape") {
     Tensor tensor = counting({4, 6});
     tensor.set_requires_grad();
     const Tensor view = tensor.view({2, 3, 4}), detached = tensor.detach();
@@ -82,7 +82,7 @@ TEST_CASE("views share data and keep no place on the tape") {
     CHECK_THROWS_AS(tensor.view({5, 5}), ShapeError);
 }
 
-TEST_CASE("rows are a window into the outermost axis") {
+TEST_CASE("rows() is a view of the outermost axis") {
     Tensor tensor = counting({5, 2, 3});
     Tensor rows = tensor.rows(1, 3);
     CHECK(rows.shape() == Shape{3, 2, 3});
@@ -96,7 +96,7 @@ TEST_CASE("rows are a window into the outermost axis") {
     CHECK(all[6] == 0);
     CHECK(all[23] == 0);
     CHECK(all[24] == 24);
-    // The owner may go first.
+    // The view outlives its owner.
     tensor = Tensor();
     CHECK(rows.to_host<float>() == std::vector<float>(18));
 
@@ -142,7 +142,7 @@ TEST_CASE("copying overwrites in place") {
     CHECK(target.to_host<float>() == std::vector<float>{0, 1, 2, 3});
 }
 
-TEST_CASE("another element type than the tensor's is an error") {
+TEST_CASE("access with another element type is an error") {
     Tensor tensor = counting({2});
     CHECK_THROWS_AS(tensor.data<double>(), ShapeError);
     CHECK_THROWS_AS(tensor.to_host<std::int32_t>(), ShapeError);
@@ -158,7 +158,7 @@ TEST_CASE("more bytes than can be addressed are refused") {
     CHECK_THROWS_AS(Tensor::empty({std::int64_t{1} << 62}), ShapeError);
 }
 
-TEST_CASE("an undefined tensor has nothing") {
+TEST_CASE("access to an undefined tensor is an error") {
     const Tensor undefined;
     CHECK(!undefined.defined());
     CHECK(!undefined.requires_grad());
@@ -170,7 +170,7 @@ TEST_CASE("an undefined tensor has nothing") {
     CHECK_THROWS_AS(undefined.clone(), Error);
 }
 
-TEST_CASE("only leaves can be told to require a gradient") {
+TEST_CASE("set_requires_grad() is refused for tensors that are not leaves") {
     Tensor leaf = counting({3});
     leaf.set_requires_grad();
     Tensor result = ops::relu(leaf);
@@ -192,7 +192,7 @@ TEST_CASE("devices that this build does not have") {
     }
 }
 
-TEST_CASE("the allocator hands out what was given back") {
+TEST_CASE("the allocator reuses released memory") {
     constexpr Device device{};
     for (const std::int64_t count : {1, 1000, 3'000'000}) {
         CAPTURE(count);
@@ -221,7 +221,7 @@ TEST_CASE("the allocator hands out what was given back") {
     }
 }
 
-TEST_CASE("an emptied cache goes back to the system, live tensors stay") {
+TEST_CASE("an emptied cache returns to the system, live tensors stay") {
     constexpr Device device{};
     const Tensor live = Tensor::full({5000}, 3);
     { const Tensor gone = Tensor::full({2'000'000}, 1); }
@@ -232,7 +232,7 @@ TEST_CASE("an emptied cache goes back to the system, live tensors stay") {
     CHECK(peak_resident_bytes() > 8'000'000);
 }
 
-TEST_CASE("a pool's memory is nobody else's, and lives as long as its tensors") {
+TEST_CASE("a pool's memory is not shared, and lives as long as its tensors") {
     constexpr Device device{};
     empty_cache(device);
     const MemoryStatistics before = memory_statistics(device);
@@ -246,7 +246,7 @@ TEST_CASE("a pool's memory is nobody else's, and lives as long as its tensors") 
             freed = Tensor::full({3'000'000}, 6).data<float>();
             CHECK(Tensor::empty({3'000'000}).data<float>() == freed);
         }
-        // Outside of the scope the buffer is free in its pool, and there alone.
+        // Outside of the scope only the pool itself can reuse the buffer.
         const Tensor other = Tensor::full({3'000'000}, 7);
         CHECK(other.data<float>() != freed);
         const MemoryPoolScope scope(pool);
@@ -259,7 +259,7 @@ TEST_CASE("a pool's memory is nobody else's, and lives as long as its tensors") 
     CHECK(memory_statistics(device).reserved == before.reserved);
 }
 
-TEST_CASE("a cached buffer that is much too large is not wasted on a small tensor") {
+TEST_CASE("a cached buffer that is much too large is not used for a small tensor") {
     constexpr Device device{};
     empty_cache(device);
     const void* address = nullptr;

@@ -1,4 +1,4 @@
-// ResNets, the deeper PreAct-ResNet and VGGs against PyTorch's numbers, which are computed in
+// ResNets, the deeper PreAct-ResNet and VGGs compared with PyTorch's numbers, which are computed in
 // double (tests/fixtures/README.md).
 #include "models/classifier.h"
 
@@ -27,7 +27,7 @@ namespace {
 struct Case {
     std::string fixture;
     ModelOptions options;
-    // At width 64, with the CIFAR head where there is a choice.
+    // At width 64, with the CIFAR head if there is a choice.
     std::int64_t parameters;
     std::string first_point, default_point;
     std::size_t points;
@@ -61,7 +61,7 @@ const Case kCases[] = {
     {"vgg19_bn", {.name = "vgg19-bn", .width = 1}, 20'040'522, "features.3", "features.49", 15},
 };
 
-// With the fixture's weights, in training mode; dropout draws the fixture's masks.
+// With the fixture's weights, in training mode; dropout uses the fixture's masks.
 std::unique_ptr<Classifier> fixture_model(const Case& c) {
     auto model = fresh_model(c.options);
     auto state = model->state();
@@ -83,7 +83,7 @@ std::map<std::string, Tensor> by_name(const Classifier& model) {
     return tensors;
 }
 
-// Of a convolution in front of a batch norm, which takes any constant out again in training.
+// The bias of a convolution before a batch norm, which removes any constant in training.
 bool is_idle_bias(const std::string& name, const std::map<std::string, Tensor>& tensors) {
     return name.starts_with("features.") && name.ends_with(".bias") &&
            tensors.at(name.substr(0, name.size() - 4) + "weight").shape().rank() == 4;
@@ -157,7 +157,7 @@ TEST_CASE("every model in training mode: logits, loss, every gradient, running s
             if (!named.trainable) continue;
             Tensor expected = f.in("grad").tensor(named.name);
             if (expected.shape() != named.tensor.shape()) {
-                // The first layer behind VGG's features: [out,C*H*W] in the file.
+                // The first layer after VGG's features: [out,C*H*W] in the file.
                 const Shape& s = named.tensor.shape();
                 expected = Tensor::from(channels_last(host(expected), {s[0], s[3], s[1], s[2]}), s);
             }
@@ -171,7 +171,7 @@ TEST_CASE("every model in training mode: logits, loss, every gradient, running s
     }
 }
 
-TEST_CASE("every model, frozen and folded, computes the same, and thaws") {
+TEST_CASE("every model, frozen and folded, computes the same, and can be unfrozen") {
     for (const Case& c : kCases) {
         CAPTURE(c.fixture);
         const auto model = fixture_model(c);
@@ -184,13 +184,13 @@ TEST_CASE("every model, frozen and folded, computes the same, and thaws") {
         backward(ops::cross_entropy(logits, given.integers("labels")));
         check_l2(input.grad(), f.tensor("dinput"), kGradient, "dinput");
         for (const auto& named : model->state()) CHECK(!named.tensor.grad().defined());
-        // A constant of constants is not on the tape at all.
+        // If all inputs are constant the output is not on the tape.
         CHECK(!model->forward(given.tensor("input")).requires_grad());
 
         model->unfreeze();
         CHECK(model->training());
         model->eval();
-        // Nothing folded is left: every weight that is changed now changes the logits.
+        // Nothing is folded any more: changing any weight changes the logits.
         for (auto& named : model->state()) {
             if (!named.trainable) continue;
             CAPTURE(named.name);
@@ -203,7 +203,7 @@ TEST_CASE("every model, frozen and folded, computes the same, and thaws") {
     }
 }
 
-TEST_CASE("every model: prefix and suffix at every insertion point make up the forward pass") {
+TEST_CASE("every model: prefix and suffix at every insertion point compose to the forward pass") {
     for (const Case& c : kCases)
         for (const bool frozen : {false, true}) {
             CAPTURE(c.fixture);
@@ -224,7 +224,7 @@ TEST_CASE("every model: prefix and suffix at every insertion point make up the f
             for (const std::string& point : points) {
                 CAPTURE(point);
                 const Cut cut = model->prefix(input, point);
-                // It is the input of the layer that it is named after.
+                // z is the input of the layer that the point is named after.
                 CHECK(cut.z.shape()[3] == tensors.at(point + ".weight").shape()[3]);
                 CHECK(cut.residual.defined() == point.starts_with("layer"));
                 CHECK(identical(model->suffix(cut, point), logits));
@@ -267,7 +267,7 @@ TEST_CASE("every model takes images of other sizes, channels and numbers of clas
         }
 }
 
-TEST_CASE("heads: which models have a choice, and what is refused") {
+TEST_CASE("heads: models with a choice, and refused names") {
     CHECK(head_of("vgg19-bn", "") == "torchvision");
     CHECK(head_of("vgg16-bn", "cifar") == "cifar");
     CHECK(head_of("resnet18", "").empty());
@@ -287,7 +287,7 @@ TEST_CASE("heads: which models have a choice, and what is refused") {
     CHECK(count("") == count("torchvision"));
 }
 
-TEST_CASE("a VGG refuses images that its poolings would leave nothing of") {
+TEST_CASE("a VGG refuses images that are too small for its poolings") {
     const auto model = fresh_model({.name = "vgg16-bn", .width = 1, .head = "cifar"});
     CHECK(message_of([&] {
               model->forward(random_tensor({1, 31, 40, 3}));
@@ -296,7 +296,7 @@ TEST_CASE("a VGG refuses images that its poolings would leave nothing of") {
     CHECK_THROWS_AS(model->forward(random_tensor({32, 32, 3})), ShapeError);
 }
 
-TEST_CASE("dropout of VGG's classifier: other masks in every step, none in evaluation") {
+TEST_CASE("dropout of VGG's classifier: new masks in every step, none in evaluation") {
     const auto model = fresh_model({.name = "vgg16-bn", .width = 1});
     const auto draws = model->training_state();
     REQUIRE(draws.size() == 2);
@@ -307,7 +307,7 @@ TEST_CASE("dropout of VGG's classifier: other masks in every step, none in evalu
     const Tensor first = model->forward(input), second = model->forward(input);
     CHECK(!identical(first, second));
     CHECK(step() == 2);
-    // Taken back to where it was, it draws the same.
+    // With its state restored, it draws the same masks.
     for (auto named : draws) {
         auto values = named.tensor.to_host<std::int64_t>();
         values[1] = 0;

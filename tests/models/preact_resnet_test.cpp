@@ -1,8 +1,9 @@
-// PreAct-ResNet-18 against PyTorch's numbers, which are computed in double
+// PreAct-ResNet-18 compared with PyTorch's numbers, which are computed in double
 // (tests/fixtures/README.md).
 //
-// PyTorch's own float32 run is off by a relative L2 error of 1e-6 in the logits, 2e-6 in the input
-// gradient and 7e-6 in the worst parameter gradient; Winograd's convolutions round tenfold as much.
+// PyTorch's own float32 run has a relative L2 error of 1e-6 in the logits, 2e-6 in the input
+// gradient and 7e-6 in the worst parameter gradient; Winograd's convolutions have about ten times
+// the rounding error.
 #include "models/preact_resnet.h"
 
 #include <cmath>
@@ -46,7 +47,7 @@ Tensor tensor_named(const Classifier& model, const std::string& name) {
     return {};
 }
 
-// The images as the network's input, normalised with CIFAR-10's numbers.
+// The images as the network's input, normalised with CIFAR-10's mean and deviation.
 Tensor normalised_rows(const Tensor& images, const std::vector<std::int32_t>& rows) {
     constexpr float kMean[] = {.4914f, .4822f, .4465f}, kStd[] = {.247f, .243f, .261f};
     const std::int64_t size = images.elements() / images.shape()[0];
@@ -104,11 +105,11 @@ TEST_CASE("names, shapes and types of the state are those of PyTorch's state dic
                             named.name.ends_with("num_batches_tracked");
         CHECK(named.trainable == !buffer);
     }
-    // 11.2 million at the usual width, as every account of the model says.
+    // 11.2 million at the usual width, as published.
     CHECK(fresh_model({})->parameter_count() == 11'171'146);
 }
 
-TEST_CASE("a state dict that is loaded and saved again is the same file") {
+TEST_CASE("loading and saving a state dict gives the same file") {
     const TemporaryDirectory directory;
     const auto model = fresh_model({.width = 8});
     auto state = model->state();
@@ -175,10 +176,10 @@ TEST_CASE("a frozen, folded model computes the same") {
         CHECK(!named.tensor.requires_grad());
         CHECK(!named.tensor.grad().defined());
     }
-    // A constant of constants is not on the tape at all.
+    // If all inputs are constant the output is not on the tape.
     CHECK(!model->forward(passes().tensor("input")).requires_grad());
 
-    // Thawed, it is the trainable model again; the folded filters are gone.
+    // Unfrozen, it is the trainable model again, without folded filters.
     model->unfreeze();
     CHECK(model->training());
     Tensor middle = tensor_named(*model, "layer3.0.bn2.bias");
@@ -207,7 +208,7 @@ TEST_CASE("the frozen victim, cut at the default insertion point") {
     check_l2(gradient.front(), f.tensor("dinput"), kGradient, "dinput");
 }
 
-TEST_CASE("prefix and suffix at every insertion point make up the forward pass") {
+TEST_CASE("prefix and suffix at every insertion point compose to the forward pass") {
     for (const bool frozen : {false, true}) {
         CAPTURE(frozen);
         const auto model = fixture_model();
@@ -228,7 +229,7 @@ TEST_CASE("prefix and suffix at every insertion point make up the forward pass")
             const Cut cut = model->prefix(input, point);
             channels.push_back(cut.z.shape()[3]);
             CHECK(identical(model->suffix(cut, point), logits));
-            // The residual passes by: without z the logits are others, and finite.
+            // The residual does not pass through z: without z the logits differ, and are finite.
             const Tensor other = model->suffix({ops::scale(cut.z, 0), cut.residual}, point);
             CHECK(!identical(other, logits));
         }
@@ -237,10 +238,10 @@ TEST_CASE("prefix and suffix at every insertion point make up the forward pass")
 }
 
 // With direct convolutions all ten losses agree to 2e-5 and the weights to 1e-4. Winograd's
-// rounding opens one ReLU behind the sixth step, and at this rate a step multiplies the difference
-// by ten. Which one it is depends on the order of sums, and with it on the instruction set: weights
-// then differ by up to 0.006 (seen with AVX2) or 0.021 (AVX-512).
-TEST_CASE("ten steps of SGD follow PyTorch's in double") {
+// rounding makes one ReLU active after the sixth step, and at this learning rate a step multiplies
+// the difference by ten. The order of sums, and with it the instruction set, determines which ReLU
+// it is: weights then differ by up to 0.006 (measured with AVX2) or 0.021 (AVX-512).
+TEST_CASE("ten steps of SGD match PyTorch's in double") {
     const Fixture run("steady_training_run");
     const auto model = fixture_model();
     const std::vector<double> losses = train(*model, run, 10);
@@ -256,12 +257,12 @@ TEST_CASE("ten steps of SGD follow PyTorch's in double") {
         check_l2(tensor_named(*model, name), after.tensor(name), 5e-2, name);
 }
 
-TEST_CASE("the first steps on images of the usual size follow PyTorch's") {
+TEST_CASE("the first steps on images of the usual size match PyTorch's") {
     const Fixture run("training_run");
     const auto model = fixture_model();
     const std::vector<double> losses = train(*model, run, 3);
     const std::vector<float> expected = run.in("float64").values("losses");
-    // Rounding opens a ReLU sooner or later, and a step multiplies the difference by ten.
+    // Rounding makes a ReLU active at some point, and a step multiplies the difference by ten.
     CHECK(std::fabs(losses[0] / expected[0] - 1) <= 1e-5);
     for (const int step : {1, 2}) CHECK(std::fabs(losses[step] / expected[step] - 1) <= 1e-2);
 }
@@ -286,7 +287,7 @@ TEST_CASE("other image sizes, channels and numbers of classes") {
     }
 }
 
-TEST_CASE("the same seed makes the same model") {
+TEST_CASE("the same seed gives the same model") {
     const auto a = fresh_model({.width = 4}), b = fresh_model({.width = 4});
     Generator other(2);
     const auto c = make_model({.width = 4}, other, {});
@@ -296,7 +297,7 @@ TEST_CASE("the same seed makes the same model") {
     }
 }
 
-TEST_CASE("fresh weights have He's and PyTorch's distributions") {
+TEST_CASE("initial weights have He's and PyTorch's distributions") {
     const auto model = fresh_model({.width = 16});
     // 147456 numbers of deviation sqrt(2 / (128 * 9)); five standard errors.
     const Tensor filter = tensor_named(*model, "layer4.1.conv1.weight");
@@ -311,7 +312,7 @@ TEST_CASE("fresh weights have He's and PyTorch's distributions") {
         CHECK(value == 1);
 }
 
-TEST_CASE("what the registry and the insertion points refuse") {
+TEST_CASE("the registry and the insertion points refuse unknown names and invalid sizes") {
     const auto model = fresh_model({.width = 2});
     const Tensor input = random_tensor({1, 8, 8, 3});
     for (const char* point : {"", "layer4.1", "layer5.0.conv1", "layer4.2.conv1", "conv1"}) {
