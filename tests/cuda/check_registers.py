@@ -4,10 +4,9 @@
 check_registers.py BUILD [--csv FILE] [--match TEXT]
 
 BUILD is a configured build folder with the real CUDA backend. The device code of each .cu file in its
-compile_commands.json is compiled once more with ptxas's report on, for the last real architecture of
-the build.
-Exit status 1 when a kernel outside of ALLOWED has a stack frame or spills. --csv writes the registers,
-shared memory and stack of every kernel; --match takes only the files whose path contains TEXT.
+compile_commands.json is compiled again with ptxas's report, for the last real architecture of the
+build. The exit status is 1 if a kernel that is not in ALLOWED has a stack frame or spills. --csv writes
+the registers, shared memory and stack of every kernel; --match selects files whose path contains TEXT.
 """
 
 import argparse
@@ -21,7 +20,7 @@ import shlex
 import subprocess
 import sys
 
-# Part of a kernel's demangled name: why it may use local memory.
+# Part of a kernel's demangled name: the reason why it may use local memory.
 ALLOWED = {}
 
 KERNEL = re.compile(
@@ -32,7 +31,7 @@ KERNEL = re.compile(
 
 
 def report_of(entry):
-    """ptxas's words on one file."""
+    """ptxas's report on one file."""
     command = shlex.split(entry["command"])
     command = command[next(i for i, part in enumerate(command) if part.endswith("nvcc")):]
     for flag in ("-o", "-MF", "-MT"):

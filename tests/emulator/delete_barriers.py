@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Runs the kernels without each of their barriers in turn and reports the ones that no test misses.
+"""Runs the kernels without each of their barriers in turn and reports those that no test needs.
 
 delete_barriers.py [--tests build/emulated/bin/kernels_tests] [--jobs N] [--markdown FILE] [FILE[:LINE] ...]
 
-FILE[:LINE]: .cu and .h files below kernels/; none: all that have barriers. Nothing is rebuilt: the
-emulator leaves a barrier out at run time ($CNPD_EMULATOR_LEAVE_OUT), in every kernel that reaches
-it. First each test case runs once as it is, which tells the barriers that it passes and its time;
-then, for each barrier, those test cases run without it, the quickest first, until one fails. Exit
-status 1 when a barrier can go without a test failing: it is redundant, or a test is missing. Not for
-builds with AddressSanitizer, which see no races.
+FILE[:LINE]: .cu and .h files below kernels/; default: all files with barriers. Nothing is rebuilt: the
+emulator skips a barrier at run time ($CNPD_EMULATOR_LEAVE_OUT), in every kernel that reaches it. First
+each test case runs once with all barriers, to record the barriers that it passes and its time. Then,
+for each barrier, these test cases run without it, the fastest first, until one fails. The exit status is
+1 if no test fails without a barrier: it is redundant, or a test is missing. Not for builds with
+AddressSanitizer, which do not check for races.
 """
 
 import argparse
@@ -31,7 +31,7 @@ TestCase = collections.namedtuple("TestCase", "name seconds")
 
 
 def barriers_in(file):
-    """Those of the kernels in a file; the emulator's own functions are not kernels."""
+    """The barriers of the kernels in a file, without those in the emulator's own functions."""
     lines = (ROOT / file).read_text().splitlines()
     return [Barrier(str(file), number) for number, line in enumerate(lines, 1) if BARRIER.search(line)]
 
@@ -59,7 +59,7 @@ def test_cases(program):
 
 
 def run_case(program, name, **environment):
-    """Output and status of one test case; None for both when it does not end."""
+    """Output and status of one test case; None for both if it does not end."""
     command = [program, "--abort-after=1", "--test-case=" + name.replace(",", "\\,")]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_AFTER_S,
@@ -70,13 +70,13 @@ def run_case(program, name, **environment):
 
 
 def passes(program, name):
-    """(test case, {barrier: kernels}) of a run as it is."""
+    """(test case, {barrier: kernels}) of a run with all barriers."""
     with tempfile.NamedTemporaryFile("r", suffix=".txt") as notes:
         start = time.monotonic()
         output, status = run_case(program, name, CNPD_EMULATOR_BARRIERS=notes.name)
         seconds = time.monotonic() - start
         if status != 0:
-            sys.exit(f"fails before any barrier is left out: {name}\n{output}")
+            sys.exit(f"fails with all barriers: {name}\n{output}")
         passed = collections.defaultdict(set)
         for line in notes:
             path, number, kernel = line.rstrip("\n").rsplit(":", 2)
@@ -87,7 +87,7 @@ def passes(program, name):
 
 
 def missed_by(program, barrier, cases):
-    """The test case that fails without the barrier and what it says, or None."""
+    """The test case that fails without the barrier and its message, or None."""
     place = f"{barrier.file}:{barrier.line}"
     for case in sorted(cases, key=lambda case: case.seconds):
         output, status = run_case(program, case.name, CNPD_EMULATOR_LEAVE_OUT=place)
@@ -99,7 +99,7 @@ def missed_by(program, barrier, cases):
 
 def table(results, kernels):
     """Markdown: a row for each file."""
-    rows = ["| file | run by | barriers | missed by a test |", "|---|---|---|---|"]
+    rows = ["| file | kernels | barriers | a test fails without it |", "|---|---|---|---|"]
     for file in sorted({barrier.file for barrier in results}):
         here = [barrier for barrier in results if barrier.file == file]
         users = sorted(set().union(*(kernels[barrier] for barrier in here)))
@@ -117,7 +117,7 @@ def main():
     parser.add_argument("places", nargs="*", metavar="FILE[:LINE]")
     parser.add_argument("--tests", default=ROOT / "build/emulated/bin/kernels_tests")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE", help="write the table here")
+    parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE", help="write the table to FILE")
     arguments = parser.parse_args()
     program = str(arguments.tests)
     barriers = chosen_barriers(arguments.places)
@@ -132,7 +132,7 @@ def main():
         for barrier, found in zip(barriers, runs):
             results[barrier] = found
             said = "{}: {}".format(*found) if found else \
-                "NOT MISSED" if cases_of[barrier] else "NOT REACHED"
+                "NO TEST FAILS" if cases_of[barrier] else "NOT REACHED"
             print(f"{barrier.file}:{barrier.line}: {said}", flush=True)
     print(table(results, kernels), end="")
     if arguments.markdown:

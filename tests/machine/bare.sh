@@ -1,40 +1,40 @@
 #!/usr/bin/env bash
-# Runs a command of the project on a bare Debian: nothing is installed there but what debootstrap's
-# smallest variant has. So a package that the project needs and does not name is found out.
+# Runs a command of the project on a bare Debian with only the packages of debootstrap's smallest variant.
+# This finds packages that the project needs but does not name.
 #
 #     tests/machine/bare.sh bookworm ./run demo     # Debian 12
 #     tests/machine/bare.sh trixie ./run test       # Debian 13
 #
 # Options, before the suite:
-#   --keep DIR   the machine lives in DIR and stays there: a later call with the same DIR goes on with it.
-#                Without this, the machine is made for one command and deleted.
-#   --with DIR   DIR of this machine is seen, and can be written, under the same path in the bare one (ccache's
-#                cache, say); may be given several times.
-#   --possible   runs nothing; status 0 if machines can be made here, 1 and a reason if not.
+#   --keep DIR   create the machine in DIR and keep it; a later call with the same DIR reuses it.
+#                Default: the machine is created for one command and deleted.
+#   --with DIR   make DIR available, readable and writable, under the same path in the bare machine (for
+#                example ccache's cache); may be given several times.
+#   --possible   run nothing; status 0 if machines can be created here, otherwise 1 and the reason.
 #
-# The files of the checkout (all that git does not ignore, changes included) are copied to /root/cnpd, which is
-# where the command runs. The exit status is the command's. The bare system is downloaded once and cached in
-# CNPD_MACHINES, /var/tmp/cnpd-machines if that is not set. Needs root, for chroot and mounts; installs
-# debootstrap. Everything is mounted in a namespace of its own, so no mount is left, however this ends.
+# The files of the checkout (all that git does not ignore, with local changes) are copied to /root/cnpd, where
+# the command runs. The exit status is the command's. The bare system is downloaded once and cached in
+# CNPD_MACHINES (default: /var/tmp/cnpd-machines). Needs root, for chroot and mounts; installs debootstrap.
+# All mounts are in a separate namespace, so none is left when the script ends for any reason.
 set -euo pipefail
 
 cache=${CNPD_MACHINES:-/var/tmp/cnpd-machines}
-packages_at=/var/cache/apt/archives # inside; kept with the cache, so that a second run downloads nothing
+packages_at=/var/cache/apt/archives # in the machine; cached, so that a second run downloads nothing
 
 fail() {
     echo "bare.sh: $*" >&2
     exit 2
 }
 
-why_not() { # prints what is missing, if anything
+why_not() { # prints why no machine can be created, if so
     if [ "$(id -u)" -ne 0 ]; then
-        echo "needs root"
+        echo "root rights are needed"
     elif ! command -v debootstrap >/dev/null && ! command -v apt-get >/dev/null; then
-        echo "needs debootstrap"
+        echo "debootstrap is not installed"
     elif ! unshare --mount --pid --fork sh -c 'mount -t proc proc /mnt' 2>/dev/null; then
-        echo "may not mount anything"
+        echo "mounting is not permitted"
     elif ! (mkdir -p "$cache" && rm -f "$cache/null" && mknod "$cache/null" c 1 3 && : >"$cache/null") 2>/dev/null; then
-        echo "may not make devices below $cache"
+        echo "creating device files below $cache is not permitted"
     fi
 }
 
@@ -51,19 +51,19 @@ while [ $# -gt 0 ]; do
             if [ "$1" = --keep ]; then keep=$2; else with+=("$(realpath "$2")"); fi
             shift 2
             ;;
-        -*) fail "there is no option $1" ;;
+        -*) fail "unknown option $1" ;;
         *) break ;;
     esac
 done
 [ $# -ge 2 ] || fail "usage: $0 [--keep DIR] [--with DIR]... bookworm|trixie COMMAND..."
 suite=$1
 shift
-[[ $suite =~ ^[a-z]+$ ]] || fail "$suite is not the name of a Debian release"
+[[ $suite =~ ^[a-z]+$ ]] || fail "'$suite' is not the name of a Debian release; use bookworm or trixie"
 reason=$(why_not)
 [ -z "$reason" ] || fail "$reason"
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-# Where this machine gets Debian from; nothing, and so debootstrap's own choice, if it is not Debian.
+# This machine's Debian mirror; empty if it is not Debian (debootstrap then uses its default).
 mirror() {
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
         'Label: Debian' 'Component: main' 2>/dev/null | head -n 1
@@ -77,12 +77,12 @@ make_base() { # DIR
     [ -n "$(mirror)" ] || apt-get update -qq || true
     local unfinished=$1.unfinished
     rm -rf --one-file-system "$unfinished"
-    echo "bare.sh: making a bare $suite" >&2
+    echo "bare.sh: creating a bare $suite" >&2
     if ! debootstrap --variant=minbase "$suite" "$unfinished" $(mirror) >"$1.log" 2>&1; then
         tail -n 5 "$1.log" >&2
         fail "debootstrap failed"
     fi
-    # How to reach the mirror (proxies, for instance) holds inside as well.
+    # Copies the settings for reaching the mirror, for example proxies.
     apt-config dump | grep -E '^Acquire::(http|https|ftp|Check|Retries)' \
         >"$unfinished/etc/apt/apt.conf.d/90outside" || true
     rm -f "$unfinished$packages_at"/*.deb
@@ -111,7 +111,7 @@ for file in /etc/resolv.conf /etc/hosts; do
     [ ! -e "$file" ] || cp -L "$file" "$root/etc/"
 done
 
-# The files of the checkout. In a machine that is kept, build folders and runs stay as they are.
+# The files of the checkout. In a kept machine, build folders and runs are not changed.
 mkdir -p "$root/root/cnpd"
 (
     cd "$project"
@@ -120,7 +120,7 @@ mkdir -p "$root/root/cnpd"
     done | tar -c --null -T - --owner=0 --group=0
 ) | tar -x -C "$root/root/cnpd"
 
-# Runs as the first process of the namespaces: what it mounts, and what the command leaves running, ends with it.
+# Runs as the first process of the namespaces: its mounts and remaining processes end with it.
 inside='
     root=$1 packages=$2 with=$3
     shift 3

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Debian packages, on a bare Debian (bare.sh).
-#     packages.sh make DIR   builds them and puts them into DIR
+# Builds and tests the Debian packages, on a bare Debian (bare.sh).
+#     packages.sh make DIR   builds the packages and copies them to DIR
 #     packages.sh try DIR    installs them from DIR, runs the program, and builds a program with the library
 set -euo pipefail
 [ $# -eq 2 ] || { echo "usage: $0 make|try DIR" >&2; exit 2; }
@@ -15,12 +15,12 @@ apt-get update -qq
 case "$1" in
     make)
         "$project/run" packages
-        install dpkg-dev file # what cpack asks for the packages that a program depends on
+        install dpkg-dev file # cpack uses them to find the program's dependencies
         cd "$project"
-        # A build for this processor alone is refused.
+        # cpack must refuse a build for the processor of this machine.
         cmake -S . -B "$out/native" -G Ninja -DCNPD_BUILD_TESTS=OFF -DCNPD_BUILD_BENCH=OFF >/dev/null
         if (cd "$out/native" && cpack >/dev/null 2>"$out/words"); then
-            echo "cpack packs a build with CNPD_ARCH native" >&2
+            echo "cpack did not refuse a build with CNPD_ARCH=native" >&2
             exit 1
         fi
         tr -s ' \n' ' ' <"$out/words" | grep -q "cmake --preset package"
@@ -32,7 +32,7 @@ case "$1" in
         ;;
     try)
         install "$packages"/cnpd_*.deb
-        cd "$out" # the checkout must not help
+        cd "$out" # outside of the checkout
         cnpd demo --quiet --train-limit 500 --epochs 1 --width 4 --out demo
         test -s demo/r-cnpd/report.html
         install "$packages"/cnpd-dev_*.deb cmake make
@@ -40,5 +40,5 @@ case "$1" in
         cmake --build consumer
         consumer/consumer
         ;;
-    *) echo "$0: make or try, not $1" >&2; exit 2 ;;
+    *) echo "$0: unknown command $1; use make or try" >&2; exit 2 ;;
 esac

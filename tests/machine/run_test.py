@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """./run keeps the caller's directory, and builds only if something has changed.
 
-It is copied to a project of empty folders, with a `cmake` that notes its calls and makes a program that
-prints where it was started.
+It is copied to a project of empty folders, with a `cmake` that records its calls and creates a program that
+prints its working directory.
 """
 
 import os
@@ -51,7 +51,7 @@ class Run(unittest.TestCase):
         for name in ("CMakeLists.txt", "CMakePresets.json"):
             write(self.project / name)
         write(tools / "cmake", CMAKE, 0o755)
-        # All packages are there.
+        # Reports all packages as installed.
         write(tools / "dpkg-query", '#!/bin/sh\nshift 2\nprintf "%s install ok installed\\n" "$@"\n', 0o755)
         write(self.folder / "program", PROGRAM)
         self.notes = self.folder / "notes"
@@ -59,7 +59,7 @@ class Run(unittest.TestCase):
                             "NOTES": str(self.notes), "PROGRAM": str(self.folder / "program")}
 
     def run_it(self, *arguments, script=None):
-        """What the program printed, and whether CMake was called."""
+        """Returns the program's output and whether CMake was called."""
         self.notes.unlink(missing_ok=True)
         done = subprocess.run([script or self.project / "run", *arguments], cwd=self.elsewhere, text=True,
                               env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -67,7 +67,7 @@ class Run(unittest.TestCase):
         return done.stdout.splitlines(), self.notes.exists()
 
     def test_the_program_sees_the_directory_and_arguments_of_the_caller(self):
-        for _ in range(2):  # built, and not built
+        for _ in range(2):  # with and without a build
             lines, _built = self.run_it("predict", "a picture.png", "--run", "../r")
             self.assertEqual(lines, [str(self.elsewhere), "predict", "a picture.png", "--run", "../r"])
         link = self.folder / "link"
@@ -86,7 +86,7 @@ class Run(unittest.TestCase):
                    "no program": (self.project / "build/cpu/bin/cnpd").unlink}
         for name, change in changes.items():
             with self.subTest(name):
-                time.sleep(0.02)  # file systems' clocks tick
+                time.sleep(0.02)  # resolution of file times
                 change()
                 self.assertTrue(self.run_it("info")[1])
                 self.assertFalse(self.run_it("info")[1])
