@@ -2,7 +2,7 @@
 """Writes tables of the measurements of bench/gpu.sh.
 
 summary.py OUT [--device cuda]      OUT/summary.md and OUT/facts.json from the files in OUT
-summary.py --csv FILE.json...       FILE.csv beside each of Google Benchmark's results
+summary.py --csv FILE.json...       FILE.csv next to each of Google Benchmark's results
 """
 
 import argparse

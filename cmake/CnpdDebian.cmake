@@ -1,5 +1,5 @@
-# `cpack` makes two Debian packages: cnpd, the program, and cnpd-dev, libraries and headers. Preset
-# `package` builds for them.
+# `cpack` makes two Debian packages: cnpd, the program, and cnpd-dev, libraries and headers. Use preset
+# `package` for the build.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME cnpd)
 set(CPACK_PACKAGE_CONTACT "the developers of cnpd <cnpd@localhost>")
@@ -19,12 +19,12 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
     "g++, libdnnl-dev, ocl-icd-opencl-dev, libfmt-dev, libarchive-dev, zlib1g-dev, nlohmann-json3-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "Libraries and headers of cnpd")
 
-# Other people's machines lack this one's instructions.
+# A build for this machine's processor may not run on other machines.
 set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_BINARY_DIR}/CPackCheck.cmake)
 file(WRITE ${CPACK_PROJECT_CONFIG_FILE} "")
 if(CNPD_ARCH STREQUAL "native")
   file(WRITE ${CPACK_PROJECT_CONFIG_FILE}
-       "message(FATAL_ERROR \"This build is for its own processor only (CNPD_ARCH is native). "
+       "message(FATAL_ERROR \"This build is for this machine's processor only (CNPD_ARCH is native). "
        "Build packages with: cmake --preset package\")\n")
 endif()
 include(CPack)

@@ -1,6 +1,6 @@
-# What `cmake --install` and `cpack` put where: the program; the libraries of all rooms with their headers
-# and a package file, so that find_package(cnpd) gives the targets cnpd::kernels, cnpd::engine, ... and
-# cnpd::cnpd, which is all of them. Rooms get here by cnpd_room; nothing needs to be listed.
+# Files installed by `cmake --install` and `cpack`: the program; all libraries with their headers and a
+# CMake package, so that find_package(cnpd) provides the targets cnpd::kernels, cnpd::engine, ... and
+# cnpd::cnpd, which links all of them. cnpd_room adds libraries automatically.
 set(CNPD_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/cnpd)
 set_property(GLOBAL PROPERTY CNPD_ROOMS "")
 
@@ -11,19 +11,19 @@ function(cnpd_install_program name)
   install(TARGETS ${name} RUNTIME COMPONENT program)
 endfunction()
 
-# The library of the current directory's room: cnpd_engine becomes libcnpd_engine.a and cnpd::engine.
+# The library of the current directory: cnpd_engine becomes libcnpd_engine.a and cnpd::engine.
 function(cnpd_install_room name)
   string(REGEX REPLACE "^cnpd_" "" short ${name})
   set_property(TARGET ${name} PROPERTY EXPORT_NAME ${short})
   set_property(GLOBAL APPEND PROPERTY CNPD_ROOMS ${short})
   install(TARGETS ${name} EXPORT cnpd ARCHIVE COMPONENT development)
-  # The headers of the whole folder at the top, once: cnpd/attacks/attack.h needs cnpd/version.h.
+  # All headers of the top-level folder, once: cnpd/attacks/attack.h needs cnpd/version.h.
   file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
   string(REGEX REPLACE "/.*" "" folder ${folder})
   set_property(GLOBAL APPEND PROPERTY CNPD_HEADER_FOLDERS ${folder})
 endfunction()
 
-# After the last room.
+# To be called after the last cnpd_room.
 function(cnpd_install_package)
   get_property(folders GLOBAL PROPERTY CNPD_HEADER_FOLDERS)
   list(REMOVE_DUPLICATES folders)

@@ -4,8 +4,8 @@ option(CNPD_BUILD_TESTS "Build the tests" ON)
 option(CNPD_BUILD_BENCH "Build the benchmarks" ON)
 option(CNPD_BUILD_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 set(CNPD_ARCH "native" CACHE STRING
-    "Instruction set of the CPU kernels, as -march= takes it; empty for the compiler's default")
-set(CNPD_SANITIZE "" CACHE STRING "Sanitizers for every target, as -fsanitize= takes them")
+    "Instruction set of the CPU kernels, a value of -march=; empty: the compiler's default")
+set(CNPD_SANITIZE "" CACHE STRING "Sanitizers for every target, values of -fsanitize=")
 set(CNPD_CUDA "AUTO" CACHE STRING "CUDA backend: AUTO, ON, OFF or EMULATE")
 set_property(CACHE CNPD_CUDA PROPERTY STRINGS AUTO ON OFF EMULATE)
 
@@ -27,7 +27,7 @@ find_package(dnnl REQUIRED)
 
 find_package(nlohmann_json REQUIRED)
 
-# What our headers need, also of those who use them from an installation.
+# Required by our headers, also in projects that use the installed library.
 add_library(cnpd_usage INTERFACE)
 target_compile_features(cnpd_usage INTERFACE cxx_std_20)
 target_include_directories(
@@ -36,7 +36,7 @@ target_include_directories(
 target_link_libraries(cnpd_usage INTERFACE fmt::fmt OpenMP::OpenMP_CXX Threads::Threads
                                            nlohmann_json::nlohmann_json)
 
-# How everything of ours is compiled, and nothing of others.
+# Compiler flags of our own targets only.
 add_library(cnpd_flags INTERFACE)
 target_compile_options(
   cnpd_flags
@@ -50,7 +50,7 @@ if(CNPD_SANITIZE)
   target_link_options(cnpd_flags INTERFACE -fsanitize=${CNPD_SANITIZE})
 endif()
 
-# xxHash, for rooms that ask for it (PRIVATE cnpd_xxhash). Used from its header alone: nothing to link.
+# xxHash, for libraries that name it (PRIVATE cnpd_xxhash). Header-only: nothing to link.
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 add_library(cnpd_xxhash INTERFACE)
 target_include_directories(cnpd_xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR})

@@ -1,5 +1,5 @@
-// Loops over [rows,C] that treat every channel alike: how the host kernels of batch normalisation
-// and of row sums access memory. Host only.
+// Loops over [rows,C] with the same operation for all channels: how the host kernels of batch
+// normalisation and of row sums access memory. Host only.
 //
 // A row with few channels is too short for vector instructions, and a row whose length is not a
 // multiple of a vector ends in a scalar tail. Several such rows are processed together as one wide

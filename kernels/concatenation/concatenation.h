@@ -7,7 +7,7 @@
 
 namespace cnpd::kernels {
 
-// y [rows,a_columns+b_columns] = a [rows,a_columns] beside b [rows,b_columns]
+// y [rows,a_columns+b_columns] = a [rows,a_columns] followed by b [rows,b_columns]
 CNPD_KERNEL(void concatenate_forward(const float* a, std::int64_t a_columns, const float* b,
                                      std::int64_t b_columns, std::int64_t rows, float* y))
 

@@ -303,8 +303,8 @@ void say_that_cudnn_is_missing() {
         static const bool said = [] {
             notice(
                 "this program was built without cuDNN, so convolutions use a slower kernel; "
-                "install cuDNN beside the CUDA toolkit, or name its prefix with -DCNPD_CUDA_ROOTS, "
-                "and rebuild");
+                "install cuDNN in the CUDA toolkit's prefix, or name its prefix with "
+                "-DCNPD_CUDA_ROOTS, and rebuild");
             return true;
         }();
         static_cast<void>(said);

@@ -314,7 +314,7 @@ TEST_CASE("a node may take the shortcut's gradient and add to it itself") {
     CHECK(host(x.grad()) == std::vector<float>(3, 1));
     Tensor handle = x;
     handle.zero_grad();
-    // The shortcut is recorded after the node and hence processed before it.
+    // The shortcut is recorded after the node and therefore processed before it.
     const Tensor y = taking(x);
     backward(sum(ops::add(y, ops::scale(x, 4))));
     CHECK(host(x.grad()) == std::vector<float>(3, 5));

@@ -167,7 +167,7 @@ TEST_CASE("a search is remembered by every dimension of a convolution") {
 
 TEST_CASE("each notice is passed on once, and dropped without a receiver") {
     set_notice_receiver({});
-    notice("nobody listens");
+    notice("no receiver");
     const Notices notices;
     notice("one");
     notice("two");

@@ -28,6 +28,6 @@ TEST_CASE("build info names compiler, instruction sets and oneDNN's version") {
     CHECK(!info.architecture.empty());
     CHECK(!info.onednn_isa.empty());
 #if defined(__GNUC__) && !defined(__clang__)
-    CHECK(info.architecture != "native");  // GCC says which one that is
+    CHECK(info.architecture != "native");  // GCC reports which one that is
 #endif
 }
