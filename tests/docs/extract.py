@@ -1,5 +1,5 @@
-"""extract.py PAGE DIRECTORY: writes the code blocks of a page of documentation into files, so that they are
-compiled. A block belongs to the file that its first line names in a comment: "// kernels/op/op.h"."""
+"""extract.py PAGE DIRECTORY: writes the code blocks of a page of documentation to files, for compiling them.
+The first line of a block names its file in a comment: "// kernels/op/op.h"."""
 import pathlib
 import re
 import sys

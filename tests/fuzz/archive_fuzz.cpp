@@ -1,8 +1,8 @@
 // Reads: datasets/files/archive.cpp datasets/files/archive_reader.cpp datasets/gtsrb/gtsrb.cpp
 // Reads: datasets/tiny_imagenet/tiny_imagenet.cpp datasets/image_folder.cpp
 
-// Any bytes are a tree of files or a FileError of one line, and any tree of files is a data set or
-// a FileError of one line.
+// Any bytes give a tree of files or a FileError of one line, and any tree of files gives a data set
+// or a FileError of one line.
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -10,7 +10,7 @@ using namespace cnpd::datasets;
 
 void parse(std::span<const std::byte> file) {
     const cifar10::Pickle pickle(file, "fuzz");
-    // What an array says it holds must lie in memory.
+    // The contents of an array must be in memory.
     const auto* value = pickle.find("data");
     const auto* array = value ? std::get_if<cifar10::Pickle::Array>(value) : nullptr;
     unsigned sum = 0;

@@ -1,5 +1,5 @@
 // Reads: cnpd/settings/config cnpd/settings/toml_entries cnpd/settings/json_entries
-// Any text is a list of settings or a FileError of one line, as TOML and as JSON.
+// Any text gives a list of settings or a FileError of one line, as TOML and as JSON.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Tries the fuzzers: plants one bug in each reader, in a copy of the sources, and sees it found.
+"""Tests the fuzzers: plants one bug in each reader, in a copy of the sources, and checks that it is found.
 
 usage: tests/fuzz/planted_bugs.py [--seconds 120] [NAME ...]
 
-The copy and its build stay in build/planted. Needs what run.sh needs. Exit status 1 when a fuzzer
-misses its bug.
+The copy and its build stay in build/planted. Needs the same packages as run.sh. The exit status is 1 if a
+fuzzer does not find its bug.
 """
 import argparse
 import pathlib
@@ -15,7 +15,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "build/planted"
 
-# fuzzer: file, what stands there, what is made of it
+# fuzzer: file, original text, text with the bug
 BUGS = {
     "safetensors": ("engine/safetensors.cpp", "if (length > longest)", "if (length > 2 * longest)"),
     "cifar10_binary": ("datasets/cifar10/binary.cpp", "record[0] >= kClassNames", "record[0] >= 10 * kClassNames"),
@@ -35,7 +35,7 @@ def run(*command, **options):
 
 
 def copy_sources():
-    """Brings the copy up to date; touches only what differs, so that builds stay short."""
+    """Updates the copy; writes only files that differ, so that builds are short."""
     COPY.mkdir(parents=True, exist_ok=True)
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     names = set(listed.decode().split("\0")) - {""}
@@ -52,12 +52,12 @@ def copy_sources():
 
 
 def finds(fuzzer, seconds):
-    """Whether the bug is found, and after how long."""
+    """Returns whether the bug was found, and after how many seconds."""
     path, before, after = BUGS[fuzzer]
     source = COPY / path
     text = source.read_text()
     if text.count(before) != 1:
-        sys.exit(f"{path}: '{before}' is not there exactly once; choose another bug for {fuzzer}")
+        sys.exit(f"{path}: '{before}' does not occur exactly once; choose another bug for {fuzzer}")
     source.write_text(text.replace(before, after))
     try:
         run("cmake", "--build", "--preset", "fuzz", "--target", f"{fuzzer}_fuzz", check=True,
@@ -78,8 +78,8 @@ def finds(fuzzer, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=120, help="for each fuzzer at most (default 120)")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BUGS)}; none: all")
+    parser.add_argument("--seconds", type=int, default=120, help="limit for each fuzzer (default 120)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BUGS)}; default: all")
     arguments = parser.parse_args()
     copy_sources()
     run("cmake", "--preset", "fuzz", check=True, stdout=subprocess.DEVNULL)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the fuzzers and prints the coverage that they reached.
-# usage: tests/fuzz/run.sh SECONDS [NAME ...]     SECONDS for each of them; no names: all
-# Needs clang, llvm and libomp-dev. What is found stays in build/fuzz/: corpus/NAME/, and
-# crash-NAME-* for inputs that fail.
+# usage: tests/fuzz/run.sh SECONDS [NAME ...]     SECONDS for each fuzzer; default: all fuzzers
+# Needs clang, llvm and libomp-dev. Results are in build/fuzz/: corpus/NAME/, and crash-NAME-* for
+# inputs that fail.
 set -euo pipefail
 seconds=${1:?usage: tests/fuzz/run.sh SECONDS [NAME ...]}
 shift
@@ -31,7 +31,7 @@ for source in tests/fuzz/*_fuzz.cpp; do
   echo "$name: $(grep -E '^#[0-9]+.*cov: ' "$log" | tail -1)"
   sed -n 's/^stat::number_of_executed_units: */  executed /p; s/^stat::peak_rss_mb: */  peak MB /p' "$log"
 
-  # Of the sources that the program's first lines name.
+  # Coverage of the sources that the program's first lines name.
   [[ -n $llvm_cov && -n $llvm_profdata ]] || continue
   covered=$(sed -n 's|^// Reads: ||p' "$source" | tr '\n' ' ')
   LLVM_PROFILE_FILE=build/fuzz/$name.profraw "$program" -runs=0 "${options[@]}" "$corpus" \

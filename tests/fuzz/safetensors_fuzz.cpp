@@ -1,5 +1,5 @@
 // Reads: engine/safetensors.cpp engine/safetensors_header.cpp
-// Any bytes are a valid safetensors file or a FileError of one line.
+// Any bytes give a valid safetensors file or a FileError of one line.
 #include <cstdint>
 #include <cstdlib>
 

@@ -1,4 +1,4 @@
-// Writes what the fuzzers begin with: fuzz_seeds FOLDER makes FOLDER/<name>/ for <name>_fuzz.
+// Writes the fuzzers' seeds: fuzz_seeds FOLDER creates FOLDER/<name>/ for <name>_fuzz.
 #define DOCTEST_CONFIG_DISABLE
 #include <unistd.h>
 
@@ -27,7 +27,7 @@ void write_cifar10_python(const fs::path& folder) {
     for (const char* name : {"python3_bytes_keys.pickle", "python3_text_keys.pickle"})
         write_file(folder / name,
                    engine::read_text_file(fs::path(CNPD_FIXTURES) / "cifar10" / name, 1 << 20));
-    // Short ones, which the fuzzer changes faster.
+    // Short ones, which the fuzzer mutates faster.
     write_file(folder / "array",
                PickleWriter().raw("}").string("data").array(1, 2, "ab").raw("s.").text);
     write_file(folder / "list", PickleWriter()
@@ -49,7 +49,8 @@ void write_annotations(const fs::path& folder) {
     write_file(folder / "annotations", "val_0.JPEG\tn00000001\t0\t1\t62\t63\nx\tn00000003\n");
 }
 
-// Sound sets, packed: some with compression, which the fuzzer cannot look into, and some without.
+// Archives of valid sets: some with compression, which the fuzzer cannot mutate well, and some
+// without.
 void write_archives(const fs::path& folder) {
     const fs::path sets = fs::temp_directory_path() / fmt::format("cnpd-seeds-{}", ::getpid());
     write_gtsrb(sets / "gtsrb");

@@ -1,5 +1,5 @@
-// std::source_location for clang before 16, which libstdc++'s <source_location> leaves without one.
-// CMakeLists.txt includes this ahead of everything there.
+// std::source_location for clang before 16, for which libstdc++ does not define it. CMakeLists.txt
+// includes this before all other headers.
 #pragma once
 
 #include <cstdint>

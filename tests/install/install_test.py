@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Installs a build and uses the library from a project of its own.
+"""Installs a build and uses the library from another project.
 
 install_test.py BUILD CMAKE COMPILER
 """
@@ -27,7 +27,7 @@ def main():
         run(cmake, "--install", build, "--prefix", prefix)
         print(run(prefix / "bin" / "cnpd", "--help").splitlines()[0])
 
-        # The headers for programs; those of kernels are for the rooms above them, and partly for nvcc.
+        # The headers for programs; those of kernels are for the other libraries, and partly for nvcc.
         include = prefix / "include" / "cnpd"
         headers = [path.relative_to(include) for room in ("engine", "models", "datasets", "cnpd")
                    for path in sorted((include / room).rglob("*.h"))]
@@ -36,7 +36,7 @@ def main():
             f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_CXX_FLAGS=-Wall",
             f"-DHEADERS={';'.join(map(str, headers))}")
         words = run(cmake, "--build", consumer)
-        # The consumer's mistake, which would be an error here, is a warning there.
+        # The consumer's unused variable, which our flags make an error, is only a warning there.
         assert "unused variable" in words, words
         print(run(consumer / "consumer").strip())
 

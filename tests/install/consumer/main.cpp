@@ -29,7 +29,7 @@ int main() {
         last = loss.item();
         if (step == 0) first = last;
     }
-    int unused;  // a warning, which is its author's affair
+    int unused;  // a warning, which must not be an error here
     std::printf("cnpd %s: the loss fell from %.3f to %.3f\n", kVersion, first, last);
     return last < 0.8f * first ? 0 : 1;
 }
