@@ -146,7 +146,7 @@ class Printing(support.RunsTest):
         self.assertNotIn("\x1b", text)
 
     def test_quiet(self):
-        demo = ["demo", "--width", "2", "--epochs", "1", "--train-limit", "300", "--out",
+        demo = ["demo", "--width", "2", "--epochs", "1", "--train-limit", "400", "--out",
                 self.folder / "demo"]
         with subprocess.Popen(support.command(*demo), stdout=subprocess.DEVNULL,
                               stderr=subprocess.PIPE, text=True) as loud:
