@@ -40,7 +40,8 @@ class Predict : public Command {
         app.footer(
             "An image is flagged if victim and purified model predict different classes. Its score "
             "is the drop in the probability of the victim's class, from -1 to 1; with a threshold "
-            "of your own you choose how many false alarms there are.");
+            "of your own you choose how many false alarms there are.\n"
+            "The EXIF orientation of JPEGs is applied if the run was made with --exif.");
     }
 
     void run() override {

@@ -89,6 +89,10 @@ TEST_CASE("images of several sizes need --image-size") {
     write_file(folder / "train/b/9.png", picture(31, 17, 90));
     const std::string said = message_of([&] { load("folder", {.data = folder.path().string()}); });
     for (const char* part : {"9.png", "17 x 31", "8 x 6", "--image-size"}) contains(said, part);
+    // Also where it is the first one that is odd, which says how large all are.
+    write_file(folder / "train/a/0.png", picture(31, 17, 90));
+    contains(message_of([&] { load("folder", {.data = folder.path().string()}); }),
+             "a/1.png has 8 x 6 pixels, the first image has 17 x 31; give --image-size");
     const Dataset small = load("folder", {.data = folder.path().string(), .image_size = 5});
     CHECK(small.train.h == 5);
     CHECK(small.train.w == 5);
