@@ -23,18 +23,23 @@ namespace cnpd::cli {
 using nlohmann::ordered_json;
 
 void CommonOptions::add_to(CLI::App& app) {
-    app.add_option("--device", device, "cpu, cuda or emulated (default: the fastest that works)");
+    app.add_option("--device", device,
+                   "cpu, cuda or emulated (default: the fastest one available)");
     app.add_option("--precision", precision,
-                   "Arithmetic of the network:\n  fp32\n  tf32: convolutions and matrix products "
-                   "may use a GPU's tensor cores; elsewhere as fp32\n  bf16: activations and "
-                   "their gradients in bfloat16, weights and sums in fp32; not on the CPU")
+                   "Arithmetic of the network:\n"
+                   "  fp32\n"
+                   "  tf32: convolutions and matrix products may use a GPU's tensor cores; on "
+                   "other devices the same as fp32\n"
+                   "  bf16: activations and their gradients in bfloat16, weights and sums in fp32; "
+                   "not on the CPU")
         ->capture_default_str();
     app.add_option("--threads", threads, "CPU threads (default: all cores)")
         ->check(CLI::Range(0, 4096));
-    app.add_option("--config", config,
-                   "TOML or JSON file with the same names as these options; options win");
-    app.add_flag("--json", json, "print the result as JSON");
-    app.add_flag("--quiet", quiet, "no progress, warnings only");
+    app.add_option(
+        "--config", config,
+        "TOML or JSON file with values for these options; the command line takes precedence");
+    app.add_flag("--json", json, "Print the result as JSON");
+    app.add_flag("--quiet", quiet, "Print only warnings and the result, no progress");
 }
 
 void CommonOptions::set_up() const {
@@ -65,18 +70,18 @@ CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed) {
         const char* const last = text.data() + text.size();
         const auto [end, error] = std::from_chars(text.data(), last, value);
         if (error == std::errc() && end == last) return "";
-        return fmt::format("'{}' is no integer from 0 to {}", text, UINT64_MAX);
+        return fmt::format("'{}' is not an integer from 0 to {}", text, UINT64_MAX);
     };
-    return app.add_option("--seed", seed, "Seed of everything random")
+    return app.add_option("--seed", seed, "Seed of all random numbers")
         ->capture_default_str()
         ->check(complaint);
 }
 
 void OutputOptions::add_to(CLI::App& app, const std::string& default_out) {
     out = default_out;
-    app.add_option("--out", out, "run directory to write")->capture_default_str();
-    app.add_flag("--resume", resume, "go on where an interrupted run stopped");
-    app.add_flag("--overwrite", overwrite, "replace a run that is already there");
+    app.add_option("--out", out, "Run directory to write")->capture_default_str();
+    app.add_flag("--resume", resume, "Continue an interrupted run");
+    app.add_flag("--overwrite", overwrite, "Replace an existing run");
 }
 
 runs::RunOptions OutputOptions::run_options(const training::Compute& compute) const {
@@ -115,7 +120,7 @@ std::vector<std::string> option_names(const CLI::App& app) {
     return names;
 }
 
-// Throws FileError for a table that is no subcommand, or a key that is no option.
+// Throws FileError if a table is not a subcommand or a key is not an option.
 void refuse_unknown(const CLI::App& program, const CLI::App& subcommand, const Config& config) {
     std::vector<std::string> commands, everywhere;
     for (const CLI::App* app : program.get_subcommands({})) {
@@ -143,7 +148,7 @@ void refuse_unknown(const CLI::App& program, const CLI::App& subcommand, const C
     }
 }
 
-// An option that belongs to no declared setting.
+// An option that is not declared in settings::Fields.
 void set_option(CLI::Option& option, const ConfigEntry& entry, const std::string& path) {
     if (option.count() > 0) return;
     try {
@@ -154,7 +159,7 @@ void set_option(CLI::Option& option, const ConfigEntry& entry, const std::string
     }
 }
 
-// The configuration of a run, if the file is one.
+// The file's content if it is a run's config.json.
 std::optional<ordered_json> run_configuration(const std::string& path) {
     if (!path.ends_with(".json")) return std::nullopt;
     ordered_json json = store::read_json(path);
@@ -178,7 +183,7 @@ void apply_config(const CLI::App& program, CLI::App& subcommand, Command& comman
         if (entry.values.size() == 1 &&
             command.fields.set_from_file(entry.key, entry.values.front()))
             continue;
-        // Entries for all subcommands may belong to others.
+        // An entry outside tables may be an option of other subcommands only.
         if (CLI::Option* option = subcommand.get_option_no_throw("--" + entry.key))
             set_option(*option, entry, path);
     }
@@ -195,15 +200,16 @@ void warn_of_weak_victim(const ordered_json& result, std::int64_t classes) {
     };
     const double chance = 100.0 / static_cast<double>(std::max<std::int64_t>(classes, 1));
     if (rate("acc") < 1.5 * chance)
-        log_warning(fmt::format(
-            "the victim guesses: ACC {:.2f} % of {} classes; train it longer (--epochs), with more "
-            "images (--train-limit) or another --lr",
-            rate("acc"), classes));
+        log_warning(
+            fmt::format("the victim is close to chance: ACC {:.2f} % with {} classes; train longer "
+                        "(--epochs), on more images (--train-limit) or with another --lr",
+                        rate("acc"), classes));
     else if (rate("asr") - rate("asr_untriggered") < 10)
-        log_warning(fmt::format(
-            "the attack did not take: ASR {:.2f} %, and {:.2f} % of the same images are classified "
-            "so without the trigger; train longer (--epochs) or poison more (--poison-ratio)",
-            rate("asr"), rate("asr_untriggered")));
+        log_warning(
+            fmt::format("the attack failed: ASR {:.2f} %, and without the trigger {:.2f} % of the "
+                        "same images are classified as the target; train longer (--epochs) or "
+                        "poison more images (--poison-ratio)",
+                        rate("asr"), rate("asr_untriggered")));
 }
 
 namespace {
@@ -224,7 +230,7 @@ bool is_benign(const ordered_json& result) {
     return result.value("benign", false);
 }
 
-// No training image had a trigger, so there is no attack to measure.
+// For `--attack none`: there is no attack to measure.
 void print_benign(const std::vector<ResultLine>& lines) {
     report::Table table({{"model"}, {"ACC %"}, {"seconds"}});
     for (const auto& [name, result] : lines)
@@ -285,9 +291,10 @@ void print_result(const ResultLine& line, bool json) {
     }
     fmt::print(
         "Detection: victim and purified model disagree on {} % of the images with the trigger ({} "
-        "% of "
-        "those that\nthe victim classified as the target), and on {} % of the clean ones (false "
-        "alarms). AUROC of the score: {} %\n({} %).\n",
+        "% of those that\n"
+        "the victim classified as the target), and on {} % of the clean ones (false alarms). AUROC "
+        "of the score: {} %\n"
+        "(with only those that the victim classified as the target: {} %).\n",
         percent_cell(result, "detection_tpr"), percent_cell(result, "detection_tpr_successful"),
         percent_cell(result, "detection_fpr"), percent_cell(result, "detection_auroc"),
         percent_cell(result, "detection_auroc_successful"));

@@ -1,4 +1,4 @@
-// What the program's subcommands share.
+// Code shared by the program's subcommands.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,12 @@
 
 namespace cnpd::cli {
 
-// The words of the command line. What --help shows depends on some of them: the attack, the method.
+// The words of the command line. The output of --help depends on --attack, --method, --recipe and
+// --run.
 class Words {
   public:
     Words(int argc, char** argv) : words_(argv + std::min(argc, 1), argv + argc) {}
-    // The value of "--attack X" or "--attack=X"; `otherwise` where there is none.
+    // The value of "--attack X" or "--attack=X"; `otherwise` if it was not given.
     std::string value_of(std::string_view option, std::string otherwise) const;
     std::vector<std::string>& all() { return words_; }
     const std::vector<std::string>& all() const { return words_; }
@@ -29,7 +30,7 @@ class Words {
     std::vector<std::string> words_;
 };
 
-// Options that every subcommand which computes something has.
+// Options of all subcommands that compute something.
 struct CommonOptions {
     std::string device, precision = "fp32", config;
     int threads = 0;  // 0: all cores
@@ -38,19 +39,19 @@ struct CommonOptions {
     void add_to(CLI::App& app);
     // Sets verbosity and threads.
     void set_up() const;
-    // That and the precision, and finds the device; says so where it has to be the CPU for want of
-    // a GPU.
+    // Also sets the precision and chooses the device. Warns if a CUDA build runs on the CPU because
+    // there is no GPU.
     training::Compute apply() const;
 
   private:
     engine::Device chosen_device() const;
 };
 
-// --seed, with a check: CLI11 takes a negative number for a huge one and a huge one for the
-// largest.
+// --seed, with its own check: CLI11 wraps negative numbers around and clamps numbers above the
+// maximum.
 CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed);
 
-// Options of what writes a run directory.
+// Options of the subcommands that write a run directory.
 struct OutputOptions {
     std::string out;
     bool resume = false, overwrite = false;
@@ -64,15 +65,15 @@ class Command {
   public:
     virtual ~Command() = default;
     virtual void run() = 0;
-    // The options that make the run again whose config.json is given to --config. Throws FileError
-    // for a run of another kind.
+    // The options that repeat the run whose config.json was given to --config. Throws FileError for
+    // a run of another kind.
     virtual runs::Given options_of_run(const nlohmann::ordered_json& config,
                                        const std::string& path) const;
     CommonOptions common;
     FieldOptions fields;
 };
 
-// Each is in a file of its own.
+// Each is defined in its own file.
 std::unique_ptr<Command> add_demo(CLI::App& program, const Words& words);
 std::unique_ptr<Command> add_train(CLI::App& program, const Words& words);
 std::unique_ptr<Command> add_defend(CLI::App& program, const Words& words);
@@ -81,11 +82,11 @@ std::unique_ptr<Command> add_predict(CLI::App& program, const Words& words);
 std::unique_ptr<Command> add_report(CLI::App& program, const Words& words);
 std::unique_ptr<Command> add_info(CLI::App& program, const Words& words);
 
-// Fills the options that the command line left alone from the file of --config. Throws FileError
-// for keys that the subcommand does not have.
+// Sets the options that were not given on the command line from the file of --config. Throws
+// FileError for unknown keys.
 void apply_config(const CLI::App& program, CLI::App& subcommand, Command& command);
 
-// All values of settings as options, for options_of_run().
+// All settings as options, for options_of_run().
 runs::Given all_of(const settings::Fields& fields);
 
 // Prints a result on stdout: as JSON, or as a table with one row for each model.
@@ -95,13 +96,13 @@ struct ResultLine {
 };
 void print_results(const std::vector<ResultLine>& lines, bool json);
 
-// The same for one model: as a table with the victim above it where the result knows it, and what
-// its two predictions detect where they were compared.
+// The same for one model. Adds a row for the victim if the result contains its rates, and the
+// detection rates if there are any.
 void print_result(const ResultLine& line, bool json);
 
-// On stderr: where a run is, and the command to try next.
+// Prints the run's directory and a suggested next command on stderr.
 void say_next(const std::string& out, const std::string& next);
-// Warns of a victim that guesses, and of an attack that did not take.
+// Warns if the victim's accuracy is close to chance, and if the attack failed.
 void warn_of_weak_victim(const nlohmann::ordered_json& result, std::int64_t classes);
 
 }  // namespace cnpd::cli

@@ -1,4 +1,4 @@
-// cnpd defend: takes a backdoor out.
+// cnpd defend: removes a backdoor.
 #include <algorithm>
 #include <filesystem>
 #include <optional>
@@ -13,14 +13,14 @@
 namespace cnpd::cli {
 namespace {
 
-// What --help assumes where there is no run to look at.
+// Determines the defaults that --help shows without a readable --run.
 const defenses::DefendedData kUsualData{.dataset = "cifar10", .classes = 10, .h = 32, .w = 32};
 
 class Defend : public Command {
   public:
     void add_to(CLI::App& app, const Words& words) {
         app.add_option("--run", run_, "The victim's run directory")->required();
-        app.add_option("--data", data_, "Directory of the data set, if it is not where it was");
+        app.add_option("--data", data_, "Directory of the data set, if it has moved");
         const auto known = defenses::registry().names();
         std::string method = words.value_of("--method", "r-cnpd");
         if (std::find(known.begin(), known.end(), method) == known.end()) method = "r-cnpd";
@@ -31,12 +31,13 @@ class Defend : public Command {
         for (const std::string& name : known) add_fields(app, name, recipe, kUsualData, false);
         output_.add_to(app, "");
         common.add_to(app);
-        app.footer(fmt::format(
-            "Shown are the options and defaults of --method {}; cnpd defend --method NAME --help "
-            "shows another's.\n"
-            "config.json of the run holds every value that was used.\n"
-            "Example:\n  cnpd defend --run runs/badnets --method r-cnpd",
-            method));
+        app.footer(
+            fmt::format("These are the options and defaults of --method {}; for others, run cnpd "
+                        "defend --method NAME --help.\n"
+                        "The run's config.json records all values used.\n"
+                        "Example:\n"
+                        "  cnpd defend --run runs/badnets --method r-cnpd",
+                        method));
     }
 
     void run() override {
@@ -67,7 +68,7 @@ class Defend : public Command {
         fields.add_to(app, settings::fields_of(settings), shown);
     }
 
-    // Of the run that is named, if it can be read: its mistakes are reported after parsing.
+    // Data of the run given by --run, if it can be read; errors in it are reported after parsing.
     static defenses::DefendedData shown_data(const Words& words) {
         const std::string run = words.value_of("--run", "");
         if (run.empty()) return kUsualData;
@@ -87,7 +88,7 @@ class Defend : public Command {
 std::unique_ptr<Command> add_defend(CLI::App& program, const Words& words) {
     auto command = std::make_unique<Defend>();
     command->add_to(*program.add_subcommand(
-                        "defend", "Take the backdoor out of a victim, with a few clean images"),
+                        "defend", "Remove the backdoor from a victim, using a few clean images"),
                     words);
     return command;
 }

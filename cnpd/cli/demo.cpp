@@ -1,4 +1,4 @@
-// cnpd demo: the whole story in a minute or two, without any download.
+// cnpd demo: attack and defense on synthetic images in one to two minutes, without a download.
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -25,7 +25,8 @@ class Demo : public Command {
             ->capture_default_str();
         app.add_option("--epochs", epochs_, "The victim's epochs")->capture_default_str();
         app.add_option("--attack", attack_, "badnets, blended or sig")->capture_default_str();
-        app.add_option("--train-limit", train_limit_, "Use only so many training images (0: all)");
+        app.add_option("--train-limit", train_limit_,
+                       "Use a random subset of N training images (0: all)");
         output_.add_to(app, "runs/demo");
         common.add_to(app);
     }
@@ -51,8 +52,8 @@ runs::VictimSettings Demo::victim() const {
                                   {"seed", std::to_string(seed_)}});
 }
 
-// Changes of the recipe for 500 clean images: small batches, so that there are enough steps; and
-// cheap adversarial examples, which are good enough for this trigger.
+// Changes to the recipe for 500 clean images: small batches, so that there are enough steps, and
+// cheap adversarial examples, which suffice for this trigger.
 const runs::Given kPolarizer{
     {"epochs", "40"},         {"batch-size", "32"},     {"eval-every", "5"},
     {"pgd-steps", "2"},       {"pgd-gradient", "sign"}, {"pgd-step-size", "0.1"},
@@ -70,7 +71,7 @@ ordered_json Demo::defend(const std::string& method, const fs::path& out, runs::
     return runs::defend({.victim_run = victim}, settings, options(out, compute));
 }
 
-// The demo may be repeated: it replaces its own runs.
+// A repeated demo replaces its own runs.
 runs::RunOptions Demo::options(const fs::path& out, const training::Compute& compute) const {
     runs::RunOptions options = output_.run_options(compute);
     options.out = out;
@@ -82,14 +83,16 @@ void Demo::run() {
     const training::Compute compute = common.apply();
     const fs::path out = output_.out, victim_run = out / "victim";
     log_info(
-        "1/4  A victim learns drawn traffic signs; one image in ten carries a trigger and is "
+        "1/4  Training a victim on drawn traffic signs; one image in ten carries a trigger and is "
         "labelled as class 0.");
     const ordered_json planted = runs::train(victim(), options(victim_run, compute));
-    log_info("2/4  Fine-tuning, the obvious remedy, on 5 % clean data.");
+    log_info("2/4  Defense by fine-tuning on 5 % clean data, for comparison.");
     const ordered_json tuned = defend("ft", out / "fine-tuning", kFineTuning, compute);
-    log_info("3/4  r-CNPD on the same clean data: a polarizer for each class, the victim frozen.");
+    log_info(
+        "3/4  Defense by r-CNPD on the same clean data: a polarizer for each class, the victim "
+        "frozen.");
     const ordered_json purified = defend("r-cnpd", out / "r-cnpd", kPolarizer, compute);
-    log_info("4/4  The page with pictures.");
+    log_info("4/4  Writing the report.");
     const fs::path page = out / "r-cnpd" / store::run_files::report;
     report::CollectOptions pictures;
     pictures.compare = {out / "fine-tuning"};
@@ -98,8 +101,11 @@ void Demo::run() {
 
     print_results({{"victim", planted}, {"fine-tuning", tuned}, {"r-cnpd", purified}}, common.json);
     if (common.json) return;
-    fmt::print("{}\nThe page: {}\nNext: cnpd train --help, or real images (see the README).\n",
-               report::verdict(data), page.string());
+    fmt::print(
+        "{}\n"
+        "Report: {}\n"
+        "Next: cnpd train --help, or real images (see the README).\n",
+        report::verdict(data), page.string());
 }
 
 }  // namespace
@@ -107,8 +113,7 @@ void Demo::run() {
 std::unique_ptr<Command> add_demo(CLI::App& program, const Words&) {
     auto command = std::make_unique<Demo>();
     command->add_to(*program.add_subcommand(
-        "demo",
-        "Plant a backdoor, measure it and take it out, on drawn images, in a minute or two"));
+        "demo", "Plant, measure and remove a backdoor on drawn images, in one to two minutes"));
     return command;
 }
 

@@ -1,4 +1,4 @@
-// cnpd evaluate: measures a run again from its files.
+// cnpd evaluate: measures a stored run again.
 #include <nlohmann/json.hpp>
 
 #include "cnpd/cli/command.h"
@@ -10,7 +10,7 @@ class Evaluate : public Command {
   public:
     void add_to(CLI::App& app) {
         app.add_option("--run", run_, "Run directory of a victim or a defense")->required();
-        app.add_option("--data", data_, "Directory of the data set, if it is not where it was");
+        app.add_option("--data", data_, "Directory of the data set, if it has moved");
         common.add_to(app);
     }
     void run() override {
@@ -27,8 +27,9 @@ class Evaluate : public Command {
 
 std::unique_ptr<Command> add_evaluate(CLI::App& program, const Words&) {
     auto command = std::make_unique<Evaluate>();
-    command->add_to(*program.add_subcommand(
-        "evaluate", "Measure a run: accuracy, attack success and robust accuracy"));
+    command->add_to(*program.add_subcommand("evaluate",
+                                            "Measure a run again: accuracy (ACC), attack success "
+                                            "rate (ASR) and robust accuracy (R-ACC)"));
     return command;
 }
 

@@ -41,7 +41,8 @@ void FieldOptions::add_to(CLI::App& app, const settings::Fields& fields, bool sh
 
 runs::Given FieldOptions::given() const {
     runs::Given all;
-    // In the order of declaration, so that messages do not depend on the order of the options.
+    // In the order of declaration, so that error messages do not depend on the order of the
+    // options.
     for (const Known& known : known_) {
         if (const auto found = from_line_.find(known.name); found != from_line_.end())
             all.emplace_back(*found);

@@ -1,4 +1,4 @@
-// The options that follow from declared settings.
+// Command-line options for settings::Fields.
 #pragma once
 
 #include <deque>
@@ -15,17 +15,17 @@ namespace cnpd::cli {
 
 class FieldOptions {
   public:
-    // Adds an option for each field. Those that are not shown are accepted, and --help leaves them
-    // out. Options that are there already stay as they are.
+    // Adds an option for each field; existing options are kept. If not `shown`, the options are
+    // accepted but omitted from --help.
     void add_to(CLI::App& app, const settings::Fields& fields, bool shown);
 
-    // What the command line gave, and beneath that a file.
+    // Options given on the command line or in a file; the command line takes precedence.
     runs::Given given() const;
-    // Names only, without dashes.
+    // Their names, without dashes.
     std::vector<std::string> given_names() const;
 
-    // A value from a file, for an option of ours: its name without dashes, or that which switches
-    // it off. False if there is none of that name.
+    // Sets a value from a file. `name` is an option without dashes, or the option that switches it
+    // off. False if there is no such option.
     bool set_from_file(const std::string& name, const std::string& text);
 
   private:

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kNameColumns = 28;
 
-// A line of the source, wrapped; what it begins with is repeated.
+// Wraps one line of text and keeps its indentation.
 void wrap_line(const std::string& line, int columns, int indent, std::string& out) {
     const std::size_t first = std::min(line.find_first_not_of(' '), line.size());
     const std::string own(first, ' ');
@@ -23,7 +23,7 @@ void wrap_line(const std::string& line, int columns, int indent, std::string& ou
     for (std::string word; words >> word; fresh = false) {
         const int width = width_of(word);
         if (!fresh && used + 1 + width > columns) {
-            // What continues an entry of a list stands below its text.
+            // Continuation lines of a list entry are indented to its text.
             const std::size_t deeper = first > 0 ? first + 2 : 0;
             out += "\n" + std::string(static_cast<std::size_t>(indent) + deeper, ' ');
             used = indent + static_cast<int>(deeper);
@@ -54,7 +54,7 @@ HelpFormatter::HelpFormatter()
 
 std::string HelpFormatter::make_option(const CLI::Option* option, bool is_positional) const {
     std::string name = "  " + make_option_name(option, is_positional) + make_option_opts(option);
-    // CLI11 writes what a flag's second name sets.
+    // CLI11 appends "{false}" to the second name of a flag.
     if (const std::size_t brace = name.find("{false}"); brace != name.npos) name.erase(brace, 7);
     const int width = width_of(name);
     const bool beside = width + 2 <= kNameColumns;

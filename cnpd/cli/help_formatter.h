@@ -20,8 +20,8 @@ class HelpFormatter : public CLI::Formatter {
     int columns_;
 };
 
-// The text in lines of at most so many columns, broken between words. Lines after the first begin
-// with so many spaces; a line that is indented itself keeps that.
+// Wraps text between words to at most `columns` columns. Lines after the first are indented by
+// `indent` spaces; lines that have their own indentation keep it.
 std::string wrapped(const std::string& text, int columns, int indent);
 
 }  // namespace cnpd::cli

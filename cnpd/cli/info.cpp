@@ -1,4 +1,4 @@
-// cnpd info: what this program and this machine can do, and what its models are.
+// cnpd info: lists the build's features, the machine's devices, and a model's insertion points.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -18,12 +18,11 @@ class Info : public Command {
   public:
     void add_to(CLI::App& app) {
         app.add_option("--model", model_.name,
-                       "Describe this model instead: its insertion points and parameters");
+                       "Print this model's insertion points and parameters instead");
         app.add_option("--width", model_.width, "Channels of the model's first stage")
             ->capture_default_str();
         app.add_option("--head", model_.head, "The model's head, as for train");
-        app.add_option("--classes", model_.classes, "Classes that the model tells apart")
-            ->capture_default_str();
+        app.add_option("--classes", model_.classes, "Number of classes")->capture_default_str();
         common.add_to(app);
     }
 
@@ -62,7 +61,8 @@ class Info : public Command {
     }
 
     nlohmann::ordered_json of_machine() const {
-        if (!common.device.empty()) engine::device_from_name(common.device);  // whether it is there
+        if (!common.device.empty())
+            engine::device_from_name(common.device);  // throws if it is not available
         nlohmann::ordered_json info;
         info["version"] = kVersion;
         for (const engine::Backend backend : engine::built_backends())
@@ -98,9 +98,7 @@ class Info : public Command {
 std::unique_ptr<Command> add_info(CLI::App& program, const Words&) {
     auto command = std::make_unique<Info>();
     command->add_to(*program.add_subcommand(
-        "info",
-        "Say what this program and this machine can do: backends, devices, threads; or what a "
-        "model is"));
+        "info", "Print backends, devices and threads, or a model's insertion points"));
     return command;
 }
 

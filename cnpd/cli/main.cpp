@@ -27,7 +27,7 @@ namespace {
 
 enum ExitStatus { kSuccess = 0, kInternalError = 1, kInputError = 2, kInterrupted = 130 };
 
-// One line, whatever names and values the message quotes.
+// Prints one line; control characters in quoted names and values are replaced.
 int complain(const std::string& message, int status) {
     std::string line;
     for (const char c : message) {
@@ -37,13 +37,13 @@ int complain(const std::string& message, int status) {
         else
             line += c;
     }
-    // A closed or full stderr is not worth an exception: the status tells.
+    // Errors on stderr are ignored; the exit status reports the failure.
     line = "cnpd: " + line + "\n";
     std::fwrite(line.data(), 1, line.size(), stderr);
     return status;
 }
 
-// What has been printed may still wait in a buffer, and a full disk be noticed only now.
+// Flushes the output, so that a full disk is reported.
 int succeed() {
     if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category());
     return kSuccess;
@@ -65,7 +65,7 @@ void understand_help(Words& words) {
     all.emplace_back("--help");
 }
 
-// The message for an option or a word that the subcommand does not have.
+// The message for an unknown option or argument.
 std::string unexpected_word(const CLI::App& program, const Words& words) {
     const CLI::App* app = &program;
     if (!program.get_subcommands().empty()) app = program.get_subcommands().front();
@@ -93,7 +93,7 @@ int run(int argc, char** argv) {
     program.formatter(std::make_shared<cnpd::cli::HelpFormatter>());
     program.footer(
         "Start with: cnpd demo\n"
-        "Every subcommand explains itself: cnpd train --help");
+        "Help for a subcommand: cnpd train --help");
 
     Words words(argc, argv);
     understand_help(words);
@@ -106,7 +106,7 @@ int run(int argc, char** argv) {
     }
     std::vector<std::string> names;
     for (const Subcommand& known : subcommands) names.push_back(known.app->get_name());
-    // CLI11 would only say that a subcommand is missing.
+    // CLI11's message would only be that a subcommand is missing.
     if (!words.all().empty()) {
         const std::string& name = words.all().front();
         if (!name.starts_with('-') && std::find(names.begin(), names.end(), name) == names.end())
@@ -115,7 +115,7 @@ int run(int argc, char** argv) {
                             kInputError);
     }
     try {
-        // CLI11 takes them from the back.
+        // CLI11 expects the arguments in reverse order.
         std::vector<std::string> reversed(words.all().rbegin(), words.all().rend());
         program.parse(reversed);
     } catch (const CLI::ExtrasError&) {
@@ -134,9 +134,10 @@ int run(int argc, char** argv) {
     return succeed();
 }
 
-// With one of the three standard streams closed, the next file that is opened would take its place,
-// and messages would be written into it. What is opened here cannot be written to, so that printing
-// fails as on a closed stream.
+// If one of the three standard streams is closed, the next file opened would get its descriptor,
+// and messages would be written into that file. The replacements opened here reject the operation
+// (stdin is write-only, stdout and stderr are read-only), so that printing fails as on a closed
+// stream.
 void keep_standard_streams_apart() {
     for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
         if (::fcntl(stream, F_GETFD) == -1) [[maybe_unused]]
@@ -148,10 +149,11 @@ void keep_standard_streams_apart() {
 int main(int argc, char** argv) {
     keep_standard_streams_apart();
     if (!cnpd::kernels::cpu_supports_compiled_isa())
-        return complain(fmt::format("this program was built for {}, which this processor does not "
-                                    "have: build it here, or with -DCNPD_ARCH=x86-64-v3",
-                                    cnpd::kernels::compiled_isa()),
-                        kInputError);
+        return complain(
+            fmt::format("this program was built for {}, which this processor does not support: "
+                        "build it on this machine, or with -DCNPD_ARCH=x86-64-v3",
+                        cnpd::kernels::compiled_isa()),
+            kInputError);
     cnpd::engine::wait_passively(argv);
     try {
         cnpd::install_interrupt_handler();
@@ -171,7 +173,7 @@ int main(int argc, char** argv) {
         return complain(fmt::format("{}: {}", error.path1().string(), error.code().message()),
                         kInputError);
     } catch (const std::system_error& error) {
-        // Printing is what is left that throws these.
+        // Only printing still throws these here.
         return complain(fmt::format("the output cannot be written: {}", error.code().message()),
                         kInputError);
     } catch (const std::bad_alloc&) {

@@ -1,4 +1,4 @@
-// cnpd predict: what the victim and the purified model say of image files.
+// cnpd predict: classifies image files with the victim and the purified model.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -39,15 +39,15 @@ class Predict : public Command {
         common.add_to(app);
         app.footer(
             "An image is flagged if victim and purified model predict different classes. Its score "
-            "is the drop in the probability of the victim's class, from -1 to 1; with a threshold "
-            "of your own you choose how many false alarms there are.\n"
+            "is the drop in the probability of the victim's class, from -1 to 1; a threshold on "
+            "the score sets the rate of false alarms.\n"
             "The EXIF orientation of JPEGs is applied if the run was made with --exif.");
     }
 
     void run() override {
         const training::Compute compute = common.apply();
         const auto loaded = runs::load_run(run_, compute);
-        // All of them first: a file that is not an image leaves nothing half-printed.
+        // Classify all files before printing, so that an unreadable file leaves no partial output.
         std::vector<runs::Explanation> said;
         for (const std::string& path : images_)
             said.push_back(explain_file(*loaded, path, compute.device));

@@ -1,4 +1,4 @@
-// cnpd report: draws the page of a run.
+// cnpd report: writes a run's HTML report.
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -18,10 +18,10 @@ class Report : public Command {
     void add_to(CLI::App& app) {
         app.add_option("--run", run_, "Run directory of a defense, or of a victim")->required();
         app.add_option("--data", options_.data_override,
-                       "Directory of the data set, if it is not where it was");
+                       "Directory of the data set, if it has moved");
         app.add_option("--compare", compare_,
-                       "Run directories of other defenses, for rows in the table");
-        app.add_option("--examples", options_.examples, "Images to show")
+                       "Run directories of other defenses to add to the results table");
+        app.add_option("--examples", options_.examples, "Number of example images")
             ->capture_default_str()
             ->check(CLI::Range(0, 100));
         app.add_option("--out", out_, "File to write (default: report.html in the run directory)");
@@ -53,7 +53,8 @@ class Report : public Command {
 std::unique_ptr<Command> add_report(CLI::App& program, const Words&) {
     auto command = std::make_unique<Report>();
     command->add_to(*program.add_subcommand(
-        "report", "Draw a run as one page: table, curves, images, predictions, feature maps"));
+        "report",
+        "Write a run's report as an HTML page: table, curves, images, predictions, feature maps"));
     return command;
 }
 

@@ -13,22 +13,22 @@ class Train : public Command {
   public:
     void add_to(CLI::App& app, const Words& words) {
         const std::string chosen = words.value_of("--attack", "badnets");
-        // An unknown name gets its message after parsing.
+        // An unknown name is reported after parsing.
         const auto known = attacks::registry().names();
         const bool exists = std::find(known.begin(), known.end(), chosen) != known.end();
         add_fields(app, exists ? chosen : "badnets", words.value_of("--recipe", "fast"), true);
         for (const std::string& name : known) add_fields(app, name, "fast", false);
         output_.add_to(app, "runs/victim");
         common.add_to(app);
-        app.footer(fmt::format(
-            "Shown are the options of --attack {}; cnpd train --attack NAME --help shows "
-            "another's.\n"
-            "Classes are numbered as their folders sort: by number where all names are numbers, "
-            "otherwise as text.\n"
-            "Example:\n"
-            "  cnpd train --dataset cifar10 --data DIR --width 16 --attack badnets \\\n"
-            "      --out runs/badnets",
-            exists ? chosen : "badnets"));
+        app.footer(
+            fmt::format("These are the options of --attack {}; for others, run cnpd train --attack "
+                        "NAME --help.\n"
+                        "Classes are numbered in the order of their folders: by number if all "
+                        "names are numbers, otherwise alphabetically.\n"
+                        "Example:\n"
+                        "  cnpd train --dataset cifar10 --data DIR --width 16 --attack badnets \\\n"
+                        "      --out runs/badnets",
+                        exists ? chosen : "badnets"));
     }
 
     void run() override {

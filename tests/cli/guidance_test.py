@@ -109,8 +109,8 @@ class Suggestions(support.RunsTest):
         self.assertIn("next:  cnpd report", said)
 
     def test_weak_victims_are_told(self):
-        done = self.succeed(*support.train(self.folder / "guesses", "--epochs", "1", "--lr", "0"))
-        self.assertIn("warning: the victim guesses", done.stderr)
+        done = self.succeed(*support.train(self.folder / "weak", "--epochs", "1", "--lr", "0"))
+        self.assertIn("warning: the victim is close to chance", done.stderr)
 
     def test_moved_data_are_asked_for_by_option(self):
         """The message names config.json, where the place stands, and --data, which replaces it."""
