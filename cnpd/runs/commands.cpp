@@ -6,7 +6,7 @@
 namespace cnpd::runs {
 namespace {
 
-// As a POSIX shell reads it.
+// Quotes a word for a POSIX shell.
 std::string quoted(const std::string& word) {
     const bool plain = !word.empty() && word.find_first_not_of(
                                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

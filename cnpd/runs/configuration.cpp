@@ -62,7 +62,7 @@ ordered_json describe(const char* kind, const data::PoisonedData& data, ordered_
 
 std::string identity_of(ordered_json config, const attacks::Attack& attack) {
     for (const char* key : {"device", "threads", "environment", "cnpd"}) config.erase(key);
-    // What every run was before there was a choice.
+    // Runs of versions without --precision were fp32.
     if (config["precision"] == settings::name_of(training::Precision::fp32))
         config.erase("precision");
     if (config["dataset"].value("exif", false) == false) config["dataset"].erase("exif");

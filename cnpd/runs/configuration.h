@@ -1,4 +1,4 @@
-// config.json: what a run was asked, and by what it is known again.
+// config.json: a run's settings and environment, and the identity that a checkpoint must match.
 #pragma once
 
 #include <filesystem>
@@ -13,18 +13,18 @@
 
 namespace cnpd::runs {
 
-// A configuration of this kind, "victim" or "defense", with its settings and where it ran.
+// The content of config.json. `kind` is "victim" or "defense".
 nlohmann::ordered_json describe(const char* kind, const data::PoisonedData& data,
                                 nlohmann::ordered_json settings, const training::Compute& compute);
 
-// What a checkpoint must match: everything but where the data lies and what computes.
+// All settings that a checkpoint must match; excludes the data directory, the device and the
+// environment.
 std::string identity_of(nlohmann::ordered_json config, const attacks::Attack& attack);
 
-// The files of `run` that its attack kept.
+// Reads the files that the attack stored in `run`.
 attacks::ReadKept kept_files(const std::filesystem::path& run);
 
-// Where a run was made: date, version, commit, compiler, processors, libraries. None of it is a
-// setting.
+// Date, version, commit, compiler, processors and libraries of a run. Not part of its settings.
 nlohmann::ordered_json environment(const training::Compute& compute);
 
 }  // namespace cnpd::runs

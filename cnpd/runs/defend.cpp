@@ -24,7 +24,7 @@ namespace run_files = store::run_files;
 
 namespace {
 
-// The victim is read while the defense's directory is written, and is never to be lost.
+// Throws InputError if writing to `out` would overwrite the victim's run.
 void refuse_victims_place(const fs::path& out, const fs::path& victim_run) {
     const fs::path from = fs::weakly_canonical(victim_run), to = fs::weakly_canonical(out);
     for (fs::path above = from;; above = above.parent_path()) {
@@ -35,7 +35,7 @@ void refuse_victims_place(const fs::path& out, const fs::path& victim_run) {
     }
 }
 
-// A defense that takes another's over has that one's clean images.
+// With --polarizers, the clean images are those of the other defense.
 void take_over(DefenseSettings& settings, const fs::path& victim_run,
                const std::vector<std::string>& given) {
     const fs::path run = settings.defense->takes_over();
@@ -43,7 +43,7 @@ void take_over(DefenseSettings& settings, const fs::path& victim_run,
     const DefenseSettings other = defense_settings(
         store::read_config(run, "defense"), store::run_file(run, run_files::config).string());
     if (store::fingerprint_of_weights(run) != store::fingerprint_of_weights(victim_run))
-        throw InputError(fmt::format("{} is a defense of another victim than {}", run.string(),
+        throw InputError(fmt::format("{} is a defense of a different victim than {}", run.string(),
                                      victim_run.string()));
     const auto differs = [&](const char* option, auto value, auto trained) {
         if (value != trained && std::find(given.begin(), given.end(), option) != given.end())
@@ -66,7 +66,7 @@ std::vector<std::int32_t> backdoor_labels(const attacks::Attack& attack, std::in
     return labels;
 }
 
-// The clean images, and which they are.
+// The clean images and their indices.
 struct Clean {
     data::CleanSubset drawn;
     datasets::BatchSource training, held_out;
@@ -84,7 +84,7 @@ Clean draw_clean(const data::PoisonedData& data, const DefenseSettings& settings
             .held_out = data::clean_images(data, split.held_out, device)};
 }
 
-// What a defense's directory holds of its victim. Read before anything is written.
+// The victim's files that are copied to the defense's directory, read before anything is written.
 std::vector<std::pair<std::string, std::string>> files_of_victim(const fs::path& victim_run,
                                                                  const attacks::Attack& attack) {
     std::vector<std::pair<std::string, std::string>> files;
@@ -174,7 +174,7 @@ ordered_json defend(const DefendOptions& what, const DefenseSettings& requested,
     evaluation::add_costs(result, outcome.seconds, outcome.defended->parameters_trained());
     result["n_clean_subset"] = clean.training.size();
     if (!data.attack->plants_backdoor()) result["benign"] = true;
-    // The defense was told what only the attacker knows.
+    // The defense used the attack's backdoor labels.
     if (asked_attacker) result["oracle"] = true;
     directory.write_json(run_files::result, result);
     return result;

@@ -1,4 +1,4 @@
-// What a run's models say of single images.
+// Predictions of a run's models for single images.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,13 @@ struct Guess {
     double probability = 0;
 };
 
-// The most likely classes, best first.
+// The most likely classes, in falling order of probability.
 struct Explanation {
     std::vector<Guess> victim;
     std::vector<Guess> purified;  // empty where the run has no polarizer
     std::int32_t victim_class = 0, purified_class = 0;
     bool flagged = false;  // victim and purified model predict different classes
-    // Of the victim's class: its probability by the victim less that by the purified model.
+    // Drop in the probability of the victim's class, from the victim to the purified model.
     double score = 0;
 };
 

@@ -52,8 +52,8 @@ data::PoisonedData LoadedRun::poisoned_data(const std::string& data_override) co
         throw FileError(where.directory,
                         fmt::format("is missing; {} was made from it",
                                     store::run_file(path, run_files::config).string()),
-                        "the data set there, or its present place with --data");
-    // A fresh one: an attack is prepared once.
+                        "the data set there, or its new directory with --data");
+    // A new attack object, because prepare() may be called only once.
     const VictimSettings again = settings_of_victim(path);
     data::PoisonedData data =
         data::prepare(where, again.attack, victim_settings.seed, kept_files(path));
@@ -61,8 +61,7 @@ data::PoisonedData LoadedRun::poisoned_data(const std::string& data_override) co
     if (!data_fingerprint.empty() && data.fingerprint != data_fingerprint)
         throw InputError(
             fmt::format("the images are not those that {} was trained on: their fingerprint is {}, "
-                        "the run's {}; "
-                        "give its own with --data",
+                        "the run's is {}; give the original data set with --data",
                         path.string(), data.fingerprint, data_fingerprint));
     return data;
 }
@@ -92,8 +91,8 @@ std::unique_ptr<LoadedRun> load_run(const fs::path& path, const training::Comput
             run->data_fingerprint = found->get<std::string>();
     const auto holds = [&](const char* name) { return fs::exists(path / name); };
     if (!holds(run_files::model) || (holds(run_files::checkpoint) && !holds(run_files::result)))
-        throw FileError(path.string(), "is a run that has not ended",
-                        "a whole one; the command that began it goes on with --resume");
+        throw FileError(path.string(), "is an unfinished run",
+                        "a finished run; repeat its command with --resume to continue it");
     run->victim = make_victim(run->victim_settings, run->input, compute);
     engine::load_module(store::run_file(path, run_files::model), *run->victim);
     run->victim->freeze();

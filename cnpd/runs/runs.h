@@ -1,5 +1,4 @@
-// Whole runs: what `cnpd train`, `cnpd defend` and `cnpd evaluate` do, with a run directory around
-// it.
+// Implementation of `cnpd train`, `cnpd defend` and `cnpd evaluate`, including the run directory.
 #pragma once
 
 #include <filesystem>
@@ -20,19 +19,19 @@ namespace cnpd::runs {
 struct RunOptions {
     std::filesystem::path out;
     training::Compute compute;
-    bool resume = false;     // go on from the checkpoint
-    bool overwrite = false;  // start again where another run has been
+    bool resume = false;     // continue from the checkpoint
+    bool overwrite = false;  // replace an existing run
 };
 
-// Trains a victim and writes its run directory. Returns what result.json holds.
+// Trains a victim and writes its run directory. Returns the content of result.json.
 nlohmann::ordered_json train(const VictimSettings& settings, const RunOptions& options);
 
-// The data that a victim was trained on, as its run directory tells.
+// The data that a victim was trained on, according to its run directory.
 defenses::DefendedData defended_data(const std::filesystem::path& victim_run);
 
-// Defends the victim of a run directory and writes the defense's own, which holds the victim's
-// weights too. `data_override` replaces the data directory that the victim's configuration names;
-// `given` are the options that the user gave.
+// Defends the victim of a run directory and writes the run directory of the defense, which includes
+// the victim's weights. `data_override` replaces the data directory in the victim's config.json;
+// `given` lists the options that the user gave.
 struct DefendOptions {
     std::filesystem::path victim_run;
     std::string data_override{};
@@ -41,7 +40,7 @@ struct DefendOptions {
 nlohmann::ordered_json defend(const DefendOptions& what, const DefenseSettings& settings,
                               const RunOptions& options);
 
-// A run read back from its directory, frozen and ready for inference. The data set is not touched.
+// A run loaded from its directory, frozen and ready for inference. The data set is not read.
 struct LoadedRun {
     std::filesystem::path path;
     VictimSettings victim_settings;
@@ -51,12 +50,12 @@ struct LoadedRun {
     std::unique_ptr<models::Classifier> victim;
     std::unique_ptr<defenses::Defended> defended;  // of a defense
 
-    // The run's images, poisoned as they were. `data_override` as above. Throws InputError where
-    // they are others.
+    // The run's data, poisoned in the same way. `data_override` as above. Throws InputError if the
+    // data set is not the run's.
     data::PoisonedData poisoned_data(const std::string& data_override) const;
     // No training image of the victim had a trigger.
     bool is_benign() const { return !victim_settings.attack->plants_backdoor(); }
-    // The model that the run ends with: defended if it was.
+    // The defended model, or the victim of a run without a defense.
     const evaluation::Predictor& predictor() const;
 
     std::unique_ptr<evaluation::Predictor> undefended{};  // the victim alone
@@ -64,12 +63,12 @@ struct LoadedRun {
 std::unique_ptr<LoadedRun> load_run(const std::filesystem::path& path,
                                     const training::Compute& compute);
 
-// Measures a run again from its files: ACC, ASR, R-ACC, and of a defense the victim's and the
+// Measures a stored run again: ACC, ASR and R-ACC; for a defense also the victim's rates and the
 // detection rates.
 nlohmann::ordered_json evaluate(const std::filesystem::path& path, const std::string& data_override,
                                 const training::Compute& compute);
 
-// The commands that make the run again, with every setting that is not a default.
+// The commands that repeat the run, with all settings that differ from the defaults.
 std::vector<std::string> commands(const LoadedRun& run);
 
 }  // namespace cnpd::runs

@@ -26,15 +26,16 @@ std::vector<std::string> model_names() {
     return names;
 }
 
-// The text given for an option, or else `otherwise`.
+// The text given for an option; `otherwise` if it was not given.
 std::string text_of(const Given& given, std::string_view option, std::string otherwise) {
     for (const auto& [name, text] : given)
         if (name == option) return text;
     return otherwise;
 }
 
-// Throws InputError for an option that `name` does not have: it names those of the registry that
-// have it, or the most similar option. `settings_of(name)` are the settings with their defaults.
+// Throws InputError for an option that `name` does not have. The message lists the registry's
+// entries that have it, or the most similar option. `settings_of(name)` returns the default
+// settings.
 template <class T, class SettingsOf>
 [[noreturn]] void refuse_option(const std::string& option, std::string_view kind,
                                 const std::string& name, const settings::Registry<T>& registry,
@@ -53,7 +54,7 @@ template <class T, class SettingsOf>
                     settings::did_you_mean(option, settings::fields_of(settings).names())));
 }
 
-// Sets what was given. `refuse` is called with an option that there is not.
+// Sets the given options. Calls `refuse` for an unknown option.
 template <class Refuse>
 void apply(Fields& fields, const Given& given, const Refuse& refuse) {
     for (const auto& [option, text] : given) {
@@ -63,7 +64,7 @@ void apply(Fields& fields, const Given& given, const Refuse& refuse) {
     }
 }
 
-// A text in a section of config.json under one of these names; empty if there is none.
+// The string under one of these names in a section of config.json; empty if there is none.
 std::string text_in(const ordered_json& config, const char* section,
                     std::initializer_list<const char*> names) {
     const auto object = config.find(section);
@@ -74,7 +75,7 @@ std::string text_in(const ordered_json& config, const char* section,
     return {};
 }
 
-// What `make` gives, with the values of the file. Every mistake names the file.
+// Calls `make` and sets the values of the file. All errors name the file.
 template <class Make>
 auto read(const ordered_json& config, std::string_view path, const Make& make) {
     try {
@@ -85,7 +86,7 @@ auto read(const ordered_json& config, std::string_view path, const Make& make) {
     } catch (const FileError&) {
         throw;
     } catch (const InputError& error) {
-        throw FileError(path, error.what(), "a configuration that cnpd has written");
+        throw FileError(path, error.what(), "a config.json written by cnpd");
     }
 }
 
@@ -117,14 +118,14 @@ void VictimSettings::fields(Fields& f) {
         .details(settings::described(attacks::registry().entries()));
     attack->fields(f);
     f.section("training", "Training");
-    f.add("recipe", recipe, "Hyper-parameters, which options change")
+    f.add("recipe", recipe, "Set of hyper-parameters; options override single values")
         .known(training::recipe_names())
         .details({"fast: SGD lr 0.1 Nesterov, one-cycle, 10 epochs",
                   "backdoorbench: SGD lr 0.01, cosine, 100 epochs"});
     training.fields(f);
-    f.add("augment", augment, "Random crops and flips, as they suit the data set");
+    f.add("augment", augment, "Random crops and flips, where appropriate for the data set");
     f.add("eval_every", evaluate_every,
-          "Measure on the test set every so many epochs; 0: only at the end")
+          "Measure on the test set every N epochs; 0: only at the end")
         .range(0, kMostEpochs)
         .formerly("evaluate_every");
     f.add("seed", seed, "Seed of everything random");
@@ -147,19 +148,20 @@ void DefenseSettings::fields(Fields& f) {
         .known(defenses::registry().names())
         .details(settings::described(defenses::registry().entries()));
     f.add("recipe", recipe,
-          "Hyper-parameters for the method and the data set, which options change")
-        .details({"tuned: chosen on victims made for that (docs/tuning.md)",
-                  "published: of NPD's paper; r-cnpd can diverge with it"})
+          "Set of hyper-parameters for the method and the data set; options override single values")
+        .details({"tuned: chosen on separate development victims (docs/tuning.md)",
+                  "published: from NPD's paper; r-cnpd can diverge"})
         .since("0.2.0");
     f.add("clean_ratio", clean_ratio,
-          "Share of the training set that the defender has clean, the same of each class")
+          "Share of the training set that the defender has as clean images, the same number from "
+          "each class")
         .above(0, 1);
-    f.add("hold_out", hold_out,
-          "Share of the clean images to measure instead of train on, for choosing settings without "
-          "test data")
+    f.add(
+         "hold_out", hold_out,
+         "Share of the clean images held out for measurement, to choose settings without test data")
         .range(0, 0.9);
     f.add("eval_every", evaluate_every,
-          "Measure on the test set every so many epochs; 0: only at the end")
+          "Measure on the test set every N epochs; 0: only at the end")
         .range(0, kMostEpochs)
         .formerly("polarizer/evaluate_every");
     f.add("seed", seed, "Seed of everything random");

@@ -1,4 +1,4 @@
-// Everything that defines a run, as it stands in config.json and on the command line.
+// All settings of a run, as in config.json and on the command line.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +20,13 @@ namespace cnpd::runs {
 
 // `cnpd train`. Copies share the attack.
 struct VictimSettings {
-    // The recipe's values. Throws InputError for unknown names.
+    // Starts with the recipe's values. Throws InputError for unknown names.
     explicit VictimSettings(std::string attack_name = "badnets", std::string recipe_name = "fast");
 
     data::DataSettings data;
     std::string model = "preact-resnet18";
     std::int64_t width = 64;
-    std::string head{};  // of the model, where it has a choice
+    std::string head{};  // for models with a choice of heads
     std::string attack_name;
     std::shared_ptr<attacks::Attack> attack;
     std::string recipe;
@@ -36,20 +36,20 @@ struct VictimSettings {
     std::uint64_t seed = 0;
 
     void fields(settings::Fields& f);
-    // Fills in what follows from other settings. Throws InputError for what does not go together.
+    // Derives settings that depend on others. Throws InputError for invalid combinations.
     void complete();
 };
 
 // `cnpd defend`. Copies share the defense.
 struct DefenseSettings {
-    // The recipe's values for such data. Throws InputError for an unknown method.
+    // Starts with the recipe's values for this data. Throws InputError for an unknown method.
     DefenseSettings(std::string method, defenses::Recipe recipe,
                     const defenses::DefendedData& data);
 
     std::string method;
     defenses::Recipe recipe;
     double clean_ratio = 0.05;  // of the training set, stratified by class
-    double hold_out = 0;        // share of the clean subset that is measured instead of trained on
+    double hold_out = 0;  // share of the clean subset used for measurement instead of training
     std::int64_t evaluate_every = 1;  // epochs; 0: only after the last
     std::uint64_t seed = 0;
     std::shared_ptr<defenses::Defense> defense;
@@ -61,12 +61,12 @@ struct DefenseSettings {
 using Given = std::vector<std::pair<std::string, std::string>>;
 
 // Settings from options. Throw InputError for an option that the attack or the defense does not
-// have, which names those that do.
+// have; the message lists those that have it.
 VictimSettings victim_settings(const Given& given);
 DefenseSettings defense_settings(const Given& given, const defenses::DefendedData& data);
 
-// Settings from a run's config.json. Throw FileError, with the file's name, when a key is missing
-// or of the wrong type, or a value out of range.
+// Settings from a run's config.json. Throw FileError with the file's name for a missing key, a
+// wrong type or a value out of range.
 VictimSettings victim_settings(const nlohmann::ordered_json& config, std::string_view path);
 DefenseSettings defense_settings(const nlohmann::ordered_json& config, std::string_view path);
 

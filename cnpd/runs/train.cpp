@@ -18,7 +18,8 @@ namespace run_files = store::run_files;
 
 namespace {
 
-// Says which class is the target, by number and name: folders may sort otherwise than expected.
+// Logs the target class by number and name, because the order of the folders determines the
+// numbers.
 void announce(const data::PoisonedData& data) {
     const attacks::Attack& attack = *data.attack;
     if (!attack.plants_backdoor()) return;

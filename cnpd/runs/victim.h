@@ -1,4 +1,4 @@
-// Victims of runs, for runs/ alone.
+// Victims of runs; internal to runs/.
 #pragma once
 
 #include <filesystem>
@@ -9,17 +9,17 @@
 
 namespace cnpd::runs {
 
-// An untrained model, its weights drawn from the settings' seed.
+// An untrained model with weights drawn from the settings' seed.
 std::unique_ptr<models::Classifier> make_victim(const VictimSettings& settings,
                                                 const data::InputInfo& input,
                                                 const training::Compute& compute);
 // The victim of a loaded run, which must outlive the result.
 defenses::Victim victim_of(const LoadedRun& run, const training::Compute& compute);
-// The settings in a run's config.json, with an attack of their own.
+// The settings in a run's config.json, with a new attack object.
 VictimSettings settings_of_victim(const std::filesystem::path& run);
 
-// Writes config.json, unless the run goes on from a checkpoint: it then keeps what it says of when
-// and where it began.
+// Writes config.json. A run that continues from a checkpoint keeps its file, which records when and
+// where the run began.
 void write_configuration(store::RunDirectory& directory, const nlohmann::ordered_json& config,
                          const RunOptions& options);
 

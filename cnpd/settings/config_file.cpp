@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t kMaxBytes = 1 << 20;
 
-// poison_ratio -> poison-ratio. Refuses what no option is called.
+// poison_ratio -> poison-ratio. Throws FileError if the key cannot be the name of an option.
 std::string option_name(const std::string& key, int line, std::string_view path) {
     constexpr std::size_t kLongest = 64;
     const auto alphanumeric = [](char c) {
@@ -33,7 +33,7 @@ std::string option_name(const std::string& key, int line, std::string_view path)
     return name;
 }
 
-// Each setting once in each table, under one spelling or another.
+// Throws FileError if a table has a setting twice, in either spelling.
 void refuse_duplicates(const Config& config) {
     std::vector<const ConfigEntry*> sorted;
     for (const ConfigEntry& entry : config.entries) sorted.push_back(&entry);
@@ -91,7 +91,7 @@ Config parse_config(std::string_view text, ConfigFormat format, std::string_view
     for (ConfigEntry& entry : config.entries) {
         entry.key = option_name(entry.key, entry.line, path);
         if (!entry.table.empty()) entry.table = option_name(entry.table, entry.line, path);
-        // Would end a path early.
+        // A zero byte would end a path early.
         for (const std::string& value : entry.values)
             if (value.find('\0') != value.npos)
                 throw FileError(path, fmt::format("line {}: a zero byte", entry.line), "text");

@@ -1,5 +1,4 @@
-// Settings from a file: what may stand on the command line may stand in a TOML or JSON file, under
-// the same names.
+// Settings from a TOML or JSON file, under the same names as on the command line.
 //
 //     poison-ratio = 0.1          # for every subcommand that has --poison-ratio
 //     [defend]
@@ -14,10 +13,9 @@
 namespace cnpd {
 
 struct ConfigEntry {
-    // As the long option is written: lower case words joined by hyphens.
+    // The name of the long option: lower case words joined by hyphens.
     std::string key;
-    // As they would stand on the command line; several for an array. Booleans are "true" and
-    // "false".
+    // Texts as on the command line; several for an array. Booleans are "true" and "false".
     std::vector<std::string> values;
     // The subcommand that the entry is for; empty for all.
     std::string table;
@@ -31,18 +29,17 @@ struct Config {
     std::string path;
     std::vector<ConfigEntry> entries;
 
-    // What applies to the subcommand: its own entries and, where they say nothing, the ones for
-    // all.
+    // The subcommand's own entries, and the entries for all subcommands that they do not override.
     std::vector<ConfigEntry> entries_for(std::string_view subcommand) const;
 };
 
-// Reads a file whose name ends in .toml or .json. Whether the keys and tables mean anything is the
-// caller's to check. Throws FileError when the file cannot be read or is not a flat list of
-// settings and tables of settings: strings, finite numbers, booleans and arrays of these. (TOML's
-// dates, inline tables, strings of several lines and numbers of other bases are refused.)
+// Reads a file whose name ends in .toml or .json. The caller checks that keys and tables exist.
+// Throws FileError if the file cannot be read or is not a flat list of settings and tables of
+// settings: strings, finite numbers, booleans and arrays of these. (TOML's dates, inline tables,
+// strings of several lines and numbers of other bases are refused.)
 Config read_config(const std::filesystem::path& path);
 
-// The same for text; the path is for the messages.
+// The same for text; `path` is used in messages.
 Config parse_config(std::string_view text, ConfigFormat format, std::string_view path);
 
 }  // namespace cnpd

@@ -1,4 +1,4 @@
-// The two formats of settings; for config.cpp alone.
+// The two formats of settings; internal to config_file.cpp.
 #pragma once
 
 #include <string_view>
@@ -8,7 +8,7 @@
 
 namespace cnpd {
 
-// Keys and tables as they stand in the file. Throw FileError.
+// Keys and tables as written in the file. Throw FileError.
 std::vector<ConfigEntry> toml_entries(std::string_view text, std::string_view path);
 std::vector<ConfigEntry> json_entries(std::string_view text, std::string_view path);
 

@@ -23,7 +23,7 @@ std::string with_hyphens(std::string name) {
     return name;
 }
 
-// The whole text as a number of this type.
+// Parses the whole text as a number of this type.
 template <class T>
 T number(std::string_view text, std::string_view called) {
     T value{};
@@ -188,7 +188,7 @@ void Field::set_json(const ordered_json& value, std::string_view called) {
                     return;
                 }
             if constexpr (std::is_same_v<M, Choice> || std::is_same_v<M, std::string*>) {
-                if (!value.is_string()) throw InputError(fmt::format("{} is not a text", called));
+                if (!value.is_string()) throw InputError(fmt::format("{} is not a string", called));
                 if constexpr (std::is_same_v<M, Choice>)
                     member.set(called, value.get<std::string>());
                 else
@@ -213,7 +213,8 @@ ordered_json Field::json() const {
             if constexpr (std::is_same_v<M, Choice>)
                 return member.get();
             else if constexpr (std::is_same_v<M, float*>)
-                // The shortest decimal that is this float, instead of the double nearest to it.
+                // The double of the shortest decimal that gives this float: 0.1 instead of
+                // 0.10000000149.
                 return std::stod(fmt::format("{}", *member));
             else
                 return *member;
@@ -321,7 +322,7 @@ void from_json(Fields& fields, const ordered_json& json, std::string_view path,
             else if (!older(version, field.first_version()))
                 throw InputError(fmt::format("{} is missing in \"{}\"", called, field.section()));
         } catch (const InputError& error) {
-            throw FileError(path, error.what(), "a configuration that cnpd has written");
+            throw FileError(path, error.what(), "a config.json written by cnpd");
         }
     }
 }

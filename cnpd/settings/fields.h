@@ -1,4 +1,5 @@
-// Settings, each declared once: in the struct that uses it, by a function that lists its members.
+// Settings. Each is declared once, in the struct that uses it, by a function that lists its
+// members.
 //
 //     struct PatchSettings {
 //         std::int64_t size = 3;
@@ -7,9 +8,9 @@
 //         }
 //     };
 //
-// From the declaration follow the option (--patch-size), its line of --help, its name in config
-// files and in config.json ("patch_size"), the check of its range, and the command that repeats a
-// run. Fields refers to the struct's members, which must outlive it.
+// The declaration defines the option (--patch-size), its line of --help, its name in config files
+// and in config.json ("patch_size"), the check of its range, and its part of the command that
+// repeats a run. Fields refers to the struct's members, which must outlive it.
 #pragma once
 
 #include <cstdint>
@@ -28,12 +29,12 @@
 
 namespace cnpd::settings {
 
-// The version from which on every config.json has a setting, unless it says otherwise.
+// The first version whose config.json has a setting, unless since() gives another.
 inline constexpr const char* kFirstVersion = "0.1.0";
 
 class Field {
   public:
-    // A member that is written as one of a list of names.
+    // A member whose values are written as names from a list.
     struct Choice {
         std::function<std::string()> get;
         std::function<void(std::string_view what, std::string_view name)> set;
@@ -44,24 +45,24 @@ class Field {
     Field(std::string name, std::string section, std::string heading, Member member,
           std::string help);
 
-    // Which values are valid, both ends included. A NaN is not.
+    // Valid values, both ends included. NaN is invalid.
     Field& range(double low, double high);
     // The same without the lower end.
     Field& above(double low, double high);
     Field& unit(std::string unit);
-    // What a text may be; anything if nothing is listed.
+    // Valid texts; any text if the list is empty.
     Field& known(std::vector<std::string> values);
-    // What stands in --help instead of a value that means "as it follows from others" (0, "").
+    // Text shown by --help for a default that is derived from other settings (0, -1 or "").
     Field& otherwise(std::string text);
-    // The option that switches a bool off, where it is not --no-NAME: "constant-lr".
+    // The option that switches a bool off, if it is not --no-NAME: "constant-lr".
     Field& off(std::string option);
-    // What it was called in config.json before: "name", or "section/name".
+    // A former name in config.json: "name" or "section/name".
     Field& formerly(std::string name);
-    // The version that brought it. A config.json of an older one need not have it.
+    // The version that introduced it. It may be missing in config.json of older versions.
     Field& since(std::string version);
-    // A text that is a class: a number in config.json, which may be given by its name.
+    // The text is a class, given by number or name; config.json has the number.
     Field& class_index();
-    // Lines below the help, "badnets: white patch ..." for each known value.
+    // Lines below the help, one for each known value: "badnets: white patch ...".
     Field& details(std::vector<std::string> lines);
 
     const std::string& name() const { return name_; }        // "patch_size"
@@ -75,14 +76,14 @@ class Field {
     bool is_text() const { return std::holds_alternative<std::string*>(member_); }
     std::string option() const;  // "--patch-size"
     std::string help() const { return help_; }
-    std::string default_text() const;  // of the value as it is: "3", "the recipe's"
+    std::string default_text() const;  // of the current value: "3", "the recipe's"
     std::string type_text() const;     // of the value, in --help: "INT", or its unit
     const std::vector<std::string>& detail_lines() const { return details_; }
 
-    // The value as an option takes it.
+    // The value as the text of an option.
     std::string text() const;
-    // Throw InputError that names `called`, for what is no such value or out of range: the first
-    // reads an option's text, the second a value of a JSON file.
+    // Set the value from an option's text or from JSON. Throw InputError, with `called` as the
+    // name, for a wrong type or a value out of range.
     void set(std::string_view text, std::string_view called);
     void set_json(const nlohmann::ordered_json& value, std::string_view called);
     nlohmann::ordered_json json() const;
@@ -99,7 +100,7 @@ class Field {
 
 class Fields {
   public:
-    // Where the fields that follow stand: an object of config.json, and a heading of --help.
+    // Object in config.json and heading in --help for the fields added next.
     void section(std::string name, std::string heading = "");
 
     template <class T>
@@ -114,13 +115,14 @@ class Fields {
 
     std::deque<Field>& all() { return fields_; }
     const std::deque<Field>& all() const { return fields_; }
-    // The same without some.
+    // All fields except these.
     Fields except(std::initializer_list<std::string_view> names) const;
-    // By its option's or its file's spelling, without dashes in front; null if there is none.
+    // Finds a field by the spelling of its option or of the file, without leading dashes; null if
+    // there is none.
     Field* find(std::string_view name);
     std::vector<std::string> names() const;  // options, without dashes
 
-    // Throws InputError for the first value that is out of range: "--lr 5000 is not in 0 to 1000".
+    // Throws InputError for the first value out of range: "--lr 5000 is out of range: 0 to 1000".
     void check() const;
 
   private:
@@ -137,7 +139,7 @@ class Fields {
     std::string section_, heading_;
 };
 
-// The fields of anything that declares them.
+// The fields that `settings` declares.
 template <class Settings>
 Fields fields_of(Settings& settings) {
     Fields fields;
@@ -145,7 +147,7 @@ Fields fields_of(Settings& settings) {
     return fields;
 }
 
-// Lines of --help for things with a name and a description: "badnets: white patch ...".
+// Lines of --help for entries with a name and a description: "badnets: white patch ...".
 template <class Infos>
 std::vector<std::string> described(const Infos& infos) {
     std::vector<std::string> lines;
@@ -154,16 +156,15 @@ std::vector<std::string> described(const Infos& infos) {
     return lines;
 }
 
-// An object for each section, in the order of declaration.
+// One object for each section, in the order of declaration.
 nlohmann::ordered_json to_json(const Fields& fields);
-// Reads such an object, which a cnpd of `version` has written. Throws FileError with the file's
-// name where a value is missing, of another type or out of range. Other sections and other keys are
-// left alone.
+// Reads an object written by cnpd `version`. Throws FileError with the file's name for a missing
+// value, a wrong type or a value out of range. Other sections and keys are ignored.
 void from_json(Fields& fields, const nlohmann::ordered_json& json, std::string_view path,
                std::string_view version);
 
-// The options that make `other` of `usual`: "--patch-size", "5"; nothing for equal values. Both
-// declare the same fields.
+// The options that change `usual` into `other`: "--patch-size", "5"; none for equal values. Both
+// must declare the same fields.
 std::vector<std::string> arguments(const Fields& usual, const Fields& other);
 
 // "0.10.0" is newer than "0.9.1".

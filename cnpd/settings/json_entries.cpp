@@ -13,7 +13,7 @@ namespace cnpd {
 
 namespace {
 
-// Counts the lines as the parser goes through the text.
+// Counts lines while the parser reads the text.
 class LineCounter {
   public:
     using iterator_category = std::input_iterator_tag;
@@ -36,7 +36,8 @@ class LineCounter {
     int* line_;
 };
 
-// Takes the text apart event by event; nothing deeper than a setting's array gets past its event.
+// Reads entries from the parser's events and rejects anything nested deeper than the array of a
+// setting.
 class EntryReader : public nlohmann::json_sax<nlohmann::json> {
   public:
     EntryReader(std::string_view path, const int* line) : path_(path), line_(line) {}
@@ -87,7 +88,7 @@ class EntryReader : public nlohmann::json_sax<nlohmann::json> {
     }
     bool parse_error(std::size_t position, const std::string&,
                      const nlohmann::json::exception&) override {
-        throw FileError(path_, fmt::format("line {}: no JSON at byte {}", *line_, position),
+        throw FileError(path_, fmt::format("line {}: invalid JSON at byte {}", *line_, position),
                         "JSON settings");
     }
 
@@ -117,7 +118,7 @@ class EntryReader : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 std::vector<ConfigEntry> json_entries(std::string_view text, std::string_view path) {
-    // The JSON library takes a zero byte for the end of the text.
+    // The JSON library treats a zero byte as the end of the text.
     if (text.find('\0') != text.npos) throw FileError(path, "holds a zero byte", "JSON settings");
     int line = 1;
     EntryReader reader(path, &line);

@@ -1,4 +1,4 @@
-// How the values of enumerations are written, in options and in files.
+// Names of enumeration values in options and files.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace cnpd::settings {
 
-// Specialised beside each enumeration, with a list `all` of pairs of value and name. A value's
-// first name is the one that is written; further ones are understood.
+// To be specialised for each enumeration, with a list `all` of pairs of value and name. A value's
+// first name is used for output; further names are accepted as input.
 template <class Enum>
 struct Names;
 
@@ -22,7 +22,7 @@ std::vector<std::string> names_of() {
     return names;
 }
 
-// Throws InputError that names `what` and the known values.
+// Throws InputError for an unknown name; the message contains `what` and the known names.
 template <class Enum>
 Enum value_named(std::string_view what, std::string_view name) {
     for (const auto& [value, its_name] : Names<Enum>::all)

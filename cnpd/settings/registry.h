@@ -1,4 +1,4 @@
-// Things that are made by name: attacks, defenses.
+// Registry of objects created by name: attacks, defenses.
 #pragma once
 
 #include <memory>
@@ -17,14 +17,14 @@ class Registry {
     struct Entry {
         std::string name, description;  // the description is one line of --help
         std::unique_ptr<T> (*make)();
-        std::string label{};  // in text and tables, where that is not the name
+        std::string label{};  // for text and tables, if it differs from the name
     };
 
-    // `what` is what messages call them: "attack".
+    // `what` is the term used in messages: "attack".
     Registry(std::string what, std::vector<Entry> entries)
         : what_(std::move(what)), entries_(std::move(entries)) {}
 
-    // In the order that --help shows.
+    // In the order of --help.
     const std::vector<Entry>& entries() const { return entries_; }
 
     std::vector<std::string> names() const {
@@ -33,7 +33,7 @@ class Registry {
         return all;
     }
 
-    // What text and tables call it; an unknown name is its own label.
+    // The label for text and tables; for an unknown name, the name.
     std::string label(std::string_view name) const {
         for (const Entry& entry : entries_)
             if (entry.name == name && !entry.label.empty()) return entry.label;

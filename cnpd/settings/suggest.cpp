@@ -11,7 +11,7 @@
 namespace cnpd::settings {
 namespace {
 
-// Letters to change, add, leave out or swap with their neighbour, to get from one to the other.
+// Damerau-Levenshtein distance: letters to change, insert, delete or swap with a neighbour.
 std::size_t distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> before, row(b.size() + 1), next(b.size() + 1);
     for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -32,7 +32,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string nearest(std::string_view written, std::span<const std::string> known) {
-    constexpr std::size_t kLongest = 64;  // longer ones are no slips of the finger
+    constexpr std::size_t kLongest = 64;  // longer words are not typing errors
     if (written.empty() || written.size() > kLongest) return {};
     std::string best;
     std::size_t best_distance = std::max<std::size_t>(1, written.size() / 3) + 1;

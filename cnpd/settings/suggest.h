@@ -1,4 +1,4 @@
-// "Did you mean ...?", for every name that the program looks up.
+// "Did you mean ...?" for misspelt names.
 #pragma once
 
 #include <span>
@@ -8,11 +8,11 @@
 
 namespace cnpd::settings {
 
-// The known name that is closest to what was written: at most a third of its letters are wrong,
-// missing, too many or swapped, or it begins so. Empty if none is.
+// The closest known name: at most a third of the letters are wrong, missing, extra or swapped, or
+// one of the two is a prefix of the other. Empty if there is none.
 std::string nearest(std::string_view written, std::span<const std::string> known);
 
-// "; did you mean 'badnets'?", or nothing.
+// "; did you mean 'badnets'?", or empty.
 std::string did_you_mean(std::string_view written, std::span<const std::string> known);
 
 // Throws InputError: unknown attack 'badnet'; did you mean 'badnets'? Known: none, badnets, ...

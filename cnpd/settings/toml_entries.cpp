@@ -1,5 +1,5 @@
-// The part of TOML that settings need, read by hand: toml++ 3.3, which Debian has, runs into its
-// own assertions on hostile text, and they are undefined behaviour in its release builds.
+// A parser for the part of TOML that settings need. toml++ 3.3, Debian's version, fails its own
+// assertions on malformed text, which is undefined behaviour in its release builds.
 #include <charconv>
 #include <cstdint>
 #include <set>
@@ -26,8 +26,8 @@ bool is_bare(char c) {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
 }
 
-// Takes digits with single underscores between them from the front of `word` and adds the digits to
-// `number`. False when there are none.
+// Moves digits, which may be separated by single underscores, from the front of `word` to the end
+// of `number`. False if there are none.
 bool take_digits(std::string_view& word, std::string& number) {
     bool digit = false;
     while (!word.empty()) {
@@ -40,7 +40,7 @@ bool take_digits(std::string_view& word, std::string& number) {
     return digit;
 }
 
-// The number as it would stand on the command line; empty when the word is none, or too large.
+// The number as written on the command line; empty if the word is not a number or too large.
 std::string number_in(std::string_view word) {
     std::string number;
     if (word.starts_with('-')) number = "-";
@@ -112,7 +112,7 @@ class TomlReader {
         while (peek() == ' ' || peek() == '\t') ++at_;
     }
 
-    // Over spaces, comments and ends of lines.
+    // Skips spaces, comments and line ends.
     void skip_lines() {
         while (true) {
             skip_spaces();
@@ -190,7 +190,7 @@ class TomlReader {
     std::string read_string() {
         const char quote = peek();
         if (text_.substr(at_).starts_with(std::string(3, quote)))
-            fail("a string of several lines", "a string in one line");
+            fail("a multi-line string", "a string on one line");
         std::string value;
         for (++at_; peek() != quote;) {
             if (at_end() || at_line_end()) fail_here("a closing quote");
@@ -212,14 +212,14 @@ class TomlReader {
             ++at_;
             return;
         }
-        if (name != 'u' && name != 'U') fail_here("b, t, n, f, r, u, U, \" or \\ behind \\");
+        if (name != 'u' && name != 'U') fail_here("b, t, n, f, r, u, U, \" or \\ after \\");
         const std::string_view digits = text_.substr(at_ + 1, name == 'u' ? 4 : 8);
         std::uint32_t code = 0;
         const char* end = digits.data() + digits.size();
         const auto [stop, error] = std::from_chars(digits.data(), end, code, 16);
         if (error != std::errc() || stop != end || digits.size() != (name == 'u' ? 4u : 8u) ||
             !engine::append_utf8(code, value))
-            fail("an escape of another kind", "the number of a character behind \\u or \\U");
+            fail("an escape of another kind", "the code point of a character after \\u or \\U");
         at_ += 1 + digits.size();
     }
 

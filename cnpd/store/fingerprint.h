@@ -12,7 +12,7 @@ namespace cnpd::store {
 // 16 hexadecimal digits.
 std::string fingerprint(std::span<const std::byte> bytes);
 std::string fingerprint(std::string_view text);
-// Of a run's weights. Throws FileError.
+// Fingerprint of a run's weights. Throws FileError.
 std::string fingerprint_of_weights(const std::filesystem::path& run);
 
 }  // namespace cnpd::store

@@ -20,7 +20,7 @@ constexpr std::int64_t kMaxJsonBytes = 16 << 20;
 constexpr std::int64_t kMaxMetricsBytes = 256 << 20;
 constexpr int kMaxDepth = 32;
 
-// The configuration is the last: as long as it is there, a run is.
+// config.json is last, because its presence marks a run.
 constexpr std::array kRunFiles = {
     run_files::indices, run_files::victim_metrics, run_files::metrics,   run_files::result,
     run_files::report,  run_files::model,          run_files::polarizer, run_files::checkpoint,
@@ -28,20 +28,20 @@ constexpr std::array kRunFiles = {
 
 nlohmann::ordered_json parse_json(std::string_view text, std::string_view path,
                                   std::string_view where) {
-    // Writing it out again recurses.
+    // Writing JSON recurses.
     const auto check_depth = [&](int depth, nlohmann::json::parse_event_t, const auto&) {
         if (depth > kMaxDepth)
             throw FileError(path, fmt::format("{}deep nesting", where),
                             fmt::format("at most {} levels", kMaxDepth));
         return true;
     };
-    // The JSON library takes a zero byte for the end of the text.
+    // The JSON library treats a zero byte as the end of the text.
     if (const std::size_t zero = text.find('\0'); zero != text.npos)
-        throw FileError(path, fmt::format("{}no JSON at byte {}", where, zero + 1), "JSON");
+        throw FileError(path, fmt::format("{}invalid JSON at byte {}", where, zero + 1), "JSON");
     try {
         return nlohmann::ordered_json::parse(text, check_depth);
     } catch (const nlohmann::json::parse_error& error) {
-        throw FileError(path, fmt::format("{}no JSON at byte {}", where, error.byte), "JSON");
+        throw FileError(path, fmt::format("{}invalid JSON at byte {}", where, error.byte), "JSON");
     } catch (const nlohmann::json::exception&) {
         throw FileError(path, fmt::format("{}a number out of range", where), "JSON");
     }
@@ -52,7 +52,7 @@ std::string text_of(const nlohmann::ordered_json& value, int indent) {
     return value.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
 
-// Calls action(line, its value) for every whole line of a metrics.jsonl.
+// Calls action(line, value) for every complete line of a metrics.jsonl.
 template <class Action>
 void for_each_line(std::string_view text, const fs::path& path, Action action) {
     std::size_t begin = 0;
@@ -70,11 +70,11 @@ void for_each_line(std::string_view text, const fs::path& path, Action action) {
 
 void remove_directories(const std::vector<fs::path>& made) {
     std::error_code ignored;
-    // Fails, as it should, where somebody has put something.
+    // Directories that are no longer empty are kept.
     for (auto path = made.rbegin(); path != made.rend(); ++path) fs::remove(*path, ignored);
 }
 
-// The runs in a directory that is none itself.
+// Names of the runs in a directory that is not a run.
 std::string runs_in(const fs::path& directory) {
     std::string names;
     std::error_code ignored;
@@ -90,7 +90,7 @@ std::string runs_in(const fs::path& directory) {
 RunDirectory::RunDirectory(const fs::path& path, const ExistingRun& existing)
     : path_(path), existing_(existing) {
     if (existing_.resume && existing_.overwrite)
-        throw InputError("--resume and --overwrite exclude each other");
+        throw InputError("--resume and --overwrite cannot be combined");
     made_ = engine::make_directories(path);
     try {
         if (auto lock = engine::FileLock::try_lock(file(".lock")))
@@ -111,9 +111,9 @@ void RunDirectory::refuse_former_run() const {
         if (!fs::exists(file(name))) continue;
         if (fs::exists(file(run_files::config)) && !fs::exists(file(run_files::result)))
             throw FileError(path_.string(), "holds a run that was interrupted",
-                            "--resume to go on with it, --overwrite to begin again, or another "
+                            "--resume to continue it, --overwrite to start again, or another "
                             "directory (--out)");
-        throw FileError(path_.string(), fmt::format("holds a run already ({})", name),
+        throw FileError(path_.string(), fmt::format("already holds a run ({})", name),
                         "another directory (--out), or --overwrite to replace the run");
     }
 }
@@ -148,7 +148,7 @@ void RunDirectory::write(std::string_view name, std::string_view bytes) {
 }
 
 void RunDirectory::write_json(std::string_view name, const nlohmann::ordered_json& value) {
-    // Thousands of indices on a line each help nobody.
+    // All indices on one line.
     const int indent = name == run_files::indices ? -1 : 2;
     write(name, text_of(value, indent));
 }
@@ -184,11 +184,12 @@ nlohmann::ordered_json read_config(const fs::path& run, std::string_view kind) {
     const fs::path path = run_file(run, run_files::config);
     if (!fs::exists(path))
         if (const std::string names = runs_in(run); !names.empty())
-            throw FileError(run.string(), "is no run but holds some", "one of them: " + names);
+            throw FileError(run.string(), "is not a run but contains runs",
+                            "one of them: " + names);
     nlohmann::ordered_json config = read_json(path);
     const auto found = config.find("kind");
     if (found == config.end() || (*found != "victim" && *found != "defense"))
-        throw FileError(path.string(), "is no configuration of a run", "\"kind\": \"victim\"");
+        throw FileError(path.string(), "is not the configuration of a run", "\"kind\": \"victim\"");
     if (!kind.empty() && *found != kind)
         throw FileError(run.string(), fmt::format("is the run of a {}", found->get<std::string>()),
                         fmt::format("a {}'s", kind));

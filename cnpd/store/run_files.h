@@ -1,4 +1,4 @@
-// The place of a run's files, without the right to do more than read and write them.
+// Paths of a run's files, for code that only reads and writes single files.
 #pragma once
 
 #include <filesystem>
@@ -11,9 +11,9 @@ class RunFiles {
   public:
     explicit RunFiles(std::filesystem::path run) : run_(std::move(run)) {}
 
-    // To write to.
+    // Path for writing.
     std::filesystem::path out(std::string_view name) const { return run_ / name; }
-    // To read from. Throws FileError when it is a link.
+    // Path for reading. Throws FileError for a symbolic link.
     std::filesystem::path in(std::string_view name) const;
     bool has(std::string_view name) const;
 

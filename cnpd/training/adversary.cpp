@@ -22,7 +22,7 @@ Tensor negative_product(const Tensor& a, const Tensor& b) {
     return Tensor::from(x, a.shape(), a.device());
 }
 
-// Whether the settings name the class for each class of an image.
+// True for strategies with a fixed target class for each class.
 bool names_targets(Strategy strategy) {
     return strategy == Strategy::target || strategy == Strategy::wrong ||
            strategy == Strategy::given;
@@ -60,8 +60,8 @@ Adversary::Adversary(const models::Classifier& victim, std::string insertion_poi
                "adversary: without a defended model only the victim can be attacked");
     const auto named = static_cast<std::int64_t>(settings_.target_of_class.size());
     CNPD_CHECK(named == (names_targets(settings_.strategy) ? victim.classes() : 0),
-               "adversary: target_of_class has a class for each class with the strategies target, "
-               "wrong and given, and is empty with the others");
+               "adversary: target_of_class needs one entry for each class with the strategies "
+               "target, wrong and given, and must be empty with others");
 }
 
 Tensor Adversary::normalise(const Tensor& pixels) const {
@@ -102,8 +102,8 @@ Tensor Adversary::suffix(const Cut& cut) const {
     return victim_.suffix(cut, insertion_point_);
 }
 
-// Begins the attack on a batch of clean images; push_to becomes the classes that its gradient aims
-// at or avoids.
+// Starts the attack on a batch of clean images. Sets push_to to the classes that the gradient
+// approaches or, for untarget, avoids.
 ops::Attack Adversary::start(const Cut& clean, const Tensor& victim_logits, const Tensor& aim,
                              Tensor& push_to) const {
     push_to = aim;
@@ -119,8 +119,9 @@ ops::Attack Adversary::start(const Cut& clean, const Tensor& victim_logits, cons
     return ops::start_attack(victim_logits, push_to);
 }
 
-// The inner maximisation. The victim's first forward pass is the clean one, and when the loop is
-// seen to end early its last one is that of the finished example: neither runs twice.
+// The inner maximisation. The victim's first forward pass is also the clean one, and if the host
+// sees the loop end early, its last forward pass is also that of the finished examples, so neither
+// is computed twice.
 AdversarialBatch Adversary::attack(const Tensor& pixels, const Tensor& aim) const {
     const bool plain = settings_.through != PgdThrough::composite;
     const bool composite = settings_.through != PgdThrough::plain;
@@ -145,7 +146,7 @@ AdversarialBatch Adversary::attack(const Tensor& pixels, const Tensor& aim) cons
         Tensor leaf = input.detach();
         leaf.set_requires_grad();
         const Cut cut = victim_.prefix(leaf, point);
-        // The logits of the models that the gradient goes through.
+        // Logits of the models whose gradient is followed.
         std::vector<Tensor> logits;
         if (plain) logits.push_back(suffix(cut));
         if (step == 0) {
@@ -154,7 +155,7 @@ AdversarialBatch Adversary::attack(const Tensor& pixels, const Tensor& aim) cons
             batch.attack =
                 start(batch.clean, plain ? logits.front() : suffix(batch.clean), aim, push_to);
         }
-        // An image that is driven away has no target yet: it goes where the victim sends it.
+        // With untarget, an image has no target yet; the victim's prediction selects its polarizer.
         if (composite)
             logits.push_back(defended_(cut, away    ? batch.attack.predicted
                                             : known ? batch.attack.route

@@ -32,7 +32,7 @@ double now() {
         .count();
 }
 
-// Where the loop stands, in tensors so that it is a part of the checkpoint.
+// Position of the loop, stored in tensors so that it is part of the checkpoint.
 class Position {
   public:
     // Epoch and batch of the next step.
@@ -41,14 +41,14 @@ class Position {
     double& epoch_seconds() { return seconds_.data<double>()[0]; }
     double& total_seconds() { return seconds_.data<double>()[1]; }
 
-    // Throws FileError unless the task can be continued there.
+    // Throws FileError unless the task can continue at this position.
     void check(const TrainingTask& task, const std::filesystem::path& checkpoint) {
         const bool running =
             epoch() >= 0 && epoch() < task.epochs() && batch() >= 0 && batch() <= task.batches();
         const bool finished = epoch() == task.epochs() && batch() == 0;
         if (!running && !finished)
             throw FileError(checkpoint.string(),
-                            fmt::format("stands at epoch {}, batch {}", epoch(), batch()),
+                            fmt::format("is at epoch {}, batch {}", epoch(), batch()),
                             fmt::format("at most {} epochs of {}", task.epochs(), task.batches()));
     }
 
@@ -62,8 +62,8 @@ class Position {
     Tensor seconds_ = Tensor::zeros({2}, DType::float64);
 };
 
-// The sum of an epoch's losses. It grows on the device; to look at it waits for the steps that are
-// still running, so elsewhere than on the CPU this is done now and then.
+// The sum of an epoch's losses, accumulated on the device. Reading it waits for running steps, so
+// on a GPU it is read only at intervals.
 class EpochLoss {
   public:
     explicit EpochLoss(engine::Device device)
@@ -100,8 +100,8 @@ void check_identity(const std::map<std::string, std::string>& metadata,
     const auto identity = metadata.find("run");
     if (identity == metadata.end() || identity->second != options.identity)
         throw InputError(fmt::format(
-            "{}: this checkpoint belongs to a run with other settings or other images; resume it "
-            "with the settings in config.json and its own --data, or start again with --overwrite",
+            "{}: this checkpoint belongs to a run with other settings or images; resume it with "
+            "the settings in its config.json and the same --data, or start again with --overwrite",
             checkpoint.string()));
 }
 
@@ -128,7 +128,8 @@ class Loop {
     }
 
   private:
-    // Continues from the checkpoint and cuts the metrics back to it; without one, starts afresh.
+    // Continues from the checkpoint and removes later metrics; without a checkpoint, starts from
+    // the beginning.
     void restore() {
         const std::filesystem::path checkpoint = checkpoint_of(directory_);
         if (!options_.resume || !std::filesystem::exists(checkpoint)) {
@@ -176,7 +177,7 @@ class Loop {
         finish_epoch();
     }
 
-    // Over the epoch's batches so far.
+    // Mean over the epoch's batches so far.
     double mean_loss() {
         const double sum = loss_.look();
         if (!std::isfinite(sum))
@@ -189,7 +190,7 @@ class Loop {
     void stop() {
         save();
         throw Interrupted(
-            fmt::format("{}: stopped in epoch {}; the same command with --resume goes on",
+            fmt::format("{}: stopped in epoch {}; repeat the command with --resume to continue",
                         directory_.path().string(), position_.epoch() + 1));
     }
 

@@ -1,5 +1,5 @@
-// The loop that every training of the project runs in: epochs of batches, a line of metrics and a
-// checkpoint after each epoch, resuming, and Ctrl-C.
+// The training loop: epochs of batches, a line of metrics and a checkpoint after each epoch,
+// resuming, and Ctrl-C.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,9 @@ class RunDirectory;
 
 namespace cnpd::training {
 
-// What is trained. All randomness of a step must follow from the seed, the epoch and the batch's
-// number, and all state that outlives a step must be in state(): a run that was killed and resumed
-// then ends with the same bits as one that was not.
+// A task for the training loop. All randomness of a step must depend only on the seed, the epoch
+// and the batch's number, and all state that outlives a step must be in state(). An interrupted and
+// resumed run then gives the same bits as an uninterrupted one.
 class TrainingTask {
   public:
     virtual ~TrainingTask() = default;
@@ -31,35 +31,35 @@ class TrainingTask {
     virtual std::int64_t batch_size() const = 0;
     virtual engine::Device device() const = 0;
 
-    // One update; returns the loss, a scalar on the device that the next step may overwrite. It may
-    // be running still. Epochs and batches count from 0.
+    // One update. Returns the loss, a scalar on the device that the next step may overwrite and
+    // that may not have been computed yet. Epochs and batches count from 0.
     virtual engine::Tensor step(std::int64_t epoch, std::int64_t batch) = 0;
-    // Adds what there is to say of a finished epoch ("lr", "acc", ...) to its line of metrics.
+    // Adds values of a finished epoch ("lr", "acc", ...) to its line of metrics.
     virtual void end_epoch(std::int64_t epoch, double train_loss,
                            nlohmann::ordered_json& record) = 0;
-    // Handles to everything that a checkpoint has to hold. Filling them restores the task.
+    // Handles to all tensors of a checkpoint. Overwriting them restores the task.
     virtual std::vector<engine::nn::NamedTensor> state() = 0;
 };
 
 struct LoopOptions {
-    bool resume = false;  // from the checkpoint, where there is one
-    // Adds to a line of metrics what is measured of the model between epochs, after every
-    // observe_every-th and after the last; 0: after the last alone. Not called if empty.
+    bool resume = false;  // from the checkpoint, if there is one
+    // Adds measurements of the model to a line of metrics, after every observe_every-th epoch and
+    // after the last; 0: only after the last. Not called if empty.
     std::function<void(nlohmann::ordered_json& record)> observe{};
     std::int64_t observe_every = 1;
-    // Measures the model before the first epoch as well, in a line of epoch 0.
+    // Also measure the model before the first epoch, in a line for epoch 0.
     bool observe_start = false;
-    // What the run is (its configuration); a checkpoint of another run is refused with InputError.
+    // The run's configuration; a checkpoint with another identity is refused with InputError.
     std::string identity;
 };
 
-// Throws InputError when the directory's checkpoint is not this run's. To be called before anything
-// is written; nothing to do without a checkpoint, or when nothing is to be resumed.
+// Throws InputError if the directory's checkpoint belongs to another run. Call before anything is
+// written. Does nothing without a checkpoint or without `resume`.
 void check_checkpoint(const store::RunDirectory& directory, const LoopOptions& options);
 
-// Runs the task to its end and returns the seconds spent in it, earlier parts of a resumed run
-// included. Throws NumericError when the loss is not finite, and Interrupted after Ctrl-C, when the
-// checkpoint has been written.
+// Runs the task to its end and returns the seconds spent in it, including earlier parts of a
+// resumed run. Throws NumericError if the loss is not finite, and Interrupted after Ctrl-C, once
+// the checkpoint has been written.
 double run_training(TrainingTask& task, store::RunDirectory& directory, const LoopOptions& options);
 
 }  // namespace cnpd::training

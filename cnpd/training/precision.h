@@ -1,4 +1,4 @@
-// What a run computes with.
+// Device and precision of a run.
 #pragma once
 
 #include "cnpd/settings/names.h"
@@ -9,7 +9,7 @@ namespace cnpd::training {
 
 enum class Precision {
     fp32,
-    tf32,  // float32, whose convolutions and matrix products may use a GPU's tensor cores
+    tf32,  // float32; convolutions and matrix products may use a GPU's tensor cores
     bf16,  // activations and their gradients are bfloat16, all else is float32
 };
 
@@ -17,12 +17,12 @@ struct Compute {
     engine::Device device;
     Precision precision = Precision::fp32;
 
-    // Of what a network computes.
+    // The type of a network's activations.
     engine::DType activations() const;
 };
 
-// Makes the process ready for it: allows or forbids TF32. Throws InputError for bf16 on the CPU,
-// which has no kernels for it.
+// Enables or disables TF32 for the process. Throws InputError for bf16 on the CPU, which has no
+// bf16 kernels.
 void prepare(const Compute& compute);
 
 }  // namespace cnpd::training

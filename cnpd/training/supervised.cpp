@@ -11,13 +11,14 @@ using engine::Tensor;
 
 void Recipe::fields(settings::Fields& f) {
     f.add("epochs", epochs, "Epochs").range(1, 100'000);
-    f.add("batch_size", batch_size, "Images in a batch").range(1, 65'536);
+    f.add("batch_size", batch_size, "Images per batch").range(1, 65'536);
     f.add("lr", learning_rate, "Learning rate").range(0, 1e3).formerly("learning_rate");
     f.add("momentum", momentum, "Momentum of SGD").range(0, 1);
-    f.add("nesterov", nesterov, "Nesterov's form of the momentum");
+    f.add("nesterov", nesterov, "Use Nesterov momentum");
     f.add("weight_decay", weight_decay, "Weight decay").range(0, 1e3);
-    f.add("schedule", schedule, "Of the learning rate: one-cycle or cosine");
-    f.add("warm_up", warm_up, "one-cycle: share of the steps in which the rate rises").range(0, 1);
+    f.add("schedule", schedule, "Schedule of the learning rate: one-cycle or cosine");
+    f.add("warm_up", warm_up, "one-cycle: share of the steps in which the learning rate rises")
+        .range(0, 1);
 }
 
 std::vector<std::string> recipe_names() {
@@ -84,7 +85,7 @@ Tensor SupervisedTask::changed_input(std::int64_t batch, const datasets::Augment
                                      Tensor& labels) const {
     const engine::NoGrad no_grad;
     Tensor pixels = images_.pixels(epoch_->indices(batch), augmentation);
-    labels = labels.clone();  // the epoch's stay as they are
+    labels = labels.clone();  // keeps the epoch's labels unchanged
     settings_.change_batch(pixels, labels, augmentation.epoch, batch);
     return images_.normalise(pixels);
 }

@@ -1,4 +1,4 @@
-// Ordinary supervised training: of a victim, or of one that is fine-tuned.
+// Supervised training, of a victim or for fine-tuning.
 #pragma once
 
 #include <cstdint>
@@ -31,20 +31,20 @@ struct Recipe {
 };
 
 // The recipes of a victim, by name:
-//   fast           SGD lr 0.1 one-cycle, Nesterov: good accuracy in few epochs (the default)
-//   backdoorbench  SGD lr 0.01 cosine, 100 epochs: the field's benchmark
+//   fast SGD lr 0.1 one-cycle, Nesterov: good accuracy in few epochs (the default) backdoorbench
+//   SGD lr 0.01 cosine, 100 epochs: as in BackdoorBench
 std::vector<std::string> recipe_names();
 // Throws InputError for an unknown name.
 Recipe recipe_named(const std::string& name);
 
-// Crop, flip and seeds of one training.
+// Augmentation and seed of a training.
 struct TrainingDraws {
     std::int64_t crop_padding = 0;
     bool flip = false;
     std::uint64_t seed = 0;
 };
 
-// Those that suit a data set; without augmentation only the seed.
+// The data set's augmentation; without augmentation only the seed.
 TrainingDraws draws_of(const datasets::Dataset& data, bool augment, std::uint64_t seed);
 
 // Cross-entropy training of all weights. Between epochs the model is in evaluation mode.
@@ -54,7 +54,7 @@ class SupervisedTask : public TrainingTask {
         std::string label = "victim";
         Recipe recipe;
         TrainingDraws draws;
-        // Changes a batch on its way into the training, where an attack takes part in it: pixels
+        // Changes a batch before the update, for attacks that take part in training: pixels
         // [N,H,W,C] in [0,1] after augmentation, labels int32 [N].
         std::function<void(engine::Tensor& pixels, engine::Tensor& labels, std::uint64_t epoch,
                            std::int64_t batch)>

@@ -175,14 +175,14 @@ class OtherImages(support.ProgramTest):
     def test_defend_and_evaluate_refuse_other_images_under_the_same_names(self):
         stored = json.loads((self.victim / "config.json").read_text())["dataset"]["fingerprint"]
         self.refuse(self.defend("--data", self.other), f"the images are not those that {self.victim} "
-                    "was trained on", stored, "give its own with --data")
+                    "was trained on", stored, "give the original data set with --data")
         self.refuse(["evaluate", "--run", self.victim, "--data", self.other], stored)
         self.succeed(*self.defend("--data", self.data))
 
     def test_defend_refuses_images_that_have_changed_where_they_are(self):
         shutil.rmtree(self.data)
         self.other.rename(self.data)
-        self.refuse(self.defend(), "the images are not those", "give its own with --data")
+        self.refuse(self.defend(), "the images are not those", "give the original data set with --data")
 
     def test_images_in_other_classes_are_other_images(self):
         shutil.rmtree(self.other)
@@ -194,7 +194,7 @@ class OtherImages(support.ProgramTest):
 
     def test_resume_refuses_other_images_under_the_same_names(self):
         self.refuse(support.train(self.victim, *self.options, "--data", self.other, "--resume"),
-                    "other images", "its own --data", "--overwrite")
+                    "settings or images", "the same --data", "--overwrite")
         moved = self.folder / "moved"
         self.data.rename(moved)
         self.succeed(*support.train(self.victim, *self.options, "--data", moved, "--resume"))

@@ -151,10 +151,10 @@ class Interrupted(support.RunsTest):
 
     def test_every_message_names_resume(self):
         out, said = self.interrupted()
-        self.assertRegex(said, r"cnpd: [^\n]+: stopped in epoch \d+; the same command with --resume")
+        self.assertRegex(said, r"cnpd: [^\n]+: stopped in epoch \d+; repeat the command with --resume")
         self.refuse(support.train(out), "was interrupted", "--resume")
         for command in (["evaluate"], ["report"], ["defend", "--method", "ft"]):
-            self.refuse([command[0], "--run", out, *command[1:]], "has not ended", "--resume")
+            self.refuse([command[0], "--run", out, *command[1:]], "is an unfinished run", "--resume")
 
 
 class Benign(support.ProgramTest):

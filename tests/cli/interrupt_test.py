@@ -45,8 +45,8 @@ class Interrupt(support.RunsTest):
             with self.subTest(f"{number.name} after {moment}"):
                 out = self.folder / number.name
                 errors = self.interrupt(make(out), out, moment, number)
-                self.assertRegex(errors, f"\ncnpd: {out}: stopped in epoch [1-6]; the same command "
-                                         "with --resume goes on\n\\Z")
+                self.assertRegex(errors, f"\ncnpd: {out}: stopped in epoch [1-6]; repeat the command "
+                                         "with --resume to continue\n\\Z")
                 self.assertTrue((out / "checkpoint.safetensors").exists())
                 self.assertFalse((out / "result.json").exists())
                 self.succeed(*make(out), "--resume")

@@ -249,9 +249,9 @@ class Configuration(support.ProgramTest):
 
 class OldRuns(support.RunsTest):
     def test_refused_resumed_or_replaced(self):
-        self.refuse(support.train(self.victim), "holds a run already", "--overwrite")
-        self.refuse(support.defend(self.victim, self.defense), "holds a run already")
-        self.refuse(support.train(self.defense), "holds a run already")
+        self.refuse(support.train(self.victim), "already holds a run", "--overwrite")
+        self.refuse(support.defend(self.victim, self.defense), "already holds a run")
+        self.refuse(support.train(self.defense), "already holds a run")
         self.succeed("report", "--run", self.victim)
         self.succeed(*support.train(self.victim, "--resume"))
         self.assert_same_run(self.victim, self.made / "victim", ["model.safetensors"])

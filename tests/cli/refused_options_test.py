@@ -43,7 +43,7 @@ TRAIN = [
     (["--recipe", "slow"], "slow"),
     (["--device", "tpu"], "tpu"),
     (["--precision", "fp16"], "unknown --precision 'fp16'; known: fp32, tf32, bf16"),
-    (["--resume", "--overwrite"], "exclude"),
+    (["--resume", "--overwrite"], "cannot be combined"),
     (["--config", "missing.toml"], "missing.toml"),
     (["--out", ""], "--out"),
     (["--epoch", "3"], "unknown option --epoch; did you mean '--epochs'?"),

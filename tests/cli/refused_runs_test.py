@@ -152,7 +152,7 @@ class RefusedRuns(support.RunsTest):
         weights = bytearray((other / "model.safetensors").read_bytes())
         weights[-1] ^= 1
         (other / "model.safetensors").write_bytes(weights)
-        self.refuse(taking(other), "another victim", cwd=self.folder)
+        self.refuse(taking(other), "a different victim", cwd=self.folder)
 
     def test_config(self):
         for keys, value, message in CONFIG:

@@ -139,7 +139,7 @@ TEST_CASE("what is no list of settings is refused") {
         CHECK_THROWS_AS(toml(text), FileError);
     }
     CHECK(json_complaint("{\n\"a\": 1,\n}") ==
-          "x: line 3: no JSON at byte 11; expected JSON settings");
+          "x: line 3: invalid JSON at byte 11; expected JSON settings");
     CHECK(json_complaint("{\"a\": 1, \"a\": 2}") ==
           "x: line 1: \"a\" again, after line 1; expected each setting once");
     for (const std::string_view text :

@@ -73,8 +73,8 @@ TEST_CASE("a run that is there is refused, resumed or overwritten") {
     engine::write_file_atomically(path / "notes.txt", "mine");
     CHECK(message_of([&] { RunDirectory run(path); }) ==
           path.string() +
-              ": holds a run that was interrupted; expected --resume to go on with it, "
-              "--overwrite to begin again, or another directory (--out)");
+              ": holds a run that was interrupted; expected --resume to continue it, "
+              "--overwrite to start again, or another directory (--out)");
     RunDirectory(path, {.resume = true}).write_json(run_files::result, {{"acc", 1}});
     CHECK(message_of([&] {
               RunDirectory run(path);
@@ -98,7 +98,7 @@ TEST_CASE("a run that is there is refused, resumed or overwritten") {
     const RunDirectory fresh(directory / "new", {.resume = true});
     CHECK_FALSE(fresh.resumes());
     CHECK(message_of([&] { RunDirectory run(path, {.resume = true, .overwrite = true}); }) ==
-          "--resume and --overwrite exclude each other");
+          "--resume and --overwrite cannot be combined");
 }
 
 TEST_CASE("places that cannot be written are named") {
@@ -174,13 +174,13 @@ TEST_CASE("damaged files of a run are refused in one line") {
         CHECK(message.find('\n') == std::string::npos);
         return message;
     };
-    CHECK(complaint("{\"a\": }") == path.string() + ": no JSON at byte 7; expected JSON");
+    CHECK(complaint("{\"a\": }") == path.string() + ": invalid JSON at byte 7; expected JSON");
     CHECK(complaint(std::string(100000, '[')) ==
           path.string() + ": deep nesting; expected at most 32 levels");
     CHECK(complaint("1e999") == path.string() + ": a number out of range; expected JSON");
     CHECK(complaint(std::string_view("{}\0", 3)) ==
-          path.string() + ": no JSON at byte 3; expected JSON");
-    CHECK(complaint("").find("no JSON") != std::string::npos);
+          path.string() + ": invalid JSON at byte 3; expected JSON");
+    CHECK(complaint("").find("invalid JSON") != std::string::npos);
     CHECK(complaint(std::string((16 << 20) + 1, ' ')).find("at most 16777216") !=
           std::string::npos);
     for (const std::string_view text : {"{}\n", "[]\n", "{\"epoch\":\"1\"}\n", "{\"epoch\":1.5}\n",
