@@ -29,11 +29,10 @@ std::int32_t class_of(const std::string& text, const AttackedData& data) {
 }  // namespace
 
 void Attack::fields(settings::Fields& f) {
-    f.add("target", target_name_, "Class that the trigger causes (all-to-one): number or name")
-        .class_index();
+    f.add("target", target_name_, "Target class (all-to-one): number or name").class_index();
     f.add("attack_mode", mode_, "all-to-one, or all-to-all: class y becomes y + 1")
         .formerly("mode");
-    f.add("poison_ratio", poison_ratio_, "Share of the training set that is poisoned").range(0, 1);
+    f.add("poison_ratio", poison_ratio_, "Share of the training set to poison").range(0, 1);
 }
 
 void Attack::prepare(const AttackedData& data, const ReadKept& kept) {
@@ -47,8 +46,7 @@ void Attack::prepare(const AttackedData& data, const ReadKept& kept) {
         throw InputError("--attack-mode all-to-all needs at least two classes");
     if (mode_ == LabelMode::all_to_all && clean_label())
         throw InputError(fmt::format(
-            "--attack {} keeps the labels of poisoned images, so it has no --attack-mode "
-            "all-to-all",
+            "--attack {} does not change labels, so --attack-mode all-to-all is impossible",
             name()));
     make(kept);
 }
@@ -68,14 +66,14 @@ Plan Attack::plan(std::span<const std::int32_t> labels, std::uint64_t seed) cons
             plan.wanted == 0
                 ? fmt::format("--poison-ratio {} of {} images poisons none; the smallest is {:.2g}",
                               poison_ratio_, labels.size(), std::ceil(5000 / images) / 10000)
-                : fmt::format("--attack {} poisons images of class {}, and there is none", name(),
-                              target_));
+                : fmt::format(
+                      "--attack {} poisons images of class {}, but the training set has none",
+                      name(), target_));
     if (count < plan.wanted)
         plan.notice = fmt::format(
-            "--attack {}: {} of {} images are poisoned ({:g} % asked for, "
-            "class {} has {})",
-            name(), count, labels.size(), 100 * poison_ratio_, target_, count);
-    // The first `count` places of a Fisher-Yates shuffle.
+            "--attack {}: {} of {} images are poisoned ({:g} % requested, class {} has {})", name(),
+            count, labels.size(), 100 * poison_ratio_, target_, count);
+    // The first `count` positions of a Fisher-Yates shuffle.
     engine::Generator generator(seed, streams::kPoison);
     for (std::int64_t i = 0; i < count; ++i) {
         const auto rest =

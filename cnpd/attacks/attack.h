@@ -1,6 +1,6 @@
-// Backdoor attacks: which training images get a trigger and which label, how a trigger is stamped
-// on an image, and what it is meant to cause. A new attack is one file that defines a make_<name>
-// and one line in registry.cpp (docs/adding-an-attack.md).
+// Backdoor attacks: choice and labels of the poisoned training images, stamping of the trigger, and
+// the backdoor labels. A new attack is one file that defines make_<name>, and one line in
+// registry.cpp (docs/adding-an-attack.md).
 #pragma once
 
 #include <cstdint>
@@ -19,42 +19,41 @@
 
 namespace cnpd::attacks {
 
-// The class that a triggered image of class y is to be classified as: the target, or class y + 1
-// (mod classes).
+// The backdoor label of class y: the target, or class y + 1 (mod classes).
 enum class LabelMode { all_to_one, all_to_all };
 
-// The data set that is attacked: its images are uint8 [H,W,C].
+// The attacked data set; its images are uint8 [H,W,C].
 struct AttackedData {
     std::int64_t h = 0, w = 0, c = 0;
     std::int32_t classes = 0;
-    std::vector<std::string> class_names{};  // of each class, if they have names
+    std::vector<std::string> class_names{};  // of each class; empty if they have no names
 };
 
-// A file that an attack keeps with the run, so that the run needs nothing outside its directory.
+// A file that an attack stores in the run directory, so that the run is self-contained.
 struct KeptFile {
     std::string name;  // "pattern.png"
     std::vector<std::uint8_t> bytes;
 };
-// Bytes of a file that was kept with the run; nothing for a run that is made for the first time.
-// Throws FileError for a file that is missing.
+// Returns the bytes of a file stored with the run; empty function for a new run. Throws FileError
+// for a missing file.
 using ReadKept = std::function<std::vector<std::byte>(std::string_view name)>;
 
-// The training images that are poisoned.
+// The training images to poison.
 struct Plan {
     std::vector<std::int32_t> indices;  // ascending
-    std::vector<std::int32_t> labels;   // of each: what the poisoned training set says
+    std::vector<std::int32_t> labels;   // of each, in the poisoned training set
     std::int64_t wanted = 0;            // poison ratio times the size of the training set
-    std::string notice{};               // one line for the user where fewer were found
+    std::string notice{};               // one line for the user if there were fewer
 };
 
 // Images to stamp, [count,H,W,C], in place.
 struct ToStamp {
     std::uint8_t* pixels = nullptr;
-    std::span<const std::int32_t> indices;  // of each image in its set, before any was left out
-    bool training = false;                  // which set
+    std::span<const std::int32_t> indices;  // of each image in the original set
+    bool training = false;                  // training or test set
 };
 
-// A batch on its way into the training of the victim.
+// A batch of the victim's training, before the update.
 struct TrainingBatch {
     engine::Tensor& pixels;  // [N,H,W,C], in [0,1], augmented
     engine::Tensor& labels;  // int32 [N]
@@ -70,30 +69,30 @@ class Attack {
     Attack& operator=(const Attack&) = delete;
 
     virtual std::string_view name() const = 0;
-    // Declares the settings; those of every attack are target, attack_mode and poison_ratio.
+    // Declares the settings. Common to all attacks: target, attack_mode, poison_ratio.
     virtual void fields(settings::Fields& f);
-    // Checks the settings against the data and makes the trigger. To be called once, before
-    // anything below. Throws InputError and FileError.
+    // Checks the settings against the data and makes the trigger. Call once, before the functions
+    // below. Throws InputError and FileError.
     void prepare(const AttackedData& data, const ReadKept& kept = {});
 
-    // Draws the training images to poison. The same seed draws the same. The default takes
-    // poison_ratio of all images (rounded), from every class, the target's own included; a
-    // clean-label attack the same count from the target class alone, and all of that class where it
-    // is smaller. Throws InputError for a ratio that is not 0 and poisons no image.
+    // Draws the training images to poison, determined by the seed. The default draws poison_ratio
+    // of all images (rounded) from all classes including the target. A clean-label attack draws the
+    // same number from the target class, or the whole class if it is smaller. Throws InputError if
+    // a ratio above 0 poisons no image.
     virtual Plan plan(std::span<const std::int32_t> labels, std::uint64_t seed) const;
     virtual void stamp(const ToStamp& images) const = 0;
 
-    // True if poisoned training images keep their label; they are then the target's own.
+    // True if poisoned training images keep their labels; they are then images of the target class.
     virtual bool clean_label() const { return false; }
-    // False for `none` alone, which poisons and tests nothing.
+    // False if nothing is poisoned, as for `none`.
     virtual bool plants_backdoor() const { return poison_ratio_ > 0; }
-    // True if change() has to see every batch of the victim's training.
+    // True if change() must be called for every batch of the victim's training.
     virtual bool takes_part_in_training() const { return false; }
     virtual void change(const TrainingBatch&) const {}
-    // Files to keep with the run; empty if the settings tell all.
+    // Files to store with the run; empty if the settings are sufficient.
     virtual std::vector<KeptFile> kept_files() const { return {}; }
 
-    // The class that a triggered image of this class is meant to be classified as.
+    // The backdoor label of images of this class.
     std::int32_t backdoor_label(std::int32_t label) const {
         return mode_ == LabelMode::all_to_one ? target_ : (label + 1) % data_.classes;
     }
@@ -107,7 +106,7 @@ class Attack {
     virtual void make(const ReadKept& kept) = 0;
 
   private:
-    // As it was given: the number of a class or its name.
+    // The number of a class or its name, as given.
     std::string target_name_ = "0";
     std::int32_t target_ = 0;
     LabelMode mode_ = LabelMode::all_to_one;
@@ -115,16 +114,16 @@ class Attack {
     AttackedData data_;
 };
 
-// What a lookup makes of an image: each value becomes levels[value] + added[its place], between 0
-// and 255 and without its fraction (kernels/stamping).
+// A trigger as a lookup: each value becomes levels[value] + added[position], clamped to 0 to 255
+// and truncated (kernels/stamping).
 struct Trigger {
-    std::vector<double> levels;  // [256], what is left of each grey level
+    std::vector<double> levels;  // [256], the new value of each grey level
     std::vector<double> added;   // [H,W,C], in grey levels
 };
-// The grey levels as they are.
+// The identity for Trigger::levels: 0 to 255.
 std::vector<double> all_levels();
 
-// An attack whose trigger is such a lookup, the same for every image.
+// An attack with such a trigger, the same for all images.
 class LookupAttack : public Attack {
   public:
     void stamp(const ToStamp& images) const override;

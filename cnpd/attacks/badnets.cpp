@@ -17,13 +17,13 @@ class BadNets : public LookupAttack {
         Attack::fields(f);
         f.add("patch_size", patch_size_, "Side of the white patch")
             .unit("pixels")
-            .otherwise("3 at 32x32, in proportion elsewhere")
+            .otherwise("3 at 32x32, in proportion at other sizes")
             .range(0, 4096)
             .formerly("badnets_patch");
     }
 
   protected:
-    // Nothing is brighter than white: added to any grey level it is what remains.
+    // Adding 255 gives white for every grey level, because values are clamped.
     Trigger make_trigger(const ReadKept&) override {
         const auto& [h, w, c, classes, names] = data();
         const std::int64_t shorter = std::min(h, w);

@@ -1,5 +1,5 @@
-// Chen et al., "Targeted backdoor attacks on deep learning systems using data poisoning",
-// arXiv 1712.05526: the image and a fixed pattern, mixed.
+// Chen et al., "Targeted backdoor attacks on deep learning systems using data poisoning", arXiv
+// 1712.05526: a weighted mean of the image and a fixed pattern.
 #include <utility>
 
 #include "cnpd/attacks/attack.h"
@@ -18,11 +18,11 @@ class Blended : public LookupAttack {
     std::string_view name() const override { return "blended"; }
     void fields(settings::Fields& f) override {
         Attack::fields(f);
-        f.add("blend_alpha", alpha_, "Share of the pattern").range(0, 1);
+        f.add("blend_alpha", alpha_, "Weight of the pattern").range(0, 1);
         f.add("blend_pattern", pattern_name_, "noise, smooth or an image file");
-        f.add("blend_seed", seed_, "Seed of noise and smooth");
+        f.add("blend_seed", seed_, "Seed of the noise and smooth patterns");
     }
-    // A picture that the settings only name, at the size of the images.
+    // The settings have only the name of an image file; its pixels are stored at the images' size.
     std::vector<KeptFile> kept_files() const override {
         if (is_drawn(pattern_name_)) return {};
         return {{kPatternFile, datasets::encode_png(pattern_, data().h, data().w, data().c)}};

@@ -21,8 +21,8 @@ std::vector<std::uint8_t> noise(std::int64_t count, std::uint64_t seed) {
     return values;
 }
 
-// The four taps at `to` of enlarging `from` samples to `size`; samples lie in the middle of their
-// interval, and those beyond the border repeat it. The cubic is Keys' with a = -0.75.
+// The four taps at position `to` when enlarging `from` samples to `size`. Samples lie at the
+// centres of their intervals, and the border is repeated. Keys' cubic with a = -0.75.
 struct Taps {
     std::array<std::int64_t, 4> index;
     std::array<double, 4> weight;

@@ -10,18 +10,17 @@
 
 namespace cnpd::attacks {
 
-// Whether the pattern of this name is drawn from a seed: noise and smooth are, files are not.
+// True for patterns drawn from a seed (noise, smooth); false for files.
 bool is_drawn(std::string_view name);
 
 // [H,W,C] by name:
-//   noise   every value independent and uniform
-//   smooth  8x8 such values a channel, enlarged with bicubic interpolation
-//   else    an image file, through pattern_from()
+//   noise every value independent and uniform smooth 8x8 such values per channel, enlarged with
+//   bicubic interpolation else an image file, converted by pattern_from()
 // Throws FileError for a file that is not an image.
 std::vector<std::uint8_t> blend_pattern(const std::string& name, std::uint64_t seed,
                                         const AttackedData& data);
 
-// The image resized to [H,W,C]; on grey images the mean of its channels.
+// The image resized to [H,W,C]; for grey data sets the mean of its channels.
 std::vector<std::uint8_t> pattern_from(const datasets::Image& image, const AttackedData& data);
 
 }  // namespace cnpd::attacks

@@ -11,9 +11,10 @@ namespace {
 
 void check_shape(const Attack& attack, const datasets::Images& images) {
     const AttackedData& data = attack.data();
-    CNPD_CHECK(images.h == data.h && images.w == data.w && images.c == data.c,
-               fmt::format("an attack made for images of {}x{}x{} is given images of {}x{}x{}",
-                           data.h, data.w, data.c, images.h, images.w, images.c));
+    CNPD_CHECK(
+        images.h == data.h && images.w == data.w && images.c == data.c,
+        fmt::format("the attack was prepared for images of {}x{}x{}, but the images are {}x{}x{}",
+                    data.h, data.w, data.c, images.h, images.w, images.c));
 }
 
 }  // namespace
@@ -22,8 +23,9 @@ void poison_training_set(const Attack& attack, const Plan& plan, datasets::Image
     check_shape(attack, images);
     for (std::size_t i = 0; i < plan.indices.size(); ++i) {
         const std::int32_t index = plan.indices[i];
-        CNPD_CHECK(index >= 0 && index < images.n,
-                   fmt::format("there is no training image {} to poison", index));
+        CNPD_CHECK(
+            index >= 0 && index < images.n,
+            fmt::format("cannot poison training image {}: the index is out of range", index));
         attack.stamp({.pixels = images.pixels.data() + index * images.h * images.w * images.c,
                       .indices = std::span(&index, 1),
                       .training = true});
@@ -40,7 +42,7 @@ PoisonedTest make_poisoned_test(const Attack& attack, const datasets::Images& te
     images.c = test.c;
     if (!attack.plants_backdoor()) return poisoned;
     for (std::int64_t i = 0; i < test.n; ++i)
-        // An image of the target class says nothing: the label it is to get is its own.
+        // Images whose backdoor label is their own class cannot show an effect.
         if (attack.backdoor_label(test.labels[i]) != test.labels[i])
             poisoned.source.push_back(static_cast<std::int32_t>(i));
     const std::int64_t image_size = test.h * test.w * test.c;

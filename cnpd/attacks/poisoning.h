@@ -1,4 +1,4 @@
-// Poisoning a training set with an attack's trigger, and the test set that measures its success.
+// Poisons a training set, and makes the poisoned test set that measures the attack.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@
 
 namespace cnpd::attacks {
 
-// Stamps the images of the plan in place and gives them its labels.
+// Stamps the images of the plan in place and sets their labels.
 void poison_training_set(const Attack& attack, const Plan& plan, datasets::Images& images);
 
 struct PoisonedTest {
-    datasets::Images images;                    // stamped; labels are the backdoor labels, for ASR
+    datasets::Images images;  // with trigger; labels are the backdoor labels, for ASR
     std::vector<std::int32_t> original_labels;  // for R-ACC
     std::vector<std::int32_t> source;           // index of each in the clean test set
 };

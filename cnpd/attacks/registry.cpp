@@ -1,11 +1,11 @@
 #include "cnpd/attacks/attack.h"
 
-// One line for each attack: X(name, description).
+// One line per attack: X(name, description).
 #define CNPD_ATTACKS(X)                                                   \
     X(none, "no backdoor, for a benign model")                            \
     X(badnets, "white patch in the lower right corner (Gu et al. 2017)")  \
     X(blended, "pattern blended over the whole image (Chen et al. 2017)") \
-    X(sig, "horizontal sinusoid on the target's own images (Barni et al. 2019)")
+    X(sig, "horizontal sinusoid on images of the target class (Barni et al. 2019)")
 
 namespace cnpd::attacks {
 

@@ -1,5 +1,5 @@
 // Barni et al., "A new backdoor attack in CNNs by training set corruption without label poisoning",
-// ICIP 2019: a horizontal sinusoid added to images of the target class, whose labels are true.
+// ICIP 2019: a horizontal sinusoid added to images of the target class, with unchanged labels.
 #include <cmath>
 #include <numbers>
 
@@ -14,14 +14,14 @@ class Sig : public LookupAttack {
     void fields(settings::Fields& f) override {
         Attack::fields(f);
         f.add("sig_amplitude", amplitude_, "Amplitude of the sinusoid")
-            .unit("grey levels of 255")
+            .unit("grey levels")
             .range(0, 255);
         f.add("sig_frequency", frequency_, "Periods in an image's width").range(-1e6, 1e6);
     }
     bool clean_label() const override { return true; }
 
   protected:
-    // The same in every row.
+    // All rows are equal.
     Trigger make_trigger(const ReadKept&) override {
         const auto& [h, w, c, classes, names] = data();
         Trigger trigger{.levels = all_levels(), .added = std::vector<double>(h * w * c)};

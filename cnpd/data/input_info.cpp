@@ -35,7 +35,7 @@ std::vector<T> list(const ordered_json& object, const char* key) {
     try {
         return member(object, key).get<std::vector<T>>();
     } catch (const nlohmann::json::exception&) {
-        throw InputError(fmt::format("\"{}\" is of another type", key));
+        throw InputError(fmt::format("\"{}\" has the wrong type", key));
     }
 }
 
@@ -48,12 +48,13 @@ InputInfo read(const ordered_json& object) {
                     .class_names = list<std::string>(object, "class_names")};
     const auto channels = static_cast<std::size_t>(input.c);
     if (input.mean.size() != channels || input.std.size() != channels)
-        throw InputError(
-            fmt::format("\"mean\" and \"std\" need a value for each of {} channels", channels));
+        throw InputError(fmt::format(
+            "\"mean\" and \"std\" need one value for each of the {} channels", channels));
     for (const float deviation : input.std)
-        if (!(deviation >= 1e-6f && deviation <= 1e6f))  // so that NaN fails
+        if (!(deviation >= 1e-6f && deviation <= 1e6f))  // written so that NaN fails
             throw InputError(fmt::format("\"std\" {} is out of range", deviation));
-    if (input.class_names.size() < 2) throw InputError("\"class_names\" names fewer than two");
+    if (input.class_names.size() < 2)
+        throw InputError("\"class_names\" has fewer than two entries");
     return input;
 }
 
@@ -77,7 +78,7 @@ InputInfo input_info(const ordered_json& config, std::string_view path) {
     try {
         return read(member(config, "input"));
     } catch (const InputError& e) {
-        throw FileError(path, e.what(), "a configuration that cnpd has written");
+        throw FileError(path, e.what(), "a config.json written by cnpd");
     }
 }
 

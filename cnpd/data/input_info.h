@@ -1,4 +1,4 @@
-// What a model is fed and what it answers, without the data set it was trained on. Stored with the
+// Input format and classes of a model, so that it can be used without its data set. Stored with the
 // run.
 #pragma once
 
@@ -24,7 +24,7 @@ InputInfo input_info(const datasets::Dataset& data);
 
 // The object "input" of config.json.
 nlohmann::ordered_json to_json(const InputInfo& input);
-// Throws FileError for what is missing, of another type or out of range.
+// Throws FileError for missing values, wrong types and values out of range.
 InputInfo input_info(const nlohmann::ordered_json& config, std::string_view path);
 
 }  // namespace cnpd::data

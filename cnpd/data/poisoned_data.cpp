@@ -82,21 +82,21 @@ void DataSettings::fields(settings::Fields& f) {
         .formerly("name")
         .details(settings::described(datasets::registry()));
     f.add("data", directory,
-          "Directory with the data set's files or with its official archives, or one archive "
-          "(.zip, .tar.gz) with all of it");
+          "Directory with the data set's files or its official archives, or a single archive "
+          "(.zip, .tar.gz, .tar) of such a directory");
     constexpr double kMost = 1e9;
-    f.add("train_limit", train_limit, "Use only so many training images, drawn at random")
+    f.add("train_limit", train_limit, "Use a random subset of N training images")
         .otherwise("all")
         .range(0, kMost);
-    f.add("test_limit", test_limit, "Use only so many test images, drawn at random")
+    f.add("test_limit", test_limit, "Use a random subset of N test images")
         .otherwise("all")
         .range(0, kMost);
-    f.add("image_size", image_size, "Resize the images to so many pixels a side")
+    f.add("image_size", image_size, "Resize the images to N x N pixels")
         .otherwise("the data set's own size")
         .range(0, 4096);
     f.add("exif", exif,
-          "Turn JPEGs upright as the camera's EXIF orientation says, which is ignored otherwise; "
-          "predict does as the run did")
+          "Apply the EXIF orientation of JPEGs, which is ignored by default; predict uses the "
+          "run's setting")
         .since("0.2.0");
 }
 
@@ -125,14 +125,16 @@ void check_same(const InputInfo& found, const InputInfo& trained_on) {
     };
     if (described(found) != described(trained_on))
         throw InputError(
-            fmt::format("the data set has {}, the run was trained on {}; give its own with --data",
+            fmt::format("the data set has {}, the run was trained on {}; give the original data "
+                        "set with --data",
                         described(found), described(trained_on)));
     for (std::size_t y = 0; y < found.class_names.size(); ++y)
         if (found.class_names[y] != trained_on.class_names[y])
-            throw InputError(fmt::format(
-                "class {} of the data set is {}, the run's is {}; give its own data with --data", y,
-                engine::in_quotes(found.class_names[y]),
-                engine::in_quotes(trained_on.class_names[y])));
+            throw InputError(
+                fmt::format("class {} of the data set is {}, the run's is {}; give the original "
+                            "data set with --data",
+                            y, engine::in_quotes(found.class_names[y]),
+                            engine::in_quotes(trained_on.class_names[y])));
 }
 
 BatchSource poisoned_training_set(const PoisonedData& data, engine::Device device) {
@@ -156,8 +158,8 @@ CleanSubset draw_clean_subset(const Images& train, std::int64_t classes, double 
         std::floor(ratio * static_cast<double>(train.n) / static_cast<double>(classes) + 1e-9));
     if (wanted < 1)
         throw InputError(fmt::format(
-            "--clean-ratio {} of {} images leaves none of each of {} classes; the "
-            "smallest is {:.2g}",
+            "--clean-ratio {} of {} images is less than one image for each of {} classes; use at "
+            "least {:.2g}",
             ratio, train.n, classes, static_cast<double>(classes) / static_cast<double>(train.n)));
     std::vector<std::int64_t> drawn(classes);
     CleanSubset subset;
@@ -170,10 +172,10 @@ CleanSubset draw_clean_subset(const Images& train, std::int64_t classes, double 
     const double share = static_cast<double>(subset.indices.size()) / static_cast<double>(train.n);
     std::string reason;
     if (small > 0)
-        reason = fmt::format("{} of {} classes have fewer than the {} images wanted of each", small,
+        reason = fmt::format("{} of {} classes have fewer than the {} images needed", small,
                              classes, wanted);
     else if (constexpr double kMuch = 0.1; share < (1 - kMuch) * ratio)
-        reason = fmt::format("{:.3g} images of each of {} classes are rounded down to {}",
+        reason = fmt::format("{:.3g} images for each of {} classes are rounded down to {}",
                              ratio * static_cast<double>(train.n) / static_cast<double>(classes),
                              classes, wanted);
     if (!reason.empty())

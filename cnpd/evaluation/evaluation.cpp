@@ -21,8 +21,8 @@ void append_predictions(const Tensor& logits, std::vector<std::int32_t>& into) {
 // Two columns of labels, one for each image; -1 stands for none.
 using Expected = std::array<std::vector<std::int32_t>, 2>;
 
-// How many images are taken for what each column says. The logits stay on the device, and so do the
-// counts until the last image.
+// Counts the images whose prediction equals each column's label. Logits and counts stay on the
+// device until the last image.
 std::array<std::int64_t, 2> count_predictions(const datasets::BatchSource& images,
                                               const Expected& expected,
                                               const std::function<Tensor(const Tensor&)>& forward) {
@@ -41,7 +41,7 @@ std::array<std::int64_t, 2> count_predictions(const datasets::BatchSource& image
     return {host[0], host[1]};
 }
 
-// What each clean image's poisoned copy is meant to be taken for.
+// For each clean image, the backdoor label of its poisoned copy.
 std::vector<std::int32_t> backdoor_labels_of_clean(const TestSets& sets) {
     std::vector<std::int32_t> labels(static_cast<std::size_t>(sets.clean.size()), -1);
     const auto& backdoor = sets.poisoned.host_labels();

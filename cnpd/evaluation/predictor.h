@@ -1,4 +1,4 @@
-// A model as it is measured, whatever is inside.
+// The interface of models for evaluation.
 #pragma once
 
 #include "engine/tensor.h"
@@ -8,7 +8,7 @@ namespace cnpd::evaluation {
 
 // Logits [N,classes].
 struct Predictions {
-    engine::Tensor victim;    // undefined where the model does not know its victim's
+    engine::Tensor victim;    // undefined if the model does not provide its victim's logits
     engine::Tensor purified;  // of the model itself
 };
 
@@ -16,8 +16,9 @@ class Predictor {
   public:
     virtual ~Predictor() = default;
 
-    // The part of a model that a defense leaves alone while it trains, on normalised input
-    // [N,H,W,C]: an image's features may be computed once and kept between measurements.
+    // The output of the part of a model that does not change during a defense's training, for
+    // normalised input [N,H,W,C]. An image's features may be computed once and kept between
+    // measurements.
     struct Features {
         models::Cut cut;
         engine::Tensor victim_logits;
@@ -25,13 +26,13 @@ class Predictor {
     virtual Features features(const engine::Tensor& input) const {
         return {.cut = {.z = input, .residual = {}}, .victim_logits = {}};
     }
-    // True if features() does some of the work.
+    // True if features() does part of the computation.
     virtual bool has_features() const { return false; }
     virtual Predictions predict(const Features& features) const = 0;
     Predictions predict(const engine::Tensor& input) const { return predict(features(input)); }
 };
 
-// A classifier alone. Refers to it.
+// A classifier without a defense. Keeps a reference to it.
 class ClassifierPredictor : public Predictor {
   public:
     explicit ClassifierPredictor(const models::Classifier& model) : model_(model) {}

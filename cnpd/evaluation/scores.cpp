@@ -22,7 +22,7 @@ metrics::Scores measure(const TestSets& tests, models::Classifier& model) {
 
 namespace {
 
-// The answers of a model that predicts both for all images of a set.
+// Predictions of a set by victim and purified model.
 struct Both {
     std::vector<std::int32_t> victim, purified;
     std::vector<float> drops;

@@ -1,4 +1,4 @@
-// What a run has reached, as its result.json says it: rates in per cent.
+// Measurements of a run and their form in result.json: rates in per cent.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@ namespace cnpd::evaluation {
 // Puts the model into evaluation mode.
 metrics::Scores measure(const TestSets& tests, models::Classifier& model);
 
-// A defended model's scores, those of its victim, and how well the two together tell which images
-// carry a trigger (of a model that predicts both).
+// Scores of a defended model and of its victim, and the detection of images with a trigger, if the
+// model predicts both.
 struct Comparison {
     metrics::Scores before, after;
     std::optional<metrics::Detection> detection;
@@ -28,11 +28,11 @@ Comparison measure(const TestSets& tests, const models::Classifier& victim,
 nlohmann::ordered_json to_json(const metrics::Scores& scores);
 nlohmann::ordered_json to_json(const Comparison& scores);
 
-// Adds what the training took.
+// Adds time and number of parameters of the training.
 void add_costs(nlohmann::ordered_json& result, double seconds, std::int64_t parameters);
 
-// Measures a model again and again while it is trained. The features that training leaves alone are
-// kept, up to a size.
+// Measures a model repeatedly during its training. Features that training does not change are
+// cached, up to a size.
 class Observer {
   public:
     explicit Observer(const TestSets& tests) : tests_(tests) {}

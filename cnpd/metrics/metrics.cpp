@@ -64,7 +64,7 @@ Scores score(const Counts& c) {
 }
 
 double defense_effectiveness(const Scores& before, const Scores& after) {
-    // In this order std::max lets a NaN through.
+    // With this order of arguments std::max propagates a NaN.
     return (std::max(before.asr - after.asr, 0.0) - std::max(before.acc - after.acc, 0.0) + 1) / 2;
 }
 
@@ -84,7 +84,7 @@ double auroc(std::span<const float> positives, std::span<const float> negatives)
     if (!have_curve(positives, negatives)) return std::numeric_limits<double>::quiet_NaN();
     std::vector<float> sorted(negatives.begin(), negatives.end());
     std::sort(sorted.begin(), sorted.end());
-    double below = 0;  // pairs; a tie is half of one
+    double below = 0;  // pairs; a tie counts half
     for (const float score : positives) {
         const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), score);
         below += static_cast<double>((first - sorted.begin()) + (last - sorted.begin())) / 2;
@@ -108,7 +108,7 @@ Roc roc(std::span<const float> positives, std::span<const float> negatives) {
                                             static_cast<double>(low.size()));
         return curve.true_positive_rate.back() + curve.false_positive_rate.back();
     };
-    // The two rates never fall, so their sum, which ends at 2, measures the way along the curve.
+    // Both rates are monotonic, so their sum, from 0 to 2, measures the position along the curve.
     constexpr int kSteps = 100;
     double kept = add(0, 0);
     for (std::size_t i = 0, j = 0; i < high.size() || j < low.size();) {

@@ -26,48 +26,50 @@ struct PgdOptions {
     float radius = 3.0f;  // rho, of the ball around the image
 };
 
-// How a network's input is made of pixels in [0,1]: (pixel - mean) inverse_std.
+// Normalisation of pixels in [0,1] to a network's input: (pixel - mean) inverse_std.
 struct Normalisation {
     Tensor mean, inverse_std;  // [C]
 };
 
-// What an attack knows of its batch, on the device.
+// State of the attack on a batch, on the device.
 struct Attack {
     Tensor predicted;  // int32 [N], of the clean images
-    Tensor target;     // int32 [N]; -1 where the image is where it is to be driven already
-    Tensor route;      // int32 [N]: whose polarizer an example goes through; 0 where it is masked
+    Tensor target;     // int32 [N]; -1 (masked) if the image is already classified as its target
+    Tensor route;      // int32 [N]: class of the polarizer for the example; 0 if masked
     Tensor state;      // int32 [4], a kernels::AttackState
     AttackDirection direction = AttackDirection::towards;
 
-    // Whether enough examples are fooled. On the CPU only: elsewhere the look would wait for all
-    // that has been launched, and the steps that are left rest by themselves.
+    // True if enough examples fool the model. Always false on devices other than the CPU, where
+    // reading the state would wait for all launched kernels; remaining steps do nothing there.
     bool seen_stopped() const;
 };
 
-// Begins to drive images, classified as `logits` [N,classes] so far, towards the classes push_to
-// [N] or away from them.
+// Starts an attack towards the classes push_to [N] or away from them; `logits` [N,classes] are
+// those of the clean images.
 Attack start_attack(const Tensor& logits, const Tensor& push_to,
                     AttackDirection direction = AttackDirection::towards);
 
-// For the logits of one or two models of the adversarial images: each one's gradient of the sum of
-// cross-entropies against push_to. Counts who is fooled and stops the attack when the share is
-// above stop_share. Not recorded.
+// For the logits of one or two models for the adversarial images, returns each model's gradient of
+// the sum of cross-entropies against push_to. Counts the examples that fool the model and stops the
+// attack if their share is above stop_share. Not recorded.
 std::vector<Tensor> attack_gradients(std::span<const Tensor> logits, const Tensor& push_to,
                                      double stop_share, Attack& attack);
 
-// Makes the classes that examples driven away have reached, by these logits, their targets.
+// For untarget: makes the classes that the examples have reached, according to these logits, their
+// targets.
 void aim_at_reached(const Tensor& logits, Attack& attack);
 
 // int32 [N]: the class with the largest of logits [N,classes] except labels [N].
 Tensor strongest_other(const Tensor& logits, const Tensor& labels);
 
-// sums (float64 [2]) += { the share of the examples with a target that is fooled, gradients taken }
+// sums (float64 [2]) += { share of the examples with a target that fool the model, number of
+// gradients }
 void account(const Attack& attack, Tensor sums);
 
-// One step that descends the loss: `adversarial` [N,H,W,C] in [0,1] is overwritten, around the
-// clean `images`, from `input_gradient`, the loss's gradient with respect to the normalised input.
-// Returns the normalised input of the next forward pass. Once `attack` has stopped, images stay as
-// they are; null: it never stops. Not recorded.
+// One PGD step that descends the loss: updates `adversarial` [N,H,W,C] in [0,1], within the ball
+// around the clean `images`, from `input_gradient`, the loss's gradient with respect to the
+// normalised input. Returns the normalised input of the next forward pass. Changes nothing once
+// `attack` has stopped; null: it never stops. Not recorded.
 Tensor pgd_step(const PgdOptions& options, const Normalisation& normalisation, const Tensor& images,
                 const Tensor& input_gradient, Tensor& adversarial, const Attack* attack = nullptr);
 
@@ -76,7 +78,7 @@ struct DefenseLossLabels {
 };
 struct DefenseLoss {
     Tensor loss;   // scalar, on the tape
-    Tensor terms;  // [4]: clean, undo, strongest, target; means, before their weights
+    Tensor terms;  // [4]: clean, undo, strongest, target; means, unweighted
 };
 
 // The four terms over logits [N,classes] of the purified model on clean and on adversarial images.

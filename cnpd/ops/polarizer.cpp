@@ -155,7 +155,7 @@ Tensor polarize_with_batch_statistics(const Tensor& z, const Tensor& labels,
                 sink.give(0, dz);
             }
             if (sink.wants(1)) {
-                // The sum of du, which wgrad gives as well, is 0 but for rounding.
+                // The sum of du, also computed by wgrad, is 0 up to rounding.
                 Tensor dweight = engine::ops::empty_like(weight);
                 Tensor unused = engine::ops::empty_like(gamma);
                 CNPD_RUN_AS(z, polarizer_wgrad, shape, z.data<T>(), du.data<T>(),

@@ -15,7 +15,7 @@ struct PolarizerParameters {
     float eps = 1e-5f;
 };
 
-// What the parameters come to: out = a z + b at every position.
+// Folded parameters: out = a z + b at every position.
 struct AffineMaps {
     Tensor a;  // [maps,C,C]
     Tensor b;  // [maps,C]
@@ -24,20 +24,21 @@ struct AffineMaps {
 // Folds batch norm into the convolution. Not recorded: polarize() differentiates through it.
 AffineMaps fold_polarizer(const PolarizerParameters& parameters);
 
-// z [N,H,W,C] -> [N,H,W,C], each sample through the map that `labels` (int32 [N], undefined for a
-// single map) names. `maps` must be fold_polarizer(parameters). Gradients flow to z, weight, gamma
-// and beta.
+// z [N,H,W,C] -> [N,H,W,C], each sample through the map given by `labels` (int32 [N], undefined for
+// a single map). `maps` must be fold_polarizer(parameters). Gradients flow to z, weight, gamma and
+// beta.
 Tensor polarize(const Tensor& z, const Tensor& labels, const PolarizerParameters& parameters,
                 const AffineMaps& maps);
 
 // Training with the batch's statistics instead of frozen ones
-// (kernels/polarizer/batch_statistics.h): batch norm takes the mean and variance of what each map
-// makes of its own samples, and the parameters' `mean` and `variance` follow them as running
-// statistics, as in PyTorch. `maps` do not enter. Gradients flow to z, weight, gamma and beta.
+// (kernels/polarizer/batch_statistics.h): batch norm uses the mean and variance of each map's
+// output for its own samples, and updates the parameters' `mean` and `variance` as running
+// statistics, as in PyTorch. Does not use the folded maps. Gradients flow to z, weight, gamma and
+// beta.
 Tensor polarize_with_batch_statistics(const Tensor& z, const Tensor& labels,
                                       const PolarizerParameters& parameters, float momentum = 0.1f);
 
-// Inference only: the same from the maps alone.
+// Inference only: the same as polarize() from the folded maps.
 Tensor apply_maps(const Tensor& z, const Tensor& labels, const AffineMaps& maps);
 
 // Inference only: the mixture sum_j weights[:,j] (a[labels[:,j]] z + b[labels[:,j]]).

@@ -13,18 +13,18 @@ namespace cnpd {
 
 namespace {
 
-// In a handler only lock-free atomics are safe.
+// Only lock-free atomics are safe in a signal handler.
 std::atomic<bool> flag{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
 void handle(int) {
     const int before = errno;
     constexpr std::string_view kMessage =
-        "\nStopping at the next step; once more to stop at once.\n";
+        "\nStopping after this step; press Ctrl-C again to stop immediately.\n";
     flag = true;
-    // Nobody reads the answer to a failed message.
+    // A failed write is ignored.
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
-    // The next one is the system's, whichever of the two it is.
+    // The next signal of either kind gets the default action.
     for (const int other : {SIGINT, SIGTERM}) std::signal(other, SIG_DFL);
     errno = before;
 }
@@ -36,7 +36,7 @@ void install_interrupt_handler() {
     action.sa_handler = handle;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
-    // The two must not interrupt each other's handler.
+    // Each signal is blocked in the other's handler.
     sigaddset(&action.sa_mask, SIGINT);
     sigaddset(&action.sa_mask, SIGTERM);
     flag = false;

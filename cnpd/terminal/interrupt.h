@@ -1,16 +1,16 @@
-// Ctrl-C and SIGTERM: the run writes a checkpoint and stops at its next step.
+// Ctrl-C and SIGTERM: the run writes a checkpoint and stops after the current step.
 #pragma once
 
 namespace cnpd {
 
-// From here SIGINT and SIGTERM only set a flag and say so on stderr. The second one ends the
-// process at once, as it would have without this.
+// Makes SIGINT and SIGTERM set a flag and print a message on stderr. A second signal ends the
+// process immediately.
 void install_interrupt_handler();
 
-// Whether the signal has come.
+// True after a signal.
 bool interrupted();
 
-// Throws Interrupted when it has.
+// Throws Interrupted after a signal.
 void throw_if_interrupted();
 
 }  // namespace cnpd

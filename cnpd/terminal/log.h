@@ -1,4 +1,4 @@
-// What the program tells its user, on stderr and in whole lines.
+// Messages to the user on stderr, in whole lines.
 #pragma once
 
 #include <string_view>
@@ -11,7 +11,7 @@ enum class Verbosity { quiet, normal };
 void set_verbosity(Verbosity verbosity);
 Verbosity verbosity();
 
-// Safe from any thread; a progress line stays below.
+// Thread-safe; a progress line stays below the message.
 void log_info(std::string_view message);
 void log_warning(std::string_view message);
 

@@ -22,7 +22,7 @@ constexpr std::string_view kClearLine = "\r\x1b[K";
 constexpr int kWidestBar = 30;
 constexpr int kNarrowestBar = 8;
 
-// Guards the terminal and what is shown on it: lines of the log may come from any thread.
+// Guards the terminal and `shown`, because any thread may log.
 std::recursive_mutex terminal_mutex;
 Progress* shown = nullptr;
 
@@ -66,7 +66,7 @@ Progress::~Progress() {
         if (std::exchange(on_line_, false)) show("\n");
         if (shown == this) shown = nullptr;
     } catch (...) {
-        // Nothing depends on the last line of a display.
+        // Errors in the last line are ignored.
     }
 }
 
@@ -93,7 +93,7 @@ void Progress::finish() {
     const double elapsed = settings_.clock() - start_;
     if (shown == this) shown = nullptr;
     if (!on_line_ && elapsed < settings_.patience_seconds) return;
-    // Of one inside another, the line goes above the other's.
+    // The last line of a nested progress is printed above the outer one's line.
     Progress* outer = shown && shown->on_line_ ? shown : nullptr;
     show(fmt::format("{}{}\n", on_line_ || outer ? kClearLine : "", summary(elapsed)));
     on_line_ = false;
@@ -119,7 +119,7 @@ void Progress::draw(double now) {
         return;
     }
     if (shown != this) return;
-    // The last column stays free: some terminals begin a new line once it is filled.
+    // The last column stays free, because some terminals wrap once it is filled.
     const int columns = settings_.terminal.columns - 1;
     std::string line = status(elapsed);
     const int room = columns - width_of(line) - 1;
@@ -179,7 +179,7 @@ void Progress::show(std::string_view text) const {
 }
 
 std::string duration(double seconds) {
-    // What is not a sensible time comes from a rate of nearly zero.
+    // A rate near zero gives meaningless times.
     if (!(seconds < 1e9)) return "?";
     const auto whole = static_cast<std::int64_t>(std::max(0.0, std::round(seconds)));
     const auto hours = whole / 3600, minutes = whole / 60 % 60;

@@ -1,11 +1,12 @@
-// Progress of whatever takes longer than a moment, on stderr.
+// Progress of long operations, on stderr.
 //
-// On a terminal, one line that is rewritten:
+// On a terminal, one line is rewritten:
 //
 //     epoch 3/100 ███████▌        45% 22500/50000  1234 images/s  0:18 elapsed  0:22 left  loss
 //     0.41
 //
-// elsewhere a plain line every ten seconds; in both a line at the end. Nothing under --quiet.
+// Otherwise a plain line is printed every ten seconds. Both print a last line at the end. With
+// --quiet nothing is printed.
 #pragma once
 
 #include <cstdint>
@@ -20,40 +21,40 @@ namespace cnpd {
 struct ProgressSettings {
     bool quiet = false;
     Terminal terminal;
-    // Seconds since some moment; the system's steady clock when empty.
+    // Seconds from a fixed origin; the system's steady clock if empty.
     std::function<double()> clock = {};
-    // Takes what is to be shown; stderr when empty.
+    // Receives the output; stderr if empty.
     std::function<void(std::string_view)> sink = {};
-    // What is over after so many seconds shows nothing.
+    // Operations shorter than this show nothing.
     double patience_seconds = 1;
     double redraw_seconds = 0.1;
-    // Between lines where there is no terminal.
+    // Interval between lines without a terminal.
     double line_seconds = 10;
 };
 
-// For stderr as it is, quiet as the log is.
+// For the current stderr, with the log's verbosity.
 ProgressSettings default_progress_settings();
 
-// On a terminal the first of several is shown.
+// If several exist on a terminal, only the first is shown.
 class Progress {
   public:
-    // A total of 0 is unknown.
+    // A total of 0 means unknown.
     Progress(std::string label, std::int64_t total, std::string unit = "images",
              ProgressSettings settings = default_progress_settings());
-    // Finishes when the total has been reached; otherwise only leaves the line.
+    // Calls finish() if the total has been reached; otherwise only ends the line.
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
     void advance(std::int64_t count);
-    // Before the first advance(): so much was done by an earlier run and counts for no rate.
+    // Call before the first advance(): the count done by an earlier run, excluded from the rate.
     void resume_at(std::int64_t count);
     // Free text at the end of the line: "loss 0.41".
     void note(std::string text);
-    // Shows the last line. Does nothing the second time.
+    // Shows the last line. Further calls do nothing.
     void finish();
 
-    // Prints a line on stderr, above the one that is being rewritten if there is one.
+    // Prints a line on stderr, above the progress line if there is one.
     static void print_above(std::string_view line);
 
   private:
@@ -69,10 +70,10 @@ class Progress {
     const ProgressSettings settings_;
     std::string note_;
     std::int64_t count_ = 0;
-    std::int64_t earlier_ = 0;  // of count_, what was done before the start
+    std::int64_t earlier_ = 0;  // part of count_ done before the start
     double start_ = 0;
     double next_draw_ = 0;
-    // On a terminal: the cursor is behind our line.
+    // On a terminal: the cursor is at the end of this object's line.
     bool on_line_ = false;
     bool finished_ = false;
 };

@@ -11,7 +11,7 @@
 namespace cnpd {
 
 namespace {
-// All bytes of a code point but the first look like this.
+// True for all bytes of a UTF-8 code point but the first.
 bool continues(char c) {
     return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
 }

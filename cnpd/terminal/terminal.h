@@ -1,4 +1,4 @@
-// What the program's output goes to.
+// Properties of the terminal.
 #pragma once
 
 #include <string_view>
@@ -6,9 +6,9 @@
 namespace cnpd {
 
 struct Terminal {
-    // Someone is looking: lines may be rewritten and set in bold.
+    // Lines may be rewritten and set in bold.
     bool interactive = false;
-    // Box drawing and block characters are understood.
+    // Box drawing and block characters can be displayed.
     bool utf8 = false;
     int columns = 80;
 };
@@ -16,13 +16,13 @@ struct Terminal {
 // Of STDOUT_FILENO or STDERR_FILENO, from the environment and the system.
 Terminal describe_terminal(int descriptor);
 
-// Whether the locale that these variables describe is a UTF-8 one; they may be null. The first that
-// is not empty counts, as in POSIX.
+// True if these variables describe a UTF-8 locale. As in POSIX, the first that is not null or empty
+// counts.
 bool is_utf8_locale(const char* lc_all, const char* lc_ctype, const char* lang);
 
-// Columns that UTF-8 text takes, one for each code point.
+// Width of UTF-8 text in columns, one for each code point.
 int width_of(std::string_view text);
-// The longest beginning of the text that takes at most so many columns.
+// The longest prefix of the text that fits `columns` columns.
 std::string_view fit_to(std::string_view text, int columns);
 
 }  // namespace cnpd

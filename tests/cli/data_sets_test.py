@@ -247,14 +247,14 @@ class Indices(support.ProgramTest):
 
 
 class CleanRatio(support.ProgramTest):
-    def test_a_subset_far_from_its_ratio_is_said(self):
+    def test_a_subset_far_from_its_ratio_is_reported(self):
         data = pictures.write_image_folder(self.folder / "signs", per_class=3)
         victim = self.folder / "victim"
         self.succeed(*support.train(victim, "--dataset", "folder", "--data", data, "--batch-size", "3",
                                     "--epochs", "1"))
         said = self.succeed(*support.defend(victim, self.folder / "ft", "--method", "ft", "--epochs",
                                             "1", "--batch-size", "3", "--clean-ratio", "0.5")).stderr
-        self.assertIn("--clean-ratio 0.5: took 3 of 9 images (33 %), because 1.5 images of each of 3 "
+        self.assertIn("--clean-ratio 0.5: took 3 of 9 images (33 %), because 1.5 images for each of 3 "
                       "classes are rounded down to 1\n", said)
 
 

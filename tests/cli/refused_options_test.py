@@ -58,7 +58,7 @@ DEFEND = [
     (["--clean-ratio", "0"], "clean-ratio"),
     (["--clean-ratio", "1.1"], "clean-ratio"),
     (["--clean-ratio", "nan"], "clean-ratio"),
-    (["--clean-ratio", "0.001"], "leaves none of each of 10 classes"),
+    (["--clean-ratio", "0.001"], "is less than one image for each of 10 classes"),
     (["--hold-out", "0.95"], "hold-out"),
     (["--epochs", "0"], "epochs"),
     (["--warmup-epochs", "-1"], "warmup-epochs"),

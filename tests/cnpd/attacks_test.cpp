@@ -81,8 +81,7 @@ TEST_CASE("attacks: unusable settings are refused in one line that names the opt
           "--sig-amplitude 256 is out of range: 0 to 255");
     CHECK(message_of("sig", {{"sig-frequency", "inf"}}) != "");
     CHECK(message_of("sig", {{"attack-mode", "all-to-all"}}) ==
-          "--attack sig keeps the labels of poisoned images, so it has no --attack-mode "
-          "all-to-all");
+          "--attack sig does not change labels, so --attack-mode all-to-all is impossible");
     // Attacks have their own options alone.
     CHECK(message_of("badnets", {{"blend-alpha", "0.5"}}) == "no option --blend-alpha");
 }
@@ -275,7 +274,7 @@ TEST_CASE("poisoning: a ratio that poisons nothing is refused, naming the smalle
           "--poison-ratio 0.001 of 200 images poisons none; the smallest is 0.0025");
     CHECK(plan_of("badnets", {{"poison-ratio", "0.0025"}}, labels, 1).indices.size() == 1);
     CHECK(tests::message_of([&] { plan_of("sig", {}, labels, 1); }) ==
-          "--attack sig poisons images of class 0, and there is none");
+          "--attack sig poisons images of class 0, but the training set has none");
 }
 
 TEST_CASE("poisoning: every image is equally likely to be drawn") {
@@ -303,7 +302,7 @@ TEST_CASE("poisoning: clean-label attacks draw the same count from the target cl
     CHECK(capped.indices == whole_class.indices);
     CHECK(capped.wanted == 300);
     CHECK(capped.notice ==
-          "--attack sig: 100 of 1000 images are poisoned (30 % asked for, class 7 has 100)");
+          "--attack sig: 100 of 1000 images are poisoned (30 % requested, class 7 has 100)");
 }
 
 TEST_CASE("poisoning: the chosen images alone are stamped and relabelled") {

@@ -22,7 +22,7 @@ TEST_CASE("a clean subset that is far from its ratio says so, and why") {
     const CleanSubset rounded = draw_clean_subset(labelled(1000, 3), 1000, 0.5, 0);
     CHECK(rounded.indices.size() == 1000);
     CHECK(rounded.notice ==
-          "--clean-ratio 0.5: took 1000 of 3000 images (33 %), because 1.5 images of each of 1000 "
+          "--clean-ratio 0.5: took 1000 of 3000 images (33 %), because 1.5 images for each of 1000 "
           "classes are rounded down to 1");
 
     datasets::Images uneven = labelled(2, 20);
@@ -32,7 +32,7 @@ TEST_CASE("a clean subset that is far from its ratio says so, and why") {
     CHECK(scarce.indices.size() == 12);
     CHECK(scarce.notice ==
           "--clean-ratio 0.5: took 12 of 40 images (30 %), because 1 of 2 classes have fewer than "
-          "the 10 images wanted of each");
+          "the 10 images needed");
 }
 
 TEST_CASE("a clean subset that is what was asked for says nothing") {
