@@ -1,6 +1,6 @@
-// The interface of defenses. A defense is given a victim, the defender's clean images and nothing
-// else: it never sees a test set, the attack or a run directory. The caller measures. A new defense
-// is one file with its settings in it, and one line in registry.cpp (docs/adding-a-defense.md).
+// The interface of defenses. A defense gets a victim and the defender's clean images; it has no
+// access to test sets, the attack or run directories. The caller measures it. A new defense is one
+// file, including its settings, and one line in registry.cpp (docs/adding-a-defense.md).
 #pragma once
 
 #include <cstdint>
@@ -27,49 +27,48 @@ class PurifiedModel;
 
 namespace cnpd::defenses {
 
-// Where the values come from that no option changed.
-//   tuned      chosen on development victims (docs/tuning.md)
-//   published  those of the method's paper
+// Source of the default values.
+//   tuned chosen on development victims (docs/tuning.md) published from the method's paper
 enum class Recipe { tuned, published };
 
-// What recommended settings depend on.
+// Properties of the data that recommended settings depend on.
 struct DefendedData {
     std::string dataset;  // "cifar10"
     std::int64_t classes = 0;
     std::int64_t h = 0, w = 0;  // of its images, in pixels
 };
 
-// A victim after its defense. Refers to the victim, which must outlive it.
+// A defended victim. Keeps a reference to the victim, which must outlive it.
 class Defended : public evaluation::Predictor {
   public:
-    // Writes what Defense::load() reads, beside the victim's model.safetensors.
+    // Writes the files that Defense::load() reads in addition to the victim's model.safetensors.
     virtual void save(const store::RunFiles& files) const = 0;
     virtual std::int64_t parameters_trained() const = 0;
-    // Victim and polarizer, if it consists of these; for the pictures of the report.
+    // For the pictures of the report: victim and polarizer, or null for other defenses.
     virtual const polarizers::PurifiedModel* purified() const { return nullptr; }
 };
 
-// The victim and its surroundings.
+// The victim and its context.
 struct Victim {
-    const models::Classifier& model;  // frozen; not to be changed
+    const models::Classifier& model;  // frozen; must not be changed
     const data::InputInfo& input;
     engine::Device device;
-    // A copy of it that can be trained.
+    // Returns a trainable copy.
     std::function<std::unique_ptr<models::Classifier>()> copy;
 };
 
-// What a defense has to work with.
+// Input of a defense.
 struct Defending {
     Victim victim;
     const datasets::BatchSource& clean;     // the defender's images
-    const datasets::BatchSource* held_out;  // more of them, to measure; null: none
-    training::TrainingDraws augmentation;   // that suits the data set
+    const datasets::BatchSource* held_out;  // further clean images, for measurement; null: none
+    training::TrainingDraws augmentation;   // for the data set
     std::uint64_t seed = 0;
-    // Trains, with progress, log, checkpoints and --resume; `model` is measured between epochs.
-    // Returns the seconds that it took.
+    // Trains with progress, log, checkpoints and --resume; measures `model` between epochs. Returns
+    // the seconds spent.
     std::function<double(training::TrainingTask& task, const evaluation::Predictor& model)> train;
-    // The backdoor label of each class: what only the attacker knows. For the oracles of ablations;
-    // the result says that it was asked.
+    // Returns the backdoor label of each class, which only the attacker knows. For the oracles of
+    // ablations; result.json records that it was called.
     std::function<std::vector<std::int32_t>()> ask_attacker;
 };
 
@@ -82,26 +81,25 @@ class Defense {
   public:
     virtual ~Defense() = default;
 
-    // Declares the settings that this defense has.
+    // Declares the settings of this defense.
     virtual void fields(settings::Fields& f) = 0;
-    // Sets them to a recipe's values for such data.
+    // Sets them to a recipe's values for this data.
     virtual void recommend(Recipe recipe, const DefendedData& data) = 0;
-    // Fills in what follows from other settings and from the victim; `given` are the options that
-    // the user gave, as --help writes them without dashes. Throws InputError and FileError for what
-    // does not go together.
+    // Derives settings that depend on others or on the victim. `given` lists the options that the
+    // user gave, without dashes. Throws InputError and FileError for invalid combinations.
     virtual void complete(const Victim& victim, const std::vector<std::string>& given) {
         (void)victim, (void)given;
     }
-    // The run of a defense that this one takes over, whose clean images and victim are then the
-    // same; empty for none.
+    // The run of a defense whose polarizers are reused; it must have the same victim, and its clean
+    // images are used. Empty for none.
     virtual std::filesystem::path takes_over() const { return {}; }
 
     virtual Outcome run(const Defending& defending) = 0;
-    // What run() gave, read back from its files. Throws FileError.
+    // Loads the result of run() from its files. Throws FileError.
     virtual std::unique_ptr<Defended> load(const store::RunFiles& files, const Victim& victim) = 0;
 };
 
-// Makes each known defense, with the settings' initial values.
+// All defenses; each is created with the settings' initial values.
 const settings::Registry<Defense>& registry();
 
 }  // namespace cnpd::defenses

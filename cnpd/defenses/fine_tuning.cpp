@@ -1,5 +1,5 @@
-// Fine-tuning of all weights on the clean images: the baseline of every comparison. Defaults are
-// those of BackdoorBench.
+// Fine-tuning of all weights on the clean images, the baseline. Defaults are those of
+// BackdoorBench.
 #include "cnpd/defenses/defense.h"
 #include "engine/autograd.h"
 #include "engine/checkpoint.h"

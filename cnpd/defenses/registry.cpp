@@ -15,8 +15,8 @@ const settings::Registry<Defense>& registry() {
         "method",
         {{"r-cnpd", "a polarizer for each class, chosen by the victim's prediction", make_r_cnpd},
          {"ensemble", "r-cnpd's polarizers mixed with the victim's probabilities", make_ensemble},
-         {"a-cnpd", "experts that all classes share, mixed by attention", make_a_cnpd},
-         {"e-cnpd", "one polarizer that sees a vector of the class", make_e_cnpd},
+         {"a-cnpd", "experts shared by all classes, mixed by attention", make_a_cnpd},
+         {"e-cnpd", "one polarizer with a learned embedding of the class", make_e_cnpd},
          {"npd", "one polarizer for all classes (Zhu et al. 2023)", make_npd},
          {"ft", "fine-tuning of all weights, the baseline", make_fine_tuning, "fine-tuning"}});
     return known;

@@ -1,4 +1,4 @@
-// a-CNPD, arXiv 2502.18520: experts that all classes share, mixed by attention.
+// a-CNPD, arXiv 2502.18520: experts shared by all classes, mixed by attention.
 #include "cnpd/defenses/polarizing/polarizers/a_cnpd.h"
 
 #include "cnpd/defenses/polarizing/polarizing.h"
@@ -9,10 +9,10 @@ namespace {
 class ACnpd : public Polarizing {
   protected:
     void own_fields(settings::Fields& f) override {
-        f.add("experts", experts_, "Experts that the classes share")
+        f.add("experts", experts_, "Number of experts shared by the classes")
             .otherwise("8 for up to 10 classes, else 16")
             .range(0, 4096);
-        f.add("embedding_width", width_, "Numbers in a query and in a key").range(1, 4096);
+        f.add("embedding_width", width_, "Width of queries and keys").range(1, 4096);
     }
     void tune(bool many_classes) override {
         bilevel().epochs = 30;

@@ -57,7 +57,7 @@ Tensor BilevelTask::purified(const Cut& cut, const Tensor& labels) const {
                           settings_.insertion_point);
 }
 
-// The purified model on the way to an update.
+// The purified model's logits, recorded for an update.
 Tensor BilevelTask::learning(const Cut& cut, const Tensor& labels, polarizers::BatchNormMode mode) {
     const polarizers::BatchNormScope scope(polarizer_, mode);
     return purified(cut, labels);
@@ -101,8 +101,8 @@ void BilevelTask::update(const Tensor& loss) {
     optimizer_.step();
 }
 
-// Both kinds of steps begin by folding the parameters, and do not leave it to an update's end: a
-// checkpoint may have been loaded in between.
+// Both kinds of steps fold the parameters first instead of after an update, because a checkpoint
+// may have been loaded in between.
 Tensor BilevelTask::warmup_step(const Tensor& pixels, const Tensor& labels) {
     polarizer_.refresh();
     Cut cut;
@@ -125,7 +125,8 @@ Tensor BilevelTask::warmup_step(const Tensor& pixels, const Tensor& labels) {
 Tensor BilevelTask::bilevel_step(const Tensor& pixels, const Tensor& labels, const Tensor& aim) {
     polarizer_.refresh();
     const AdversarialBatch batch = adversary_.attack(pixels, aim);
-    // The adversarial example goes through its target's polarizer, whatever the victim says of it.
+    // The adversarial example goes through its target's polarizer, regardless of the victim's
+    // prediction.
     const ops::DefenseLoss loss = ops::defense_loss(
         learning(batch.clean, batch.attack.predicted, settings_.batch_norm),
         learning(batch.adversarial, batch.attack.route, settings_.batch_norm),
@@ -153,8 +154,8 @@ void BilevelTask::end_epoch(std::int64_t epoch, double, nlohmann::ordered_json& 
     if (held_out_) measure_held_out(record);
 }
 
-// Accuracy on clean images that nothing was trained on, before and after, and how many of the
-// examples that fooled the victim are led back to its clean prediction. The draws are the same in
+// Held-out accuracy of the victim and the purified model, and the share of the examples that fool
+// the victim for which the purified model restores the clean prediction. The draws are the same in
 // every epoch.
 void BilevelTask::measure_held_out(nlohmann::ordered_json& record) const {
     std::vector<std::int32_t> indices(held_out_->size());

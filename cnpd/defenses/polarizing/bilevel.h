@@ -1,10 +1,9 @@
 // Training a polarizer: the bi-level problem of the neural-polarizer papers.
 //
-//     inner maximisation   a targeted adversarial example x + delta for each image, the stand-in
-//     for
-//                          the unknown trigger (a few PGD steps through the frozen victim)
-//     outer minimisation   the polarizer learns to classify clean images as before and to lead the
-//                          adversarial ones back to where they came from
+//     inner maximisation   makes an adversarial example x + delta for each image with a few PGD
+//                          steps; it replaces the unknown trigger
+//     outer minimisation   trains the polarizer to classify clean images as before and to restore
+//                          the clean predictions of the adversarial examples
 //
 // Sources: NPD, arXiv 2306.16697; CNPD, arXiv 2502.18520.
 #pragma once
@@ -28,24 +27,23 @@
 
 namespace cnpd::defenses {
 
-// What a polarizer's batch norm is before the first step.
+// Initial batch norm of a polarizer.
 enum class BatchNormStart {
-    calibrated,  // the identity, on the features of the clean images that are predicted as its
-                 // class
-    shared,      // the identity, on the features of all clean images
-    published,   // fresh: scale 1, shift 0, mean 0, variance 1; the warm-up trains it on its
-                 // batches' statistics, and the running ones gathered so are what it keeps
+    calibrated,  // the identity, with statistics of the clean images predicted as its class
+    shared,      // the identity, with statistics of all clean images
+    published,   // scale 1, shift 0, mean 0, variance 1; the warm-up uses the batches' statistics
+                 // and keeps the running statistics collected there
 };
 
 struct BilevelSettings {
     std::string insertion_point;
-    std::int64_t warmup_epochs = 2;  // of clean cross-entropy alone, at warmup_rate
+    std::int64_t warmup_epochs = 2;  // clean cross-entropy only, at warmup_rate
     std::int64_t epochs = 20;        // of the bi-level problem
     std::int64_t batch_size = 128;
     double learning_rate = 0.01, warmup_rate = 1e-4, momentum = 0.9, weight_decay = 5e-4;
     bool cosine = true;  // else a constant learning rate
-    // Of the polarizer while it learns. The inner loop sees the running statistics in any case: it
-    // attacks the polarizer that would be deployed.
+    // Mode of the polarizer's batch norm in updates. The inner loop always uses the running
+    // statistics, as the deployed polarizer does.
     polarizers::BatchNormMode batch_norm = polarizers::BatchNormMode::frozen;
     BatchNormStart batch_norm_start = BatchNormStart::calibrated;
     double clip_norm = 1;  // of the gradient, for each class's polarizer; 0: none
@@ -54,12 +52,11 @@ struct BilevelSettings {
     training::TrainingDraws draws{};
 };
 
-// Epochs 0 .. warmup_epochs-1 warm up, the others solve the bi-level problem. The victim must be
-// frozen.
+// Epochs 0 .. warmup_epochs-1 are the warm-up, the others solve the bi-level problem. The victim
+// must be frozen.
 class BilevelTask : public training::TrainingTask {
   public:
-    // `held_out` are clean images that nothing is trained on; settings can be chosen by them. Null
-    // for none.
+    // `held_out` are clean images for measurement only, to choose settings; null for none.
     BilevelTask(const models::Classifier& victim, polarizers::Polarizer& polarizer,
                 const datasets::BatchSource& clean_subset, const datasets::BatchSource* held_out,
                 const BilevelSettings& settings);
@@ -70,15 +67,16 @@ class BilevelTask : public training::TrainingTask {
     std::int64_t batch_size() const override { return settings_.batch_size; }
     engine::Device device() const override { return images_.device(); }
     engine::Tensor step(std::int64_t epoch, std::int64_t batch) override;
-    // For comparisons: no graphs.
+    // Disables graphs, for comparisons.
     void run_as_written();
-    // Why steps of the bi-level problem could not be recorded; empty if they were, or not tried.
+    // Reason why steps of the bi-level problem could not be recorded; empty if they were, or if it
+    // was not tried.
     const std::string& obstacle_to_graphs() const { return bilevel_graph_.obstacle(); }
-    // Steps of the bi-level problem that were replayed.
+    // Number of replayed steps of the bi-level problem.
     std::int64_t replays() const { return bilevel_graph_.replays(); }
     void end_epoch(std::int64_t epoch, double train_loss, nlohmann::ordered_json& record) override;
     std::vector<engine::nn::NamedTensor> state() override;
-    // Gradients with respect to the images, over the epoch so far. Waits for the device.
+    // Number of gradients with respect to the images in the epoch so far. Waits for the device.
     std::int64_t pgd_gradients() const;
 
   private:
@@ -102,9 +100,9 @@ class BilevelTask : public training::TrainingTask {
     std::int64_t batches_;
     engine::Sgd optimizer_;
     std::optional<datasets::Epoch> epoch_;
-    engine::Tensor aims_;  // int32, for each image of the epoch in its order; see Adversary::aims()
-    // Sums over the epoch, float64 [6]: the loss's four terms, the share fooled, and the gradients
-    // with respect to the images.
+    engine::Tensor aims_;  // int32, in the order of the epoch's images; see Adversary::aims()
+    // Sums over the epoch, float64 [6]: the four terms of the loss, the share of examples that fool
+    // the model, and the number of gradients with respect to the images.
     engine::Tensor sums_;
     engine::StepGraph warmup_graph_, bilevel_graph_;  // of the two kinds of steps
 };

@@ -1,4 +1,4 @@
-// e-CNPD, arXiv 2502.18520: one polarizer that sees a learned vector of the class.
+// e-CNPD, arXiv 2502.18520: one polarizer with a learned embedding of the class.
 #include "cnpd/defenses/polarizing/polarizers/e_cnpd.h"
 
 #include "cnpd/defenses/polarizing/polarizing.h"
@@ -10,9 +10,9 @@ class ECnpd : public Polarizing {
   protected:
     void own_fields(settings::Fields& f) override {
         f.add("embedding", embedding_,
-              "What the vector of a class does: concat (more channels of the convolution) or film "
-              "(it scales and shifts)");
-        f.add("embedding_width", width_, "Numbers in the vector of a class").range(1, 4096);
+              "Use of a class's embedding: concat (additional input channels of the convolution) "
+              "or film (scale and shift of the channels)");
+        f.add("embedding_width", width_, "Width of the embedding").range(1, 4096);
     }
     void tune(bool many_classes) override {
         bilevel().epochs = 30;

@@ -1,5 +1,5 @@
-// The ensemble of r-CNPD's polarizers, mixed with the victim's probabilities. It trains them, or
-// takes those of an r-CNPD run over.
+// The ensemble: r-CNPD's polarizers, mixed with the victim's probabilities. Trains them, or reuses
+// those of an r-CNPD run.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ class Ensemble : public RCnpd {
     void complete(const Victim& victim, const std::vector<std::string>& given) override {
         if (!polarizers_.empty()) read_trained(given);
         Polarizing::complete(victim, {});
-        // Here, before anything is written: what the other run lacks is found out now.
+        // Loaded here, so that errors in the other run are found before anything is written.
         if (!polarizers_.empty()) take(victim);
     }
 
@@ -32,12 +32,12 @@ class Ensemble : public RCnpd {
   protected:
     void own_fields(settings::Fields& f) override {
         RCnpd::own_fields(f);
-        f.add("top_k", top_k_, "The most likely classes, whose polarizers are mixed")
+        f.add("top_k", top_k_, "Number of most likely classes whose polarizers are mixed")
             .range(1, 100'000)
             .formerly("defense/top_k");
         f.add("polarizers", polarizers_,
-              "An r-cnpd run of the same victim, to take its polarizers over instead of training "
-              "them again")
+              "An r-cnpd run of the same victim whose polarizers are reused instead of trained "
+              "again")
             .otherwise("none")
             .formerly("defense/polarizers")
             .since("0.2.0");
@@ -50,7 +50,7 @@ class Ensemble : public RCnpd {
     }
 
   private:
-    // Polarizers keep the settings that they were trained with.
+    // Reused polarizers keep their training settings.
     void read_trained(const std::vector<std::string>& given) {
         const store::RunFiles files(polarizers_);
         const std::string path = files.in(store::run_files::config).string();
@@ -91,7 +91,7 @@ class Ensemble : public RCnpd {
 
     std::int64_t top_k_ = 3;
     std::string polarizers_;
-    Outcome taken_;  // of another run
+    Outcome taken_;  // loaded from another run
 };
 
 }  // namespace

@@ -11,7 +11,7 @@ class Npd : public Polarizing {
     void own_fields(settings::Fields& f) override { structure_field(f, structure_); }
     void tune(bool many_classes) override {
         bilevel().adversary.strategy = training::Strategy::second;
-        // What classes share gets one gradient, the mean of all, and needs larger steps than a
+        // A polarizer shared by all classes gets the mean gradient and needs larger steps than a
         // polarizer for each class, whose gradient is multiplied by the number of classes.
         if (many_classes) bilevel().learning_rate = 0.1;
     }

@@ -62,8 +62,7 @@ polarizers::FeatureStatistics statistics_of(const models::Classifier& victim,
     return collector.finish();
 }
 
-// The class that images of each class are pushed to, by the strategies that know it; empty for the
-// others.
+// The target for images of each class, for strategies with fixed targets; empty for others.
 std::vector<std::int32_t> targets_of(const BilevelSettings& settings, const Defending& d) {
     const auto classes = static_cast<std::int32_t>(d.victim.model.classes());
     std::vector<std::int32_t> targets;
@@ -86,7 +85,7 @@ std::vector<std::int32_t> targets_of(const BilevelSettings& settings, const Defe
     return targets;
 }
 
-// In a ball of the same radius an image of more pixels would have less room in each.
+// Scales the radius with the image's side, to allow the same mean change per pixel.
 float radius_for(const DefendedData& data) {
     const double side = std::sqrt(static_cast<double>(data.h * data.w));
     return static_cast<float>(3 * std::max(side / 32, 1.0));
@@ -111,27 +110,29 @@ void Polarizing::fields(settings::Fields& f) {
 void Polarizing::training_fields(settings::Fields& f) {
     BilevelSettings& b = bilevel_;
     f.add("epochs", b.epochs, "Epochs of the bi-level problem").range(1, 100'000);
-    f.add("warmup_epochs", b.warmup_epochs, "Epochs of clean cross-entropy before them")
+    f.add("warmup_epochs", b.warmup_epochs,
+          "Epochs of warm-up with clean cross-entropy only, before the bi-level problem")
         .range(0, 100'000);
-    f.add("batch_size", b.batch_size, "Images in a batch").range(1, 65'536);
+    f.add("batch_size", b.batch_size, "Images per batch").range(1, 65'536);
     f.add("lr", b.learning_rate, "Learning rate").range(0, 1e3).formerly("learning_rate");
     f.add("warmup_lr", b.warmup_rate, "Learning rate of the warm-up")
         .range(0, 1e3)
         .formerly("warmup_rate");
     f.add("momentum", b.momentum, "Momentum of SGD").range(0, 1);
     f.add("weight_decay", b.weight_decay, "Weight decay").range(0, 1e3);
-    f.add("cosine", b.cosine, "Learning rate along a cosine; otherwise it is constant")
+    f.add("cosine", b.cosine, "Reduce the learning rate along a cosine; otherwise it is constant")
         .off("constant-lr");
-    f.add("clip_norm", b.clip_norm, "Norm that each class's gradient is clipped to; 0: no clipping")
+    f.add("clip_norm", b.clip_norm,
+          "Clip the gradient of each class's polarizer to this norm; 0: no clipping")
         .range(0, 1e6);
     f.add("polarizer_bn", b.batch_norm,
-          "Statistics of batch norm while the polarizer learns: frozen or eval (of the clean "
-          "images, measured once) or train (of each batch)")
+          "Batch-norm statistics during training: frozen or eval (of the clean images, measured "
+          "once) or train (of each batch)")
         .formerly("batch_norm");
     f.add("bn_start", b.batch_norm_start,
-          "Batch norm before the first step: calibrated (the identity, on the features of the "
-          "clean images predicted as its class), shared (on those of all of them) or published "
-          "(fresh, its statistics gathered in the warm-up)")
+          "Initial batch norm: calibrated (the identity, with statistics of the clean images "
+          "predicted as the class), shared (the identity, with statistics of all clean images) or "
+          "published (PyTorch's initial values; statistics are collected in the warm-up)")
         .formerly("batch_norm_start")
         .since("0.2.0");
     f.add("augment", augment_, "Random crops and flips").formerly("defense/augment");
@@ -140,41 +141,45 @@ void Polarizing::training_fields(settings::Fields& f) {
 void Polarizing::adversary_fields(settings::Fields& f) {
     training::AdversarySettings& a = bilevel_.adversary;
     f.add("strategy", a.strategy,
-          "The class that an example is pushed to: random, second (the most likely other one), "
-          "target (the attack's, an oracle), wrong (another fixed one, an oracle as well), given "
-          "(--push-to) or untarget (none: away from its own)");
-    f.add("push_to", a.push_to, "The number of a class that you suspect; needs --strategy given")
+          "Target class of an adversarial example: random, second (the most likely other class), "
+          "target (the attack's, an oracle), wrong (a fixed wrong target, also an oracle), given "
+          "(the class of --push-to) or untarget (no target: away from the image's own class)");
+    f.add("push_to", a.push_to, "Number of a suspected target class; needs --strategy given")
         .otherwise("none")
         .range(-1, 1e9)
         .since("0.2.0");
     f.add("pgd_through", a.through,
-          "Whose gradient is followed: plain (the victim's), composite (the purified model's) or "
+          "Model whose gradient is followed: plain (the victim), composite (the purified model) or "
           "both");
     f.add("pgd_gradient", a.pgd.gradient,
-          "What a step follows: the gradient itself (raw), its sign, or normalised to length 1");
+          "Direction of a step: the gradient (raw), its sign (sign), or the gradient normalised to "
+          "length 1 (normalised)");
     f.add("pgd_norm", a.pgd.norm, "Norm of the ball around an image");
     f.add("pgd_radius", a.pgd.radius, "Radius of the ball").unit("pixels of [0,1]").range(0, 1e6);
-    f.add("pgd_steps", a.steps, "Steps").range(1, 1000);
+    f.add("pgd_steps", a.steps, "Number of PGD steps").range(1, 1000);
     f.add("pgd_step_size", a.pgd.step, "Length of a step")
         .unit("pixels of [0,1]")
         .otherwise("normalised: radius / steps; else 0.1")
         .range(0, 1e6);
     f.add("stop_share", a.stop_share,
-          "The steps end once more than this share of the examples is classified as wanted")
+          "Stop PGD once more than this share of the examples is classified as the target")
         .range(0, 1);
 }
 
 void Polarizing::loss_fields(settings::Fields& f) {
     constexpr double kMost = 1e6;
     ops::DefenseLossWeights& w = bilevel_.weights;
-    f.add("lambda_clean", w.clean, "Cross-entropy of clean images")
+    f.add("lambda_clean", w.clean, "Weight of the cross-entropy of clean images")
         .range(0, kMost)
         .formerly("weight_clean");
-    f.add("lambda_undo", w.undo, "Undoing the push").range(0, kMost).formerly("weight_undo");
-    f.add("lambda_strongest", w.strongest, "Against the strongest wrong class")
+    f.add("lambda_undo", w.undo,
+          "Weight of the cross-entropy of adversarial examples with the victim's clean prediction")
+        .range(0, kMost)
+        .formerly("weight_undo");
+    f.add("lambda_strongest", w.strongest, "Weight of the penalty on the most likely wrong class")
         .range(0, kMost)
         .formerly("weight_strongest");
-    f.add("lambda_target", w.target, "Against the target class")
+    f.add("lambda_target", w.target, "Weight of the penalty on the target class")
         .range(0, kMost)
         .formerly("weight_target");
 }
@@ -191,7 +196,7 @@ void Polarizing::recommend(Recipe recipe, const DefendedData& data) {
     }
     const bool many = data.classes > kManyClasses;
     if (many) {
-        // A victim of many classes is sure of itself: long steps overshoot.
+        // Victims with many classes predict with high confidence; long steps overshoot.
         bilevel_.adversary.steps = 5;
         bilevel_.adversary.pgd.radius *= 2.0f / 3;
     }
@@ -226,7 +231,7 @@ void Polarizing::complete(const Victim& victim, const std::vector<std::string>& 
     const auto was_given = [&](const char* option) {
         return std::find(given.begin(), given.end(), option) != given.end();
     };
-    // Naming a class is enough.
+    // --push-to implies --strategy given.
     if (a.push_to >= 0 && was_given("push-to") && !was_given("strategy"))
         a.strategy = Strategy::given;
     if (a.push_to >= 0 && a.strategy != Strategy::given)
@@ -238,7 +243,7 @@ void Polarizing::complete(const Victim& victim, const std::vector<std::string>& 
         throw InputError(fmt::format("--push-to {}: classes are 0 to {}", a.push_to, classes - 1));
     training::complete(a);
     if (bilevel_.insertion_point.empty()) bilevel_.insertion_point = victim.model.insertion_point();
-    channels_at(victim, bilevel_.insertion_point);  // or its InputError
+    channels_at(victim, bilevel_.insertion_point);  // throws InputError for an unknown layer
 }
 
 std::unique_ptr<polarizers::Polarizer> Polarizing::make(const Victim& victim,

@@ -1,6 +1,5 @@
-// Defenses that put a polarizer into the victim and train nothing else. What they share: the
-// bi-level training, its settings and recipes. Each method is a class of its own that says which
-// polarizer it trains.
+// Base class of the defenses that insert a polarizer into the victim and train only it: bi-level
+// training, its settings and recipes. Each method is a subclass that creates its polarizer.
 #pragma once
 
 #include <memory>
@@ -29,24 +28,24 @@ class Polarizing : public Defense {
     }
 
   protected:
-    // Settings beside those of bilevel().
+    // Settings in addition to those of bilevel().
     virtual void own_fields(settings::Fields&) {}
-    // The tuned recipe, where it differs from the common one. Victims of many classes (more than
-    // kManyClasses) have had their common changes by then.
+    // Changes the common tuned recipe for this method. The common changes for more than
+    // kManyClasses classes have been applied before.
     virtual void tune(bool many_classes) = 0;
-    // The published one, likewise.
+    // The same for the published recipe.
     virtual void publish() {}
     // The untrained polarizer.
     virtual std::unique_ptr<polarizers::Polarizer> make(const polarizers::PolarizerPlace& place,
                                                         std::uint64_t seed) const = 0;
-    // How victim and polarizer are put together.
+    // Routing of the purified model.
     virtual polarizers::PurifiedOptions options() const {
         return {.insertion_point = bilevel_.insertion_point};
     }
 
     BilevelSettings& bilevel() { return bilevel_; }
     std::unique_ptr<polarizers::Polarizer> make(const Victim& victim, std::uint64_t seed) const;
-    // A polarizer that is trained, with its victim.
+    // The victim with a trained polarizer.
     std::unique_ptr<Defended> purified(std::unique_ptr<polarizers::Polarizer> polarizer,
                                        const Victim& victim) const;
 
@@ -63,17 +62,17 @@ class Polarizing : public Defense {
     bool augment_ = true;
 };
 
-// A method and some of its options, {"experts", "3"}: benchmarks and tests make polarizers of them.
+// A method and options such as {"experts", "3"}, for benchmarks and tests.
 struct PolarizerKind {
     std::string method = "r-cnpd";
     std::vector<std::pair<std::string, std::string>> options{};
 };
-// The method's polarizer before training. Throws InputError for a method that is unknown or has no
-// polarizer, and for an option that the method does not have.
+// The method's polarizer before training. Throws InputError for an unknown method, a method without
+// a polarizer, and an unknown option.
 std::unique_ptr<polarizers::Polarizer> untrained_polarizer(const PolarizerKind& kind,
                                                            const polarizers::PolarizerPlace& place,
                                                            std::uint64_t seed);
-// The methods with a polarizer of their own (the ensemble has r-CNPD's).
+// The methods with their own polarizer (the ensemble uses r-CNPD's).
 std::vector<std::string> methods_with_polarizers();
 
 }  // namespace cnpd::defenses

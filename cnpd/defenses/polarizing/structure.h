@@ -1,4 +1,4 @@
-// The setting of polarizers that may be made of other layers than Conv1x1 + BN.
+// The setting of polarizers with a choice of layers.
 #pragma once
 
 #include "cnpd/defenses/polarizing/polarizers/polarizer.h"
@@ -7,7 +7,7 @@
 namespace cnpd::defenses {
 
 inline void structure_field(settings::Fields& f, polarizers::Structure& structure) {
-    f.add("structure", structure, "Layers of the polarizer; one that is left out is the identity");
+    f.add("structure", structure, "Layers of the polarizer; omitted layers are the identity");
 }
 
 }  // namespace cnpd::defenses

@@ -34,7 +34,7 @@ void ACnpd::calibrate(const FeatureStatistics& statistics) {
 }
 
 void ACnpd::refresh() {
-    // A vector for all classes, as one for each: a mixture of one expert.
+    // Repeats a vector shared by all classes for each class: a mixture of one expert.
     const auto spread = [&](const Tensor& vector) {
         return ops::mix_experts(ones_, engine::ops::reshape(vector, {1, vector.elements()}));
     };
@@ -50,8 +50,7 @@ void ACnpd::refresh() {
 Tensor ACnpd::apply(const Tensor& z, const Tensor& labels) const {
     if (batch_norm_mode() == BatchNormMode::frozen)
         return ops::polarize(z, labels, of_class_, maps_);
-    // One batch norm behind all the maps. These run with a batch norm of their own that does
-    // nothing.
+    // One batch norm after all maps. The maps run with an identity batch norm.
     const engine::Shape shape = of_class_.gamma.shape();
     ops::PolarizerParameters maps{.weight = of_class_.weight,
                                   .gamma = Tensor::full(shape, 1, z.device()),

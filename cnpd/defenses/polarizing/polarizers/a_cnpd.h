@@ -1,5 +1,5 @@
-// a-CNPD: the classes share a few experts, and each class attends over them with a query of its own
-// (CNPD, arXiv 2502.18520; kernels/router has the formulas).
+// a-CNPD: the classes share a few experts, and each class attends over them with its own query
+// (CNPD, arXiv 2502.18520; formulas in kernels/router).
 #pragma once
 
 #include "cnpd/defenses/polarizing/polarizers/polarizer.h"
@@ -8,13 +8,13 @@ namespace cnpd::polarizers {
 
 // g(z; y) = BN(W_y z), W_y = sum_m a_ym W_m, a_y = softmax_m(q_y . k_m / sqrt(width)). The experts
 // start at the identity; queries and keys are drawn from N(0, 2^2), so that attention is peaked
-// from the start: diffuse attention would be one polarizer for all classes, and equal experts under
+// from the start: uniform attention would be one polarizer for all classes, and equal experts with
 // equal attention would stay equal. On disk: "queries", "keys", "experts", "bn.*".
 class ACnpd : public Polarizer {
   public:
     struct Settings {
         std::int64_t classes = 0, channels = 0, experts = 8, width = 16;
-        std::uint64_t seed = 0;  // of the draws
+        std::uint64_t seed = 0;  // of queries and keys
     };
     ACnpd(const Settings& settings, engine::Device device);
 
@@ -22,18 +22,18 @@ class ACnpd : public Polarizer {
     void calibrate(const FeatureStatistics& statistics) override;
     void refresh() override;
     Tensor apply(const Tensor& z, const Tensor& labels) const override;
-    // Queries and keys learn ten times as fast as the rest and do not decay.
+    // Queries and keys have ten times the learning rate and no weight decay.
     std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) override;
     void prepare_gradients(double clip_norm) override;
 
-    // [classes,experts], of the parameters at the last refresh().
+    // [classes,experts], computed by the last refresh().
     const Tensor& attention() const { return attention_; }
 
   private:
     Tensor queries_, keys_;                  // [classes,width], [experts,width]
     Tensor experts_;                         // [experts,channels,channels]
     Tensor gamma_, beta_, mean_, variance_;  // [channels]
-    Tensor ones_;                            // [classes,1]: spreads batch norm over the classes
+    Tensor ones_;                            // [classes,1]: repeats batch norm for the classes
     Tensor attention_;
     ops::PolarizerParameters of_class_;  // on the tape, if refresh() was recorded
     ClippedTogether trained_;

@@ -17,7 +17,7 @@ Tensor multiply(const Tensor& a, const Tensor& b) {
     return engine::ops::multiply(a, b);
 }
 
-// Batch norm that does nothing, for maps of these.
+// Identity batch norm for maps of this shape.
 ops::PolarizerParameters without_batch_norm(const Tensor& weight, const Tensor& gamma,
                                             const Tensor& beta) {
     return {.weight = weight,
@@ -66,7 +66,7 @@ Tensor ECnpd::of_classes(const Tensor& matrix) const {
     return engine::ops::linear(embedding_, matrix, zeros_);
 }
 
-// Both kinds come down to a batch norm of its own for each class behind the shared convolution.
+// Both kinds are equivalent to a separate batch norm for each class after the shared convolution.
 void ECnpd::refresh() {
     const auto spread = [&](const Tensor& shared) { return ops::mix_experts(ones_, shared); };
     of_class_ = {.weight = spread(weight_),
@@ -91,7 +91,7 @@ void ECnpd::refresh() {
 Tensor ECnpd::apply(const Tensor& z, const Tensor& labels) const {
     if (batch_norm_mode() == BatchNormMode::frozen)
         return ops::polarize(z, labels, of_class_, maps_);
-    // The batch norm in the middle sees all samples.
+    // The shared batch norm uses all samples.
     const Tensor one = Tensor::full(of_class_.gamma.shape(), 1, z.device());
     const auto through = [&](const Tensor& x, const ops::PolarizerParameters& maps) {
         return ops::polarize(x, labels, maps, ops::fold_polarizer(maps));

@@ -1,5 +1,5 @@
-// e-CNPD: one polarizer for all classes that is told the class by a learned vector (CNPD, arXiv
-// 2502.18520).
+// e-CNPD: one polarizer for all classes, conditioned on a learned embedding of the class (CNPD,
+// arXiv 2502.18520).
 #pragma once
 
 #include "cnpd/defenses/polarizing/polarizers/polarizer.h"
@@ -7,22 +7,22 @@
 
 namespace cnpd::polarizers {
 
-// What the vector E_y of a class does.
+// Use of the embedding E_y of a class.
 enum class Embedding {
-    concat,  // BN(W [z ; E_y]), as published: to a 1x1 convolution a constant input is a bias
-    film,    // (1 + S E_y) * BN(W z) + T E_y: it scales the channels as well
+    concat,  // BN(W [z ; E_y]), as published: for a 1x1 convolution a constant input is a bias
+    film,    // (1 + S E_y) * BN(W z) + T E_y: also scales the channels
 };
 
-// E ~ N(0,1); the columns of W that read it, S and T start at 0, so that all starts at the
+// E ~ N(0,1). The columns of W for it, S and T start at 0, so that the polarizer starts at the
 // identity. On disk: "embedding.weight" [classes,width], "conv.weight" [C,C,1,1] and
-// "conv_embedding.weight" [C,width], the columns behind it, or "scale.weight" and "shift.weight"
+// "conv_embedding.weight" [C,width], the columns after it, or "scale.weight" and "shift.weight"
 // [C,width]; "bn.*".
 class ECnpd : public Polarizer {
   public:
     struct Settings {
         std::int64_t classes = 0, channels = 0, width = 16;
         Embedding embedding = Embedding::concat;
-        std::uint64_t seed = 0;  // of the draws
+        std::uint64_t seed = 0;  // of the embedding
     };
     ECnpd(const Settings& settings, engine::Device device);
 
@@ -30,7 +30,7 @@ class ECnpd : public Polarizer {
     void calibrate(const FeatureStatistics& statistics) override;
     void refresh() override;
     Tensor apply(const Tensor& z, const Tensor& labels) const override;
-    // The embedding learns ten times as fast as the rest and does not decay.
+    // The embedding has ten times the learning rate and no weight decay.
     std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) override;
     void prepare_gradients(double clip_norm) override;
 
@@ -41,7 +41,7 @@ class ECnpd : public Polarizer {
     Embedding kind_;
     Tensor embedding_;                       // [classes,width]
     Tensor weight_;                          // [1,C,C]
-    Tensor concat_, scale_, shift_;          // [C,width], those of the kind
+    Tensor concat_, scale_, shift_;          // [C,width], those of the chosen kind
     Tensor gamma_, beta_, mean_, variance_;  // [1,C]
     Tensor zeros_, ones_, identity_;         // [C], [classes,1], film: [classes,C,C]
     ops::PolarizerParameters of_class_;      // on the tape, if refresh() was recorded

@@ -14,10 +14,8 @@ Tensor Polarizer::infer(const Tensor& z, const Tensor& labels) const {
 }
 
 void throw_diverged(const std::string& owner) {
-    throw NumericError(
-        fmt::format("the gradient of {} is not finite; try a smaller learning rate, or a smaller "
-                    "norm to clip it to",
-                    owner));
+    throw NumericError(fmt::format(
+        "the gradient of {} is not finite; try a smaller --lr or a smaller --clip-norm", owner));
 }
 
 ClippedTogether::ClippedTogether(std::string owner, std::vector<Tensor> parameters)

@@ -1,4 +1,4 @@
-// What all polarizers have in common.
+// The interface of polarizers.
 #pragma once
 
 #include <cstdint>
@@ -16,47 +16,48 @@ namespace cnpd::polarizers {
 
 using engine::Tensor;
 
-// Where batch norm takes its statistics from while a polarizer is trained.
+// Statistics of batch norm while a polarizer is trained.
 enum class BatchNormMode {
-    frozen,  // the running ones, which stay what they were calibrated to
-    train,   // the batch's, which the running ones follow
+    frozen,  // the calibrated running statistics, unchanged
+    train,   // the batch's; they also update the running statistics
 };
 
-// What a map is made of: the ablation of the papers. The default is Conv1x1 + BN.
+// Layers of a map, for the papers' ablation. The default is Conv1x1 + BN.
 enum class Structure { conv_bn, conv, bn, double_conv_bn };
 
-// Features of clean images at the insertion point, from which polarizers take their batch-norm
-// statistics.
+// Statistics of the features of clean images at the insertion point, for the calibration of
+// polarizers.
 struct FeatureStatistics {
     std::int64_t classes = 0, channels = 0;
     std::vector<float> mean, variance;  // [classes,channels]: of the images predicted as each class
     std::vector<float> global_mean, global_variance;  // [channels]
     std::vector<std::int64_t> count;                  // [classes] images
 
-    // The same with the global moments for every class.
+    // The same with the global moments for all classes.
     FeatureStatistics shared() const;
 };
 
-// Where a polarizer is put.
+// Size and device of a polarizer.
 struct PolarizerPlace {
     std::int64_t classes = 0, channels = 0;
     engine::Device device;
 };
 
 // A family of affine maps of the features at the insertion point, one for each class (or one for
-// all). Every variant comes down to this at inference; they differ in what is trained.
+// all). All variants reduce to this at inference; they differ in their trained parameters.
 class Polarizer : public engine::nn::Module {
   public:
     // "r-cnpd"
     virtual std::string_view name() const = 0;
 
     // Starts at the exact identity, batch norm calibrated to the features: W = I, running mean =
-    // mu, running variance = v = sigma^2 + 1e-4, gamma = sqrt(v + eps), beta = mu; by class where
-    // there is a polarizer for each.
+    // mu, running variance = v = sigma^2 + 1e-4, gamma = sqrt(v + eps), beta = mu; for each class
+    // if there is a polarizer for each.
     virtual void calibrate(const FeatureStatistics& statistics) = 0;
 
-    // The maps of the current parameters, one for each class or a single one. Call refresh() after
-    // the parameters have changed. Undefined for Structure::double_conv_bn, which is two in a row.
+    // The folded maps of the current parameters, one for each class or a single one. Call refresh()
+    // after changes of the parameters. Undefined for Structure::double_conv_bn, which consists of
+    // two maps in sequence.
     const ops::AffineMaps& maps() const { return maps_; }
     virtual void refresh() = 0;
 
@@ -71,8 +72,8 @@ class Polarizer : public engine::nn::Module {
 
     // What the optimizer updates.
     virtual std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) = 0;
-    // Between backward() and the optimizer's step: hands the gradients to the parameters of
-    // parameter_groups() and clips them to this norm (0: no clipping).
+    // Call between backward() and the optimizer's step: transfers the gradients to the parameters
+    // of parameter_groups() and clips them to this norm (0: no clipping).
     virtual void prepare_gradients(double clip_norm) = 0;
 
   protected:
@@ -83,17 +84,17 @@ class Polarizer : public engine::nn::Module {
     BatchNormMode batch_norm_mode_ = BatchNormMode::frozen;
 };
 
-// Throws the NumericError of a gradient that is not finite, which is one of `owner`.
+// Throws NumericError for a gradient of `owner` that is not finite.
 [[noreturn]] void throw_diverged(const std::string& owner);
 
-// Parameters whose gradients are clipped to one norm.
+// Parameters whose gradients are clipped by their joint norm.
 class ClippedTogether {
   public:
     ClippedTogether() = default;
-    // `owner` is named where a gradient is not finite.
+    // `owner` is used in the message for a gradient that is not finite.
     ClippedTogether(std::string owner, std::vector<Tensor> parameters);
-    // 0: no clipping. On the CPU throws NumericError for a gradient that is not finite; elsewhere
-    // nothing waits for that, and the next loss tells.
+    // 0: no clipping. On the CPU throws NumericError for a gradient that is not finite. Other
+    // devices do not wait for the norm; there the next loss shows it.
     void clip(double norm);
 
   private:
@@ -102,7 +103,7 @@ class ClippedTogether {
     Tensor factor_;  // [1]
 };
 
-// While it lives, a polarizer's batch norm is in this mode.
+// Sets the mode of a polarizer's batch norm for the lifetime of this object.
 class BatchNormScope {
   public:
     BatchNormScope(Polarizer& polarizer, BatchNormMode mode)
@@ -118,13 +119,13 @@ class BatchNormScope {
     BatchNormMode before_;
 };
 
-// Statistics of z [N,H,W,C], samples grouped by the victim's predictions (int32 [N]). Adds up over
-// calls in double, so that features need not be in memory all at once.
+// Statistics of z [N,H,W,C], samples grouped by the victim's predictions (int32 [N]). Accumulates
+// over calls in double, so that not all features need to be in memory.
 class FeatureStatisticsCollector {
   public:
     FeatureStatisticsCollector(std::int64_t classes, std::int64_t channels);
     void add(const Tensor& z, const Tensor& predictions);
-    // A class that was never predicted gets the global statistics.
+    // Classes without a prediction get the global statistics.
     FeatureStatistics finish() const;
 
   private:
@@ -133,7 +134,7 @@ class FeatureStatisticsCollector {
     std::vector<std::int64_t> images_, positions_;
 };
 
-// Mean, variance and scale of a batch norm that is the identity on such features.
+// Mean, variance and scale of a batch norm that is the identity on these features.
 struct Calibration {
     std::vector<float> mean, variance, gamma;
 };

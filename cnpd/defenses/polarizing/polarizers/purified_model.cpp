@@ -14,7 +14,7 @@ struct Mixture {
     Tensor labels, weights;  // [k,N]
 };
 
-// The k most likely classes of each row and their probabilities, scaled to add up to one.
+// The k most likely classes of each row and their probabilities, normalised to a sum of 1.
 Mixture top_classes(const Tensor& logits, std::int64_t k) {
     const std::int64_t n = logits.shape()[0], classes = logits.shape()[1];
     k = std::clamp<std::int64_t>(k, 1, classes);

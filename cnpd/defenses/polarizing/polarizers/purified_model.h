@@ -1,4 +1,4 @@
-// A victim with a polarizer in it, ready for inference.
+// A victim with an inserted polarizer, for inference.
 #pragma once
 
 #include <string>
@@ -9,21 +9,22 @@
 
 namespace cnpd::polarizers {
 
-// How the polarizer of a sample is chosen.
+// Choice of the polarizer for a sample.
 enum class Routing {
     prediction,  // the victim's prediction y'(x)
-    ensemble,    // the maps averaged with the victim's softmax, its top k classes
+    ensemble,    // the maps of the victim's top k classes, averaged with its softmax
 };
 
 struct PurifiedOptions {
     std::string insertion_point;
     Routing routing = Routing::prediction;
-    std::int64_t top_k = 3;  // of the ensemble; renormalised
+    std::int64_t top_k = 3;  // for the ensemble; probabilities are renormalised
 };
 
 using evaluation::Predictions;
 
-// Refers to the victim and the polarizer, which must outlive it. Not recorded on the tape.
+// Keeps references to the victim and the polarizer, which must outlive it. Not recorded on the
+// tape.
 class PurifiedModel : public evaluation::Predictor {
   public:
     PurifiedModel(const models::Classifier& victim, const Polarizer& polarizer,
@@ -34,7 +35,7 @@ class PurifiedModel : public evaluation::Predictor {
     Features features(const Tensor& input) const override;
     bool has_features() const override { return true; }
     Predictions predict(const Features& features) const override;
-    // z behind the polarizer.
+    // The polarizer's output for z.
     Tensor polarized(const Tensor& z, const Tensor& victim_logits) const;
 
     const PurifiedOptions& options() const { return options_; }

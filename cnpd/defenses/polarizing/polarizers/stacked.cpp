@@ -32,8 +32,8 @@ StackedPolarizer::StackedPolarizer(std::int64_t maps, std::int64_t channels, Str
     for (std::size_t i = 0; i < layers; ++i)
         layers_.push_back({identity(maps, channels, device), {}});
 
-    // All of one map, then all of the next. What is not trained stays the identity, and is written
-    // as well: every structure has the same file.
+    // Map by map. Layers that are not trained stay the identity and are written too, so that all
+    // structures have the same file format.
     for (std::int64_t y = 0; y < maps; ++y)
         for (std::size_t i = 0; i < layers; ++i) {
             ops::PolarizerParameters& stacked = layers_[i].stacked;
@@ -45,8 +45,8 @@ StackedPolarizer::StackedPolarizer(std::int64_t maps, std::int64_t channels, Str
                                  DiskLayout layout = DiskLayout::same) {
                 return train ? register_parameter(name, view, layout) : register_buffer(name, view);
             };
-            // Buffers have PyTorch's names but no other layout than vectors, so an untrained
-            // convolution, an identity, is left out.
+            // Buffers can only be vectors, so an untrained convolution, which is the identity, is
+            // omitted.
             std::vector<Tensor> views;
             if (convolves)
                 views.push_back(add(true, named("conv", ".weight"),
@@ -73,7 +73,7 @@ StackedPolarizer::StackedPolarizer(std::int64_t maps, std::int64_t channels, Str
 }
 
 void StackedPolarizer::calibrate(const FeatureStatistics& statistics) {
-    // At the start a first layer is the identity: the second one sees the same features.
+    // The first layer starts as the identity, so the second layer gets the same features.
     for (Layer& layer : layers_) {
         const Calibration start = count_ == 1 ? calibration(statistics, layer.stacked.eps)
                                               : calibration_by_class(statistics, layer.stacked.eps);
@@ -84,7 +84,7 @@ void StackedPolarizer::calibrate(const FeatureStatistics& statistics) {
 }
 
 void StackedPolarizer::refresh() {
-    // An attempt to record a step may have ended between its gradients and its update.
+    // A failed recording may have stopped between gradients and update.
     for (Trained& each : trained_) each.whole.zero_grad();
     for (Layer& layer : layers_) layer.maps = ops::fold_polarizer(layer.stacked);
     if (layers_.size() == 1) maps_ = layers_.front().maps;
@@ -123,8 +123,8 @@ void StackedPolarizer::prepare_gradients(double clip_norm) {
     }
     const bool any = gradients.size() == trained_.size();
     if (any) engine::clip_rows(gradients, static_cast<double>(count_), clip_norm, factors_);
-    // Only on the CPU does a look cost nothing. Elsewhere the optimizer sees which maps rest, and
-    // the next loss tells of gradients that were not finite.
+    // Reading is free only on the CPU. On other devices the optimizer skips maps without gradients,
+    // and the next loss shows gradients that were not finite.
     std::vector<float> factors;
     if (any && factors_.device().backend == engine::Backend::cpu)
         factors = factors_.to_host<float>();

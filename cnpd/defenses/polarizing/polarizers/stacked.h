@@ -1,5 +1,5 @@
-// Polarizers that are Conv1x1 + BN and nothing else: one for all classes (NPD, arXiv 2306.16697) or
-// one for each, chosen by the victim's own prediction (r-CNPD, arXiv 2502.18520).
+// Polarizers made of Conv1x1 + BN: one for all classes (NPD, arXiv 2306.16697), or one for each,
+// chosen by the victim's prediction (r-CNPD, arXiv 2502.18520).
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@
 
 namespace cnpd::polarizers {
 
-// Maps of the same shape, side by side in one tensor: BN_y(W_y z), once or twice in a row. On disk
-// each map has the names of PyTorch's layers, "conv.weight" [C,C,1,1], "bn.weight", ".bias",
-// ".running_mean", ".running_var" (and "conv2", "bn2" of a second layer).
+// Maps of the same shape in one tensor: BN_y(W_y z), or two in sequence. On disk each map has the
+// names of PyTorch's layers, "conv.weight" [C,C,1,1], "bn.weight", ".bias", ".running_mean",
+// ".running_var" (and "conv2", "bn2" of a second layer).
 class StackedPolarizer : public Polarizer {
   public:
     void calibrate(const FeatureStatistics& statistics) override;
@@ -19,12 +19,12 @@ class StackedPolarizer : public Polarizer {
     Tensor apply(const Tensor& z, const Tensor& labels) const override;
     Tensor infer(const Tensor& z, const Tensor& labels) const override;
     std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) override;
-    // Each map's gradient is multiplied by the number of maps (it sees about 1/maps of a batch) and
-    // clipped on its own. A map without samples gets no gradient: no step, no decay, no momentum.
+    // Each map's gradient is multiplied by the number of maps (a map gets about 1/maps of a batch)
+    // and clipped separately. A map without samples is not updated: no step, no decay, no momentum.
     void prepare_gradients(double clip_norm) override;
 
   protected:
-    // `prefix` is put before the names on disk, with the map's number for "{}".
+    // `prefix` precedes the names on disk; "{}" is replaced by the map's number.
     StackedPolarizer(std::int64_t maps, std::int64_t channels, Structure structure,
                      const std::string& prefix, engine::Device device);
 
@@ -33,7 +33,7 @@ class StackedPolarizer : public Polarizer {
         ops::PolarizerParameters stacked;
         ops::AffineMaps maps;
     };
-    // A tensor that is trained and its views, one for each map.
+    // A trained tensor and its views, one for each map.
     struct Trained {
         Tensor whole;
         std::vector<Tensor> of_map;
@@ -44,7 +44,7 @@ class StackedPolarizer : public Polarizer {
     std::int64_t count_;
     std::vector<Layer> layers_;
     std::vector<Trained> trained_;
-    Tensor factors_;  // [maps], what each map's gradient was multiplied by; 0: it has none
+    Tensor factors_;  // [maps], factor of each map's gradient; 0: no gradient
 };
 
 // g(z; y) = BN_y(W_y z). On disk a ModuleList of Sequentials: "polarizers.3.conv.weight".
@@ -56,7 +56,7 @@ class RCnpd : public StackedPolarizer {
     std::string_view name() const override { return "r-cnpd"; }
 };
 
-// g(z) = BN(W z), whatever the class.
+// g(z) = BN(W z) for all classes.
 class Npd : public StackedPolarizer {
   public:
     Npd(std::int64_t channels, engine::Device device, Structure structure = Structure::conv_bn)

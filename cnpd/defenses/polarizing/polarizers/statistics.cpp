@@ -18,7 +18,7 @@ FeatureStatisticsCollector::FeatureStatisticsCollector(std::int64_t classes, std
 void FeatureStatisticsCollector::add(const Tensor& z, const Tensor& predictions) {
     CNPD_CHECK_SHAPE(z.shape().rank() == 4 && z.shape()[3] == channels_ &&
                          predictions.elements() == z.shape()[0],
-                     "features and predictions do not fit");
+                     "features and predictions have different sizes");
     const std::vector<float> features =
         engine::ops::cast(z, engine::DType::float32).to_host<float>();
     const std::vector<std::int32_t> classes = predictions.to_host<std::int32_t>();
