@@ -7,11 +7,11 @@
 namespace cnpd::report {
 namespace {
 
-// One unit is about one CSS pixel: three charts fit a row on a desk, one fits a phone.
+// One unit is about one CSS pixel: three charts fit side by side on a desktop, one on a phone.
 constexpr double width = 344, height = 220;
 constexpr double left = 46, right = width - 58, top = 34, bottom = height - 36;
 constexpr double label_height = 14;
-constexpr double smallest_span = 1e-90;    // of a range; keeps divisions by it finite
+constexpr double smallest_span = 1e-90;    // of a range, so that divisions by it are finite
 constexpr std::size_t most_points = 400;   // of a polyline: more than a screen can show
 constexpr std::size_t most_tooltips = 60;  // of a line
 constexpr std::size_t most_rows = 120;     // of the table of values, for each line
@@ -20,7 +20,7 @@ struct Axis {
     Range range;
     double from = 0, to = 1;  // in the drawing
 
-    // Far outside the range still is a coordinate that every viewer can read.
+    // Clamps values far outside the range to coordinates that all viewers can parse.
     double position(double value) const {
         const double share = (value - range.low) / (range.high - range.low);
         return from + (to - from) * std::clamp(share, -10.0, 10.0);
@@ -53,7 +53,7 @@ std::optional<Range> extent(const Chart& chart, std::vector<double> Line::*value
     return range;
 }
 
-// A range found from values starts at 0 where it nearly does, and leaves some air above.
+// A range computed from values starts at 0 if it nearly does, and has a margin at the top.
 Range y_range_of(const Chart& chart) {
     if (chart.y_range) return *chart.y_range;
     Range range = *extent(chart, &Line::y);
@@ -101,7 +101,7 @@ Markup axes(const Chart& chart, const Axis& x, const Axis& y) {
     return out;
 }
 
-// Runs of points that can be drawn; a run of one point is a dot.
+// A polyline for each run of finite points; a dot for a run of one point.
 Markup path(const Line& line, const Axis& x, const Axis& y) {
     Markup out;
     std::string points;
@@ -131,8 +131,8 @@ Markup path(const Line& line, const Axis& x, const Axis& y) {
     return out;
 }
 
-// Of one point: what is invisible until it is pointed at, touched or focused, and then shows its
-// values above the chart. A dash stands on the axis where a value is missing.
+// An invisible target for one point; hovering, touching or focusing it shows the values above the
+// chart. Missing values are a dash on the axis.
 Markup point(const Chart& chart, const Line& line, std::size_t i, const Axis& x, const Axis& y) {
     Markup mark;
     if (has_point(line, i))
@@ -158,7 +158,7 @@ Markup points(const Chart& chart, const Line& line, const Axis& x, const Axis& y
     return out;
 }
 
-// The same values for the keyboard and for those who cannot see the chart.
+// The values as a table, for keyboards and screen readers.
 Markup value_table(const Chart& chart) {
     std::map<double, std::vector<double>> rows;
     for (std::size_t k = 0; k < chart.lines.size(); ++k) {
@@ -191,7 +191,7 @@ struct Label {
     double at;  // y
 };
 
-// A lone point carries its label itself, on the side where there is room.
+// A line of one point has its label beside the point, on the side with more room.
 Markup point_label(const Line& line, std::size_t i, const Axis& x, const Axis& y) {
     const bool on_the_right = x.position(line.x[i]) < (left + right) / 2;
     return markup("<text class=\"label {}\" text-anchor=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
@@ -210,7 +210,7 @@ void push_apart(std::vector<Label>& labels) {
         labels[i].at = std::min(labels[i].at, limit);
 }
 
-// Labels stand at the height of their line's last point. A single line needs none.
+// Labels are placed at the height of their line's last point. A single line has none.
 Markup labels(const Chart& chart, const Axis& x, const Axis& y) {
     Markup out;
     if (chart.lines.size() < 2) return out;
@@ -245,7 +245,7 @@ std::vector<double> ticks(Range range, int wanted) {
                                                       : 10);
     std::vector<double> result;
     const double first = std::ceil(range.low / step - 1e-9);
-    for (int i = 0; i <= 4 * wanted; ++i) {  // bounded whatever rounding does
+    for (int i = 0; i <= 4 * wanted; ++i) {  // bounded despite rounding
         const double value = (first + i) * step;
         if (value > range.high + 1e-9 * span) break;
         result.push_back(value == 0 ? 0 : value);

@@ -25,13 +25,13 @@ std::string ratio(double share) {
     return fmt::format("{:g}\xC2\xA0%", 100 * share);
 }
 
-// "200 of 2,000 (10 %)", or with what was asked for if that is something else.
+// "200 of 2,000 (10 %)", with the requested ratio if it differs.
 std::string poisoned_text(const Poisoning& p, double asked) {
     std::string text = fmt::format("{} of {}", count(p.poisoned), count(p.images));
     if (!is_drawable(asked) || p.images == 0) return text;
     if (std::llround(asked * static_cast<double>(p.images)) == p.poisoned)
         return fmt::format("{} ({})", text, ratio(asked));
-    text += fmt::format(" ({} asked for", ratio(asked));
+    text += fmt::format(" ({} requested", ratio(asked));
     if (p.clean_label) text += fmt::format(", class {} has {}", p.target, count(p.candidates));
     return text + ")";
 }
@@ -68,7 +68,7 @@ std::vector<Fact> facts_of(const RunJson& run, const Poisoning& poisoning, const
     facts.push_back({"Defense", method_of(config)});
     facts.push_back(
         {"Clean training images",
-         fmt::format("{} of {} ({} asked for)", count(count_of(run.result, {"n_clean_subset"})),
+         fmt::format("{} of {} ({} requested)", count(count_of(run.result, {"n_clean_subset"})),
                      count(poisoning.images), ratio(number_of(config, {"defense/clean_ratio"})))});
     const std::string section = training_section_of(config);
     const auto setting = [&](const char* key) {
@@ -84,11 +84,11 @@ std::vector<Fact> facts_of(const RunJson& run, const Poisoning& poisoning, const
     return facts;
 }
 
-// Without a poisoned training image the numbers of a trigger say nothing of the model.
+// Without poisoned training images, ASR and R-ACC are meaningless.
 void forget_attack(ReportData& data) {
     for (std::size_t i = 0; i < data.results.size(); ++i) {
         ResultRow& row = data.results[i];
-        if (i > 0 && row.is_victim) break;  // another one, and its defenses
+        if (i > 0 && row.is_victim) break;  // another victim and its defenses
         row.asr = row.r_acc = row.asr_untriggered = not_measured;
         row.der.reset();
     }
@@ -107,7 +107,7 @@ void add_titles(ReportData& data, const RunJson& run) {
     data.title = fmt::format("{} on {}", data.benign ? "Benign model" : attack, dataset);
     data.subtitle = run.is_defense() ? "defended with " + method_of(run.config)
                     : data.benign    ? "trained without an attack"
-                                     : "a victim, undefended";
+                                     : "undefended victim";
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ constexpr Rgb undefined_grey = {128, 128, 128};
 
 }  // namespace
 
-// Chroma stays inside what sRGB can show along the way, or the steps would not look equal.
+// Chroma stays within the sRGB gamut; clipping would make the steps unequal.
 Rgb activation_colour(double t) {
     if (std::isnan(t)) return undefined_grey;
     t = std::clamp(t, 0.0, 1.0);

@@ -1,4 +1,4 @@
-// Colour maps for activations, made in OKLCH so that equal steps of the value look equally large.
+// Colour maps for activations, defined in OKLCH so that equal steps look equally large.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@ using Rgb = std::array<std::uint8_t, 3>;
 // From dark violet through green to pale yellow, for t in [0,1] (clamped; NaN is mid-grey).
 Rgb activation_colour(double t);
 
-// From near-black through the attack's red to pale sand: how much something changed.
+// From near-black through the attack's red to pale sand: the size of a change.
 Rgb change_colour(double t);
 
 }  // namespace cnpd::report

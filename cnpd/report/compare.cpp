@@ -25,7 +25,7 @@ bool have_same_victim(const RunJson& one, const RunJson& other) {
     return store::fingerprint_of_weights(one.path) == store::fingerprint_of_weights(other.path);
 }
 
-// Settings by their names; those of one section that lie in another's stead have no part in it.
+// Settings by name, without nested objects, the data directory and the interval of measurements.
 std::map<std::string, std::string> settings_of(const RunJson& run) {
     std::map<std::string, std::string> all;
     const std::string own = training_section_of(run.config);
@@ -53,13 +53,13 @@ std::string directory_name(const fs::path& run) {
     return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
-// The directory and the one that it is in: "badnets-1/r-cnpd".
+// The directory and its parent: "badnets-1/r-cnpd".
 std::string end_of(const fs::path& run) {
     const std::string parent = directory_name((fs::absolute(run) / "..").lexically_normal());
     return parent.empty() ? directory_name(run) : parent + "/" + directory_name(run);
 }
 
-// "epochs 20, seed 1": of one run, in which it differs from others.
+// "epochs 20, seed 1": the settings in which a run differs from others.
 std::string differences(const std::map<std::string, std::string>& settings,
                         const std::set<std::string>& differing) {
     std::string text;
@@ -71,7 +71,7 @@ std::string differences(const std::map<std::string, std::string>& settings,
     return text;
 }
 
-// Distinguishes the runs at these places, whose names are the same.
+// Distinguishes the runs at these positions, which have the same name.
 void tell_apart(std::vector<std::string>& names, const std::vector<RunJson>& runs,
                 const std::vector<std::size_t>& places) {
     std::vector<std::map<std::string, std::string>> settings;
@@ -99,7 +99,7 @@ void tell_apart(std::vector<std::string>& names, const std::vector<RunJson>& run
 }
 
 struct Group {
-    RunJson first;  // whose victim it is
+    RunJson first;  // determines the group's victim
     std::vector<std::size_t> defenses;
 };
 
@@ -117,7 +117,7 @@ std::vector<std::string> distinct_names(const std::vector<std::string>& names,
 
 std::vector<ResultRow> compared(const RunJson& run, const ResultRow& victim,
                                 const std::vector<fs::path>& others) {
-    std::vector<RunJson> runs;  // the run itself comes last
+    std::vector<RunJson> runs;  // the run itself is last
     for (const fs::path& other : others) {
         const bool known =
             fs::weakly_canonical(other) == fs::weakly_canonical(run.path) ||

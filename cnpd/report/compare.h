@@ -1,4 +1,4 @@
-// Rows for other defenses than the one that a page is about.
+// Result rows of other defenses.
 #pragma once
 
 #include <filesystem>
@@ -10,16 +10,16 @@
 
 namespace cnpd::report {
 
-// The rows of the table of results: the run's victim, the other defenses of this victim, the run
-// itself; then every other victim, with its defenses below it. Two runs have the same victim if
-// their model files hold the same bytes, or if they tell the same victim's training and scores.
-// Rows that would bear the same name also bear the settings in which their runs differ, or the name
-// of the run's directory. `victim` is the run's own. Throws FileError.
+// The rows of the results table: the run's victim, other defenses of this victim, the run itself;
+// then each other victim with its defenses below it. Two runs have the same victim if their model
+// files have the same bytes, or if they record the same training and scores of the victim. Equal
+// names are extended by the settings in which the runs differ, or by the name of the run's
+// directory. `victim` is the run's victim. Throws FileError.
 std::vector<ResultRow> compared(const RunJson& run, const ResultRow& victim,
                                 const std::vector<std::filesystem::path>& others);
 
-// Names for runs: `names` where they differ, else with what the configurations differ in behind
-// them. Public for its tests.
+// Unique names for runs: equal `names` are followed by the settings in which the runs differ.
+// Public for its tests.
 std::vector<std::string> distinct_names(const std::vector<std::string>& names,
                                         const std::vector<RunJson>& runs);
 

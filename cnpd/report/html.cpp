@@ -12,7 +12,7 @@ Markup section(const std::string& id, const std::string& heading, const Markup& 
 }
 
 std::string render_html(const ReportData& data) {
-    // The policy makes the browser refuse whatever an escaped name might still smuggle in.
+    // The policy makes the browser block scripts and external content even if escaping fails.
     Markup page = markup(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "

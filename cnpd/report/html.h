@@ -1,4 +1,4 @@
-// The report of a run: one page with the effect of the attack and of the defense.
+// The HTML report of a run.
 #pragma once
 
 #include <string>
@@ -7,13 +7,12 @@ namespace cnpd::report {
 
 struct ReportData;
 
-// The whole page, UTF-8. It is self-contained: styles, drawings and images are inline, nothing is
-// loaded from elsewhere and no script runs. It is well-formed XML too. Parts of `data` that are
-// empty, or whose sizes contradict each other, are left out.
+// The whole page in UTF-8. It is self-contained (inline styles, drawings and images, no scripts)
+// and also well-formed XML. Parts of `data` that are empty or have inconsistent sizes are omitted.
 std::string render_html(const ReportData& data);
 
 // Headline and subtitle of outcome() as plain text: "The backdoor is removed. The attacker's class
-// was predicted for ...". Empty where nothing was measured.
+// was predicted for ...". Empty if nothing was measured.
 std::string verdict(const ReportData& data);
 
 }  // namespace cnpd::report

@@ -11,7 +11,7 @@ constexpr std::string_view dash = "\xE2\x80\x93";
 constexpr std::string_view ellipsis = "\xE2\x80\xA6";
 constexpr std::string_view no_break_space = "\xC2\xA0";
 
-// Length of the UTF-8 sequence that `text` starts with, 0 where it is not one.
+// Length of the UTF-8 sequence at the start of `text`; 0 if it is invalid.
 std::size_t sequence_length(std::string_view text, std::uint32_t& code) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned lead = byte(0);

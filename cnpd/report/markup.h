@@ -1,4 +1,4 @@
-// Pieces of HTML that cannot be confused with text: whatever is not Markup is escaped.
+// HTML fragments with a type of their own: everything that is not Markup is escaped.
 #pragma once
 
 #include <fmt/format.h>
@@ -21,11 +21,11 @@ struct Markup {
     bool empty() const { return html.empty(); }
 };
 
-// Text for element content and quoted attributes. Invalid UTF-8, control characters and those that
-// turn the direction of writing become U+FFFD.
+// Escapes text for element content and quoted attributes. Invalid UTF-8, control characters and
+// characters that change the writing direction become U+FFFD.
 std::string escape(std::string_view text);
 
-// The first `most` characters, with an ellipsis where some were cut. Not escaped.
+// At most `most` characters, with an ellipsis if some were cut. Not escaped.
 std::string shortened(std::string_view text, int most);
 
 namespace detail {
@@ -55,9 +55,10 @@ Markup markup(fmt::format_string<detail::Argument<Args>&...> format, const Args&
         values);
 }
 
-// How the page writes numbers; what is not finite is "–". A space before a unit does not break.
-bool is_drawable(double value);                    // finite, and small enough for arithmetic on it
-double clamped_rate(double rate);                  // into [0,1]; 0 where not drawable
+// Number formats of the page. Values that are not finite become "–"; spaces before units are
+// non-breaking.
+bool is_drawable(double value);                    // finite, and small enough for arithmetic
+double clamped_rate(double rate);                  // clamped to [0,1]; 0 if not drawable
 std::string percent(double rate, int digits = 1);  // 0.9912 -> "99.1 %"
 std::string number(double value, int digits = 4);  // significant digits
 std::string count(std::int64_t value);             // "2,362,368"

@@ -52,10 +52,10 @@ Outcome benign_outcome(const ResultRow* before, const ResultRow* after, double f
     }
     result.kind = OutcomeKind::benign_defended;
     const double lost = before ? accuracy_lost(*before, *after) : 0;
-    result.headline = "Benign victim: the defense had nothing to remove";
+    result.headline = "Benign victim: there was no backdoor to remove";
     std::string cost;
     if (before && is_drawable(before->acc) && is_drawable(after->acc))
-        cost = lost > 0 ? fmt::format("The defense cost {} of accuracy for nothing", points(lost))
+        cost = lost > 0 ? fmt::format("The defense cost {} of accuracy", points(lost))
                         : std::string("The defense cost no accuracy");
     if (is_drawable(false_alarms)) {
         const std::string flags = fmt::format(
@@ -76,7 +76,7 @@ Outcome victim_outcome(const ResultRow& row) {
     }
     const bool took = effect(row) >= attack_takes;
     result.kind = took ? OutcomeKind::attack_took : OutcomeKind::attack_never_took;
-    result.headline = took ? "The backdoor works" : "The attack did not take";
+    result.headline = took ? "The backdoor works" : "The attack failed";
     result.tone = took ? Tone::bad : Tone::neutral;
     result.subtitle = joined(
         fmt::format("The attacker's class is predicted for {} of the images with the trigger.",
@@ -104,11 +104,11 @@ void name(Outcome& result, double lost) {
             return;
         case OutcomeKind::removed_at_a_high_price:
             result.headline =
-                fmt::format("The backdoor is removed, at a price of {} of accuracy", points(lost));
+                fmt::format("The backdoor is removed at a cost of {} of accuracy", points(lost));
             result.tone = Tone::mixed;
             return;
         case OutcomeKind::reduced:
-            result.headline = "The backdoor is weaker, but not removed";
+            result.headline = "The backdoor is weakened, but not removed";
             result.tone = lost > high_price ? Tone::bad : Tone::mixed;
             return;
         case OutcomeKind::always_the_target:
@@ -116,7 +116,7 @@ void name(Outcome& result, double lost) {
             result.tone = Tone::bad;
             return;
         case OutcomeKind::attack_never_took:
-            result.headline = "The attack did not take, so there was no backdoor to remove";
+            result.headline = "The attack failed, so there was no backdoor to remove";
             result.tone = Tone::neutral;
             return;
         default:

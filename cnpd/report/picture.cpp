@@ -10,7 +10,7 @@
 namespace cnpd::report {
 namespace {
 
-constexpr std::int64_t most_pixels = std::int64_t{1} << 22;  // keeps a page loadable
+constexpr std::int64_t most_pixels = std::int64_t{1} << 22;  // limits the page's size
 
 }  // namespace
 
@@ -76,7 +76,7 @@ int difference_gain(const std::vector<Example>& examples) {
             changed += change > 0;
         }
     }
-    // Unchanged pixels do not count: a patch trigger changes less than 1 % of an image.
+    // Counts changed pixels only, because a patch trigger changes less than 1 % of an image.
     std::int64_t above = 0;
     int largest = 255;
     while (largest > 1 && (above += histogram[largest]) * 100 <= changed) --largest;

@@ -1,4 +1,4 @@
-// Images and feature maps as <img> elements that carry their pixels in a data URI.
+// Images and feature maps as <img> elements with a data URI.
 #pragma once
 
 #include <optional>
@@ -10,27 +10,27 @@
 
 namespace cnpd::report {
 
-// Whether sizes and number of pixels agree and there is anything to see.
+// True if the size matches the number of pixels and is not empty.
 bool is_valid(const Image& image);
 bool is_valid(const FeatureMap& map);
 
 // <img class="pixels">. `image` must be valid.
 Markup picture(const Image& image, const std::string& description);
 
-// Both valid and of one size.
+// True if both are valid and have the same size.
 bool are_comparable(const Image& a, const Image& b);
 
-// The smallest box around the pixels in which two comparable images differ, in pixels. Nothing if
-// the images are equal or not comparable.
+// The smallest box around the pixels in which two images differ. Empty if the images are equal or
+// not comparable.
 struct Box {
     int left = 0, top = 0, width = 0, height = 0;
 };
 std::optional<Box> changed_box(const Image& clean, const Image& poisoned);
 
-// Poisoned minus clean, times `gain`, around mid-grey. Both valid and of one size.
+// Poisoned minus clean, times `gain`, around mid-grey. Both must be valid and have the same size.
 Image difference(const Image& clean, const Image& poisoned, int gain);
 
-// The largest of 1, 2, 4, ... 32 that leaves all but 1 % of the differences unclipped.
+// The largest of 1, 2, 4, ... 32 that clips at most 1 % of the differences.
 int difference_gain(const std::vector<Example>& examples);
 
 // Values from `low` (t = 0) to `high` (t = 1).
@@ -39,13 +39,13 @@ struct ColourScale {
     double high = 1;
     Rgb (*colour)(double) = activation_colour;
 
-    double position(double value) const;  // t, NaN where the value is
+    double position(double value) const;  // t; NaN if the value is NaN
 };
 
 // One channel of a valid feature map.
 Image channel_image(const FeatureMap& map, int channel, const ColourScale& scale);
 
-// A horizontal bar of the scale's colours between its two values.
+// The scale's colours as a horizontal bar between its two values.
 Markup legend(const ColourScale& scale, const std::string& label);
 
 }  // namespace cnpd::report

@@ -16,7 +16,7 @@ using runs::LoadedRun;
 
 namespace {
 
-// Predicted classes of a set. A victim has no "after".
+// Predicted classes of a set. Without a defense, "after" is empty.
 struct Predicted {
     std::vector<std::int32_t> before, after;
 };
@@ -66,7 +66,7 @@ std::vector<Guess> guesses_of(const std::vector<runs::Guess>& guesses) {
     return all;
 }
 
-// Images to show: those that are `interesting`, one of each class, and then the first others.
+// Chooses images to show: first `interesting` ones, one of each class, then others in order.
 template <class Predicate>
 std::vector<std::int32_t> choose(const std::vector<std::int32_t>& labels, std::int64_t wanted,
                                  const Predicate& interesting) {
@@ -83,10 +83,10 @@ std::vector<std::int32_t> choose(const std::vector<std::int32_t>& labels, std::i
     return chosen;
 }
 
-// The images of one test set that are shown, and what they show.
+// The images chosen from one test set, and their content.
 struct Shown {
     const datasets::BatchSource& images;
-    const std::vector<std::int32_t>& originals;  // of all images of the set
+    const std::vector<std::int32_t>& originals;  // for all images of the set
     std::vector<std::int32_t> chosen;
 };
 
@@ -160,7 +160,7 @@ void add_poisoned_examples(ReportData& data, const LoadedRun& run, const Picture
     point.clean = polarized_features(run, tests.clean.input(twin), image_of(clean, twin[0]));
 }
 
-// Of a benign victim: false alarms first, or what the model gets wrong.
+// For a benign victim: false alarms first, or misclassified images.
 void add_clean_examples(ReportData& data, const LoadedRun& run, const Pictured& from,
                         std::int64_t wanted) {
     const auto& labels = from.tests.clean.host_labels();
@@ -180,7 +180,7 @@ void add_clean_examples(ReportData& data, const LoadedRun& run, const Pictured& 
                                      image_of(from.experiment.data.test, first[0]));
 }
 
-// Older runs do not tell how often the victim predicts the backdoor label without the trigger.
+// Older runs do not record the rate of backdoor labels without the trigger.
 void complete(ResultRow& row, const std::vector<std::int32_t>& clean,
               const std::vector<std::int32_t>& poisoned, const TestSets& tests) {
     if (clean.empty() || poisoned.empty() || is_measured(row.asr_untriggered)) return;

@@ -1,9 +1,8 @@
-// What the report of one run shows, as plain values: nothing here knows tensors, models or files.
+// The content of a run's report as plain values, independent of tensors, models and files.
 //
-// Every part may be left empty; the page then leaves it out. Rates are fractions in [0,1]; a value
-// that was not measured is NaN and is drawn as a dash. Strings are plain UTF-8 text; render_html()
-// escapes them, whatever they hold.
-// Every member has an initialiser, so that designated initialisers may leave any of them out.
+// The page omits empty parts. Rates are fractions in [0,1]; a value that was not measured is NaN
+// and drawn as a dash. Strings are plain UTF-8 text; render_html() escapes them. All members have
+// initialisers, so that designated initialisers may omit any of them.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +24,7 @@ struct Fact {
     std::string value = {};
 };
 
-// One row of the table of results: the victim, the run's own defense, or one to compare it with.
+// One row of the results table: a victim, the run's defense, or a defense for comparison.
 struct ResultRow {
     std::string name = {};
     double acc = not_measured;    // accuracy on the clean test images
@@ -36,19 +35,18 @@ struct ResultRow {
     std::optional<double> der = {};
     std::optional<double> seconds = {};  // wall-clock time of the defense
     std::optional<std::int64_t> parameters_trained = {};
-    // An undefended model; the defenses below it are its own. The first one is "before" in the
-    // verdict.
+    // An undefended model, followed by its defenses. The first victim is "before" in the verdict.
     bool is_victim = false;
-    bool highlight = false;  // the row that the run is about: "after" in the verdict
+    bool highlight = false;  // the run's own row: "after" in the verdict
 };
 
-// A loss term is a part of the loss, before it is weighted.
+// loss_term: an unweighted term of the loss.
 enum class Quantity { loss, loss_term, acc, asr, r_acc, learning_rate };
 
-// One quantity over the epochs of a training. `epoch` and `value` have the same length.
+// One quantity by epoch. `epoch` and `value` have the same length.
 struct Series {
     Quantity quantity = Quantity::loss;
-    std::string name = {};  // what the line is labelled with; the quantity's own name where empty
+    std::string name = {};  // label of the line; the quantity's name if empty
     std::vector<double> epoch = {};
     std::vector<double> value = {};
 };
@@ -65,22 +63,22 @@ struct Guess {
     double probability = not_measured;
 };
 
-// One test image with and without the trigger, and what the models predict for the poisoned one.
-// Without a poisoned image the predictions are for the clean one.
+// One test image with and without the trigger, and the models' predictions for the poisoned image,
+// or for the clean image if there is no poisoned one.
 struct Example {
     Image clean = {};
     Image poisoned = {};
     std::string original_class = {};
     std::string backdoor_class = {};
-    // The most likely classes, best first, of the victim and of the defended model; three are
-    // shown. Empty for a model that is not there.
+    // The most likely classes in falling order of probability, of the victim and of the defended
+    // model; three are shown. Empty if there is no such model.
     std::vector<Guess> before = {};
     std::vector<Guess> after = {};
     bool defended_right = false;  // the defended model predicts the original label
     bool flagged = false;         // the two models predict different classes: detected
 };
 
-// Activations of one image at one place, [H,W,C].
+// Activations of one image at one layer, [H,W,C].
 struct FeatureMap {
     int height = 0;
     int width = 0;
@@ -91,14 +89,14 @@ struct FeatureMap {
 // The features of one image at the insertion point, before and after the polarizer.
 struct PolarizedFeatures {
     Image image = {};
-    std::string polarizer_class = {};  // the victim's prediction, which chose the polarizer
+    std::string polarizer_class = {};  // the victim's prediction, which selected the polarizer
     FeatureMap before = {};
     FeatureMap after = {};
 };
 
 struct InsertionPoint {
     std::string name = {};  // "layer4.1.conv1"
-    // An image with the trigger and the same image without it; either may be empty.
+    // The same image with and without the trigger; either may be empty.
     PolarizedFeatures poisoned = {};
     PolarizedFeatures clean = {};
 };
@@ -118,19 +116,19 @@ struct RocPoint {
 struct Detection {
     double true_positive_rate = not_measured;                  // over all poisoned images
     double false_positive_rate = not_measured;                 // over the clean ones
-    std::optional<double> true_positive_rate_successful = {};  // over those whose attack succeeded
+    std::optional<double> true_positive_rate_successful = {};  // over those that fool the victim
     // The score of the curve is the drop in the probability of the victim's class.
     std::optional<double> auroc = {};
-    std::vector<RocPoint> roc = {};  // in the order of a falling threshold
+    std::vector<RocPoint> roc = {};  // in the order of falling thresholds
 };
 
 struct ReportData {
     std::string title = {};
     std::string subtitle = {};
-    bool benign = false;                 // no training image of the victim was poisoned
-    std::vector<Fact> facts = {};        // data set, model, attack, seed, ... in the order shown
-    std::vector<Fact> environment = {};  // date, commit, hardware, versions
-    std::vector<std::string> commands = {};  // what to type to get this run again
+    bool benign = false;           // no training image of the victim was poisoned
+    std::vector<Fact> facts = {};  // data set, model, attack, seed, ..., in the order of display
+    std::vector<Fact> environment = {};      // date, commit, hardware, versions
+    std::vector<std::string> commands = {};  // commands that repeat the run
 
     std::vector<ResultRow> results = {};
     std::int64_t n_clean = 0;     // test images behind ACC
@@ -141,8 +139,8 @@ struct ReportData {
 
     std::vector<Example> examples = {};
     std::optional<InsertionPoint> features = {};
-    // The classes' names, and the predictions of all test images; the poisoned ones stand in the
-    // row of their original class.
+    // Class names, and the predictions of all test images. Poisoned images are in the row of their
+    // original class.
     std::vector<std::string> classes = {};
     Confusion clean_predictions = {};
     Confusion poisoned_predictions = {};

@@ -23,7 +23,7 @@ constexpr int longest_text = 200;       // characters of a text from a file
 constexpr std::size_t most_facts = 32;  // of the environment
 constexpr std::size_t most_roc_points = 1000;
 
-// What the report reads from result.json; anything else may be of any type.
+// Keys of result.json that the report reads; other keys may have any type.
 constexpr const char* rates_and_counts[] = {"acc",
                                             "asr",
                                             "r_acc",
@@ -82,7 +82,7 @@ std::vector<RocPoint> roc_of(const ordered_json& result) {
     return points;
 }
 
-// One key of the lines of a metrics.jsonl over their epochs.
+// The values of one key in the lines of a metrics.jsonl, by epoch.
 Series series_of(const std::vector<ordered_json>& lines, const char* key, double scale) {
     Series series;
     for (const ordered_json& line : lines) {
@@ -94,7 +94,7 @@ Series series_of(const std::vector<ordered_json>& lines, const char* key, double
     return series;
 }
 
-// "loss_clean" and the like, in the order in which they first stand in the lines.
+// Keys such as "loss_clean", in the order of their first occurrence.
 std::vector<std::string> loss_terms(const std::vector<ordered_json>& lines) {
     constexpr std::size_t most = 8;
     std::vector<std::string> keys;
@@ -119,7 +119,8 @@ RunJson read_run_json(const fs::path& run, const char* kind) {
     RunJson json{.path = run, .config = store::read_config(run, kind), .result = {}};
     const fs::path path = store::run_file(run, run_files::result);
     json.result = store::read_json(path);
-    if (!json.result.is_object()) throw FileError(path.string(), "is no object", "a run's result");
+    if (!json.result.is_object())
+        throw FileError(path.string(), "is not an object", "a run's result");
     for (const char* key : rates_and_counts) {
         const auto found = json.result.find(key);
         if (found != json.result.end() && !found->is_number() && !found->is_null())
@@ -213,7 +214,7 @@ std::vector<Series> curves(const fs::path& metrics, const ResultRow* start) {
     struct Column {
         const char* key;
         Quantity quantity;
-        double ResultRow::*at_start;  // null for what is no rate
+        double ResultRow::*at_start;  // null if it is not a rate
     };
     constexpr Column columns[] = {{"train_loss", Quantity::loss, nullptr},
                                   {"acc", Quantity::acc, &ResultRow::acc},

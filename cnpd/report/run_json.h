@@ -1,5 +1,5 @@
-// What the JSON files of a run directory say, in the report's terms. Entries may be missing: what
-// they would have told is then not measured, or left out.
+// Reads the JSON files of a run directory for the report. Values of missing entries are NaN or
+// omitted.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,10 @@ struct RunJson {
 };
 
 // Reads both files. `kind` as for read_config(). Throws FileError for damaged or missing files, and
-// for rates and counts that are no numbers.
+// for rates and counts that are not numbers.
 RunJson read_run_json(const std::filesystem::path& run, const char* kind = "");
 
-// The first of these entries that a JSON object has: "attack/poison_ratio" is an entry of an object
-// in it. Null for none.
+// The first existing entry of a JSON object; "attack/poison_ratio" is nested. Null if none exists.
 const nlohmann::ordered_json* entry(const nlohmann::ordered_json& json,
                                     std::initializer_list<const char*> paths);
 std::string text_of(const nlohmann::ordered_json& json, std::initializer_list<const char*> paths,
@@ -37,21 +36,21 @@ double number_of(const nlohmann::ordered_json& json, std::initializer_list<const
                  double otherwise = not_measured);
 std::int64_t count_of(const nlohmann::ordered_json& json, std::initializer_list<const char*> paths);
 
-// A method as the page writes it.
+// The method's label on the page.
 std::string method_of(const nlohmann::ordered_json& config);
-// The section of config.json that has the number of epochs.
+// The section of config.json with the number of epochs.
 std::string training_section_of(const nlohmann::ordered_json& config);
 
-// The scores of result.json; of the defended model, and of its victim.
+// The scores in result.json of the defended model and of its victim.
 ResultRow row_of(const std::string& name, const nlohmann::ordered_json& result);
 ResultRow victim_row_of(const std::string& name, const nlohmann::ordered_json& result);
 std::optional<Detection> detection_of(const nlohmann::ordered_json& result);
 
-// A series for each quantity that the lines of a metrics.jsonl have. If no rate was measured at
-// epoch 0, the rates of `start` stand there; null for none.
+// A series for each quantity in a metrics.jsonl. If no rate was measured at epoch 0, the rates of
+// `start` are used there; may be null.
 std::vector<Series> curves(const std::filesystem::path& metrics, const ResultRow* start);
 
-// Date, commit, hardware and versions: the object "environment", and what older runs say.
+// Date, commit, hardware and versions, from the object "environment" or the entries of older runs.
 std::vector<Fact> environment_of(const nlohmann::ordered_json& config);
 
 }  // namespace cnpd::report

@@ -6,8 +6,8 @@
 namespace cnpd::report {
 namespace {
 
-constexpr std::size_t most_in_table = 12;     // classes; more become a picture
-constexpr std::size_t most_in_picture = 256;  // pixels a side; more classes share one
+constexpr std::size_t most_in_table = 12;     // classes; with more, a picture is drawn
+constexpr std::size_t most_in_picture = 256;  // pixels per side; more classes share pixels
 constexpr std::size_t pairs_shown = 5;
 
 struct Matrix {
@@ -77,7 +77,7 @@ Image heat_map(const Matrix& matrix) {
     return image;
 }
 
-// The most frequent confusions in words, because a picture has no numbers to read.
+// The most frequent confusions as text, because the picture shows no numbers.
 Markup frequent_pairs(const Matrix& matrix) {
     const std::size_t n = matrix.classes.size();
     std::vector<std::size_t> order;

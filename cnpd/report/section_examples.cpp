@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t guesses_shown = 3;
 
-// `ring` is drawn over the image.
+// `ring` is an overlay.
 Markup figure(const Image& image, const std::string& caption, const std::string& description,
               const Markup& ring = {}) {
     if (!is_valid(image)) return {};
@@ -17,7 +17,7 @@ Markup figure(const Image& image, const std::string& caption, const std::string&
                   picture(image, description), ring, caption);
 }
 
-// Around a trigger that is small, half a pixel away from it. One that covers the image needs none.
+// A ring around a small trigger, half a pixel away from it; empty if the trigger covers the image.
 Markup ring(const Example& example) {
     const std::optional<Box> box = changed_box(example.clean, example.poisoned);
     if (!box) return {};
@@ -43,7 +43,7 @@ Markup strip(const Example& example, int gain) {
     return out.empty() ? out : markup("<div class=\"strip\">{}</div>\n", out);
 }
 
-// The original label is drawn in the defense's colour, the backdoor's in the attack's.
+// The original label has the defense's colour, the backdoor label the attack's.
 const char* colour_of(const std::string& class_name, const Example& example) {
     if (class_name == example.original_class) return "defense";
     if (class_name == example.backdoor_class) return "attack";
@@ -76,11 +76,11 @@ Markup badges(const Example& example) {
     if (!example.after.empty()) {
         const bool fooled = example.after.front().class_name == example.backdoor_class;
         if (example.defended_right)
-            add("defense", "\xE2\x9C\x93 right");
+            add("defense", "\xE2\x9C\x93 correct");
         else if (poisoned && fooled)
-            add("attack", "still fooled");
+            add("attack", "still the attacker's class");
         else
-            add("", poisoned ? "freed, but wrong" : "wrong");
+            add("", poisoned ? "another wrong class" : "wrong");
     }
     if (example.flagged) add(poisoned ? "" : "attack", poisoned ? "flagged" : "false alarm");
     return out;

@@ -28,7 +28,7 @@ FeatureMap absolute_change(const PolarizedFeatures& features) {
     return change;
 }
 
-// Mean over space of each channel; NaN where a value is not finite.
+// Spatial mean of each channel; NaN if a value is not finite.
 std::vector<double> channel_means(const FeatureMap& map) {
     std::vector<double> means(map.channels);
     for (std::size_t i = 0; i < map.values.size(); ++i) means[i % means.size()] += map.values[i];
@@ -98,7 +98,7 @@ double mean(const FeatureMap& map) {
     return sum / static_cast<double>(map.values.size());
 }
 
-// In which the mean of each channel that is drawn can be read.
+// Rows with the means of the drawn channels.
 void add_means(Markup& rows, const std::string& name, const FeatureMap& map,
                const Drawing& drawing) {
     const std::vector<double> means = channel_means(map);
@@ -192,9 +192,8 @@ Markup features_section(const ReportData& data) {
     content += maps;
     content += mean_change(groups);
     Markup seen = markup(
-        "Feature maps before and after the polarizer, in the channels that it changes most.");
-    if (chosen_by_class)
-        seen += markup(" The class that the victim predicts chooses the polarizer.");
+        "Feature maps before and after the polarizer, for the channels that it changes most.");
+    if (chosen_by_class) seen += markup(" The polarizer is chosen by the victim's prediction.");
     return section("features", "Inside the network", seen, content);
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t classes_shown = 12;
 
-// How many poisoned images are predicted as one class.
+// Number of poisoned images predicted as one class.
 struct PredictionCount {
     std::string class_name = {};
     std::int64_t before = 0, after = 0;  // by the victim and by the defended model
@@ -36,7 +36,7 @@ std::vector<PredictionCount> counts_of(const ReportData& data) {
     return counts;
 }
 
-// The most frequent classes in their given order, the others summed up at the end.
+// The most frequent classes in the given order, and the sum of the others at the end.
 std::vector<PredictionCount> most_frequent(const std::vector<PredictionCount>& counts) {
     if (counts.size() <= classes_shown) return counts;
     std::vector<std::size_t> order(counts.size());
@@ -131,7 +131,7 @@ Markup detection_part(const Detection& detection) {
         rows += rate_row("of the images with the trigger (TPR)", "defense",
                          detection.true_positive_rate);
     if (detection.true_positive_rate_successful)
-        rows += rate_row("of those predicted as the attacker wants", "defense",
+        rows += rate_row("of those that the victim predicts as the backdoor label", "defense",
                          *detection.true_positive_rate_successful);
     if (is_drawable(detection.false_positive_rate))
         rows += rate_row("of the clean images (FPR)", "faint", detection.false_positive_rate);
@@ -157,8 +157,8 @@ Markup predictions_section(const ReportData& data) {
                   "victim's class");
     if (!matrices.empty())
         seen += markup(
-            " In the matrices a row is the original class and a column the predicted class; "
-            "shades are shares of the row.");
+            " In the confusion matrices, rows are original classes and columns are predicted "
+            "classes; shading is the share of the row.");
     Markup content;
     if (!where.empty() || !flags.empty())
         content = markup("<div class=\"columns\">{}{}</div>\n", where, flags);

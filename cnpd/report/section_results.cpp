@@ -78,7 +78,7 @@ struct Columns {
     bool untriggered = false, der = false, parameters = false, seconds = false;
 };
 
-// On a phone the rows become blocks, and each cell shows its column's name itself.
+// On narrow screens rows become blocks, and each cell shows the name of its column.
 Markup cell(const char* column, const std::string& text, const Markup& bar = {}) {
     return markup("<td data-name=\"{}\">{}<span class=\"value\">{}</span></td>", column, bar, text);
 }
@@ -174,7 +174,8 @@ Markup results_section(const ReportData& data) {
         seen += markup(
             " ASR, with a bar: share of the images with the trigger predicted as the attacker "
             "wants");
-        if (columns.untriggered) seen += markup(", beside the share of them without the trigger");
+        if (columns.untriggered)
+            seen += markup("; Without trigger: share of the same images predicted so without it");
         seen += markup(
             ". R-ACC: share of the images with the trigger predicted as their original class.");
     }

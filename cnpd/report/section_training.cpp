@@ -39,7 +39,7 @@ bool is_rate(Quantity quantity) {
     return quantity == Quantity::acc || quantity == Quantity::asr || quantity == Quantity::r_acc;
 }
 
-// Lines of one colour are told apart by their dashes.
+// Lines of the same colour are distinguished by dashes.
 template <class Predicate>
 std::vector<Line> lines_of(const std::vector<Series>& training, Predicate wanted) {
     constexpr const char* dashes[] = {"", " dash-1", " dash-2", " dash-3"};
@@ -93,9 +93,9 @@ Markup training_section(const ReportData& data) {
     const Markup victim = training_charts("Victim", data.victim_training);
     const Markup defense = training_charts("Defense", data.defense_training);
     const Markup seen = markup(
-        "Each epoch of the training{}. A point shows its values when it is pointed at or touched; "
-        "the tables below the charts have all of them.",
-        defense.empty() ? "" : "s; epoch 0 is the model before");
+        "Metrics after each epoch{}. Hover over or touch a point to show its values; the tables "
+        "below the charts list all values.",
+        defense.empty() ? "" : "; epoch 0 of the defense is the undefended model");
     return section("training", "Training", seen, markup("{}{}", victim, defense));
 }
 

@@ -1,4 +1,4 @@
-// The sections of the page, in their order. Each is empty where its part of the data is.
+// The sections of the page, in order. A section without data is empty.
 #pragma once
 
 #include "cnpd/report/markup.h"
@@ -6,19 +6,19 @@
 
 namespace cnpd::report {
 
-// A heading, what the content shows, and the content; empty where the content is.
+// A heading, an explanation of the content, and the content. Empty if the content is empty.
 Markup section(const std::string& id, const std::string& heading, const Markup& shown,
                const Markup& content);
 
-// The undefended model's row and the row that the run is about; null where there is none.
+// The row of the undefended model and the run's own row; null if there is none.
 const ResultRow* victim_row(const ReportData& data);
 const ResultRow* highlighted_row(const ReportData& data);
 
 Markup headline(const ReportData& data);             // title, outcome, large numbers
 Markup results_section(const ReportData& data);      // table of methods
-Markup examples_section(const ReportData& data);     // images and what the models say of them
+Markup examples_section(const ReportData& data);     // images and predictions
 Markup predictions_section(const ReportData& data);  // all test images, detection
-Markup confusion_part(const ReportData& data);       // its matrices
+Markup confusion_part(const ReportData& data);       // confusion matrices
 Markup features_section(const ReportData& data);     // activations at the insertion point
 Markup training_section(const ReportData& data);     // curves
 Markup run_section(const ReportData& data);          // facts, commands

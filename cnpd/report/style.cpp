@@ -2,7 +2,7 @@
 
 namespace cnpd::report {
 
-// Valid inside XML as well: no "<" and no "&". A test computes the contrast of the colours: text
+// Must be valid inside XML: no "<" and no "&". A test computes the contrast of the colours: text
 // has at least 4.5:1, and bars, lines and edges have at least 3:1, in both schemes.
 const char* const style_sheet = R"css(
 :root {

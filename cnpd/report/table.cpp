@@ -18,7 +18,7 @@ namespace {
 struct Frame {
     const char* horizontal;
     const char* vertical;
-    // Left, middle and right of the line above, of one between and of the line below.
+    // Left, middle and right of the top, middle and bottom lines.
     const char* top[3];
     const char* rule[3];
     const char* bottom[3];
@@ -27,8 +27,8 @@ struct Frame {
 constexpr Frame kBoxes = {"─", "│", {"┌", "┬", "┐"}, {"├", "┼", "┤"}, {"└", "┴", "┘"}};
 constexpr Frame kAscii = {"-", "|", {"+", "+", "+"}, {"+", "+", "+"}, {"+", "+", "+"}};
 
-// Numbers, with a sign, an exponent, a unit's "%" or a spread "±"; and what stands for a missing
-// one.
+// True for numbers with a sign, an exponent, "%" or a spread "±", and for the mark of a missing
+// value.
 bool is_number(std::string_view cell) {
     if (cell.empty() || cell == "-" || cell == "nan") return true;
     const bool digit = cell.find_first_of("0123456789") != cell.npos;

@@ -1,4 +1,4 @@
-// Tables on the terminal.
+// Text tables for the terminal.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 namespace cnpd::report {
 
 enum class Alignment {
-    automatic,  // right where every cell is a number, else left
+    automatic,  // right if all cells are numbers, else left
     left,
     right
 };
@@ -20,18 +20,18 @@ struct Column {
     Alignment alignment = Alignment::automatic;
 };
 
-// Rows of text below titles, aligned and framed: by box drawing characters where the terminal takes
-// them, else by ASCII.
+// Aligned rows of text below titles, with a frame of box drawing characters if the terminal
+// supports them, else of ASCII.
 class Table {
   public:
     explicit Table(std::vector<Column> columns);
-    // As many cells as there are columns. Control characters are shown as "?".
+    // Needs one cell per column. Control characters are shown as "?".
     void add_row(std::vector<std::string> cells);
-    // A line between the rows before and the rows after.
+    // A line between the previous and the next row.
     void add_rule();
-    // Lines, each with its end. Titles are bold on an interactive terminal.
+    // The table's text with line ends. Titles are bold on an interactive terminal.
     std::string str(const Terminal& terminal) const;
-    // To stdout.
+    // Prints to stdout.
     void print() const;
 
   private:

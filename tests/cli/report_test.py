@@ -66,7 +66,7 @@ class Page(support.RunsTest):
         sig = self.folder / "sig"
         self.succeed(*small(sig, "--attack", "sig", "--poison-ratio", "0.5"))
         self.assertEqual(self.facts(self.page(sig))["Poisoned training images"],
-                         "20 of 200 (50 % asked for, class 0 has 20)")
+                         "20 of 200 (50 % requested, class 0 has 20)")
         self.assertEqual(self.facts(self.page(self.victim))["Poisoned training images"],
                          "60 of 600 (10 %)")
 
