@@ -35,14 +35,14 @@ bool names_targets(Strategy strategy) {
            strategy == Strategy::given;
 }
 
-// Examples that no stop cuts short; all images are to become class 3 where targets are named.
+// PGD without early stop; class 3 is the target of strategies with fixed targets.
 AdversarySettings settings_of(Strategy strategy, PgdThrough through = PgdThrough::both) {
     AdversarySettings settings{.through = through, .strategy = strategy, .stop_share = 2};
     if (names_targets(strategy)) settings.target_of_class.assign(kClasses, 3);
     return settings;
 }
 
-// A frozen victim, clean images, and a defended model that takes every feature at half its value.
+// A frozen victim, clean images, and a defended model that halves all features.
 struct Scene {
     std::unique_ptr<models::Classifier> victim = fixture_victim();
     datasets::BatchSource images{datasets::synthetic::generate({.train = 24, .test = 1}).train,
@@ -77,7 +77,7 @@ struct Scene {
     }
 };
 
-// How far the examples are from the images, each in its norm.
+// Distance of each example from its image, in the given norm.
 std::vector<double> distances(const std::vector<float>& a, const std::vector<float>& b,
                               std::size_t images, ops::PgdNorm norm) {
     std::vector<double> result(images);
@@ -106,7 +106,7 @@ TEST_CASE("adversarial examples lie in the ball around their images, and are ima
             CAPTURE(static_cast<int>(norm));
             CAPTURE(static_cast<int>(strategy));
             AdversarySettings settings = settings_of(strategy);
-            // One step would leave the ball.
+            // A single step is longer than the radius.
             settings.pgd = {.norm = norm, .step = 3, .radius = radius};
             const AdversarialBatch batch = scene.attack(settings);
             const std::vector<float> pixels = batch.pixels.to_host<float>();
@@ -134,7 +134,7 @@ TEST_CASE("the cuts are the victim's, of the images and of the examples") {
     check(batch.adversarial, batch.pixels);
 }
 
-TEST_CASE("masked images are left alone") {
+TEST_CASE("masked images are unchanged") {
     const Scene scene;
     const std::vector<float> clean = scene.pixels();
     for (const PgdThrough through : {PgdThrough::plain, PgdThrough::composite, PgdThrough::both}) {
@@ -158,7 +158,7 @@ TEST_CASE("masked images are left alone") {
     }
 }
 
-TEST_CASE("an adversary that is content from the start makes no step") {
+TEST_CASE("an adversary whose stop share is reached at the start makes no step") {
     const Scene scene;
     AdversarySettings settings = settings_of(Strategy::random);
     settings.stop_share = -1;
@@ -167,7 +167,7 @@ TEST_CASE("an adversary that is content from the start makes no step") {
     CHECK(batch.adversarial.z.to_host<float>() == batch.clean.z.to_host<float>());
 }
 
-TEST_CASE("each strategy has aims of its own") {
+TEST_CASE("aims of each strategy") {
     const Scene scene;
     const std::vector<std::int32_t>& labels = scene.images.host_labels();
     for (const Strategy strategy : {Strategy::second, Strategy::untarget})
@@ -188,13 +188,13 @@ TEST_CASE("each strategy has aims of its own") {
     CHECK(scene.aims(random) == drawn);
     CHECK(scene.aims(random, 1) != drawn);
     CHECK(scene.aims(random, 0, 2) != drawn);
-    // An image's class is its own, wherever the image stands.
+    // Aims do not depend on the order of the images.
     const std::int32_t some[] = {5, 2};
     const Tensor of_some = scene.adversary(random).aims(scene.images, some, 0);
     CHECK(of_some.to_host<std::int32_t>() == std::vector<std::int32_t>{drawn[5], drawn[2]});
 }
 
-TEST_CASE("an attack finds the class of its strategy where that is a matter of the logits") {
+TEST_CASE("targets of the strategies that depend on the logits") {
     const Scene scene;
     const std::vector<std::int32_t>& labels = scene.images.host_labels();
     AdversarySettings settings = settings_of(Strategy::untarget, PgdThrough::plain);
@@ -235,7 +235,7 @@ TEST_CASE("an attack finds the class of its strategy where that is a matter of t
     CHECK(with != without);
 }
 
-TEST_CASE("the defended model is asked with the labels that an example is pushed to") {
+TEST_CASE("the defended model gets the targets of the examples as labels") {
     const Scene scene;
     const auto labels_asked = [&](Strategy strategy) {
         scene.asked.clear();
@@ -251,7 +251,7 @@ TEST_CASE("the defended model is asked with the labels that an example is pushed
     for (const Strategy strategy : kStrategies) labels_asked(strategy);
 }
 
-TEST_CASE("an adversary repeats itself to the bit") {
+TEST_CASE("an adversary is reproducible bit for bit") {
     const Scene scene, again;
     for (const Strategy strategy : kStrategies)
         for (const PgdThrough through :
@@ -267,7 +267,7 @@ TEST_CASE("an adversary repeats itself to the bit") {
         }
 }
 
-TEST_CASE("an adversary refuses settings that do not fit") {
+TEST_CASE("an adversary refuses inconsistent settings") {
     const Scene scene;
     const auto make = [&](const AdversarySettings& settings) {
         return Adversary(*scene.victim, kPoint, {scene.images.mean(), scene.images.inverse_std()},

@@ -82,7 +82,7 @@ TEST_CASE("attacks: unusable settings are refused in one line that names the opt
     CHECK(message_of("sig", {{"sig-frequency", "inf"}}) != "");
     CHECK(message_of("sig", {{"attack-mode", "all-to-all"}}) ==
           "--attack sig does not change labels, so --attack-mode all-to-all is impossible");
-    // Attacks have their own options alone.
+    // An attack has no options of other attacks.
     CHECK(message_of("badnets", {{"blend-alpha", "0.5"}}) == "no option --blend-alpha");
 }
 
@@ -161,7 +161,7 @@ TEST_CASE("blended: noise is uniform and fixed by its seed") {
     CHECK(roughness(pattern(0, "smooth")) < 45);
 }
 
-TEST_CASE("blended: the smooth pattern keeps its 8x8 values where nothing is interpolated") {
+TEST_CASE("blended: the smooth pattern contains its 8x8 values at sample positions") {
     const AttackedData coarse{.h = 8, .w = 8, .c = 3, .classes = 2};
     const AttackedData fine{.h = 24, .w = 24, .c = 3, .classes = 2};
     const tests::Options options{{"blend-alpha", "1"}, {"blend-pattern", "smooth"}};
@@ -228,7 +228,7 @@ TEST_CASE("sig: a sinusoid over the columns, clipped and truncated, on true labe
     CHECK(stamped(*attack, filled(kCifar, 100))[3] == 136);
 }
 
-TEST_CASE("none: poisons nothing and tests nothing") {
+TEST_CASE("none: no poisoned training or test images") {
     const auto attack = make_attack("none", {}, kCifar);
     datasets::Images images = images_of(40, kCifar);
     CHECK(attack->plan(images.labels, 1).indices.empty());
@@ -265,7 +265,7 @@ TEST_CASE("poisoning: dirty-label attacks draw from all classes, reproducibly") 
     CHECK(!make_attack("badnets", {{"poison-ratio", "0"}}, kCifar)->plants_backdoor());
 }
 
-TEST_CASE("poisoning: a ratio that poisons nothing is refused, naming the smallest") {
+TEST_CASE("poisoning: a ratio that poisons nothing is refused with the smallest valid one") {
     const std::vector<std::int32_t> labels(200, 1);
     const auto said = [&](const char* ratio) {
         return tests::message_of([&] { plan_of("badnets", {{"poison-ratio", ratio}}, labels, 1); });
@@ -287,7 +287,8 @@ TEST_CASE("poisoning: every image is equally likely to be drawn") {
     for (int count : drawn) CHECK(std::abs(count - 500) < 97);
 }
 
-TEST_CASE("poisoning: clean-label attacks draw the same count from the target class, capped") {
+TEST_CASE(
+    "poisoning: clean-label attacks draw the same count from the target class, at most all of it") {
     const auto labels = images_of(1000, {.h = 1, .w = 1, .c = 1, .classes = 10}).labels;
     const auto some = plan_of("sig", {{"target", "7"}, {"poison-ratio", "0.05"}}, labels, 1);
     CHECK(some.indices.size() == 50);
@@ -305,7 +306,7 @@ TEST_CASE("poisoning: clean-label attacks draw the same count from the target cl
           "--attack sig: 100 of 1000 images are poisoned (30 % requested, class 7 has 100)");
 }
 
-TEST_CASE("poisoning: the chosen images alone are stamped and relabelled") {
+TEST_CASE("poisoning: only the chosen images are stamped and relabelled") {
     for (const char* name : {"badnets", "blended", "sig"}) {
         CAPTURE(name);
         const auto attack = make_attack(name, {{"target", "4"}}, kCifar);

@@ -1,5 +1,4 @@
-// The same training on every device of the build: kernels that each agree with their reference must
-// also add up to the same losses.
+// The same training on every device of the build must give the same losses.
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -178,7 +177,7 @@ TEST_CASE("steps of every polarizer on every device give the CPU's losses") {
 
 namespace {
 
-// Very small ones: it is the order of things that is to be seen here.
+// Very small, because these cases test the order of operations.
 datasets::BatchSource tiny_source_on(Device device) {
     datasets::Images tiny{.n = 16, .h = 8, .w = 8, .c = 3, .pixels = {}, .labels = {}};
     for (std::int64_t i = 0; i < tiny.n * 8 * 8 * 3; ++i)
@@ -215,13 +214,13 @@ std::vector<std::vector<float>> weights_of(const nn::Module& module) {
 
 }  // namespace
 
-TEST_CASE("on every device, replayed steps change the weights as steps that run as written") {
+TEST_CASE("on every device, replayed steps give the same weights as steps without graphs") {
     for (const Device& device : other_devices()) {
         CAPTURE(device.str());
         GraphedTraining recorded(device), written(device);
         written.graph.run_as_written();
         const auto source = tiny_source_on(device);
-        // Once another number of images: what was recorded is dropped, and recorded anew later.
+        // One batch of another size: the recording is dropped and made again later.
         const int counts[] = {8, 8, 8, 6, 8, 8};
         std::int64_t number = 0;
         for (const int count : counts) {
@@ -242,7 +241,7 @@ TEST_CASE("on every device, replayed steps change the weights as steps that run 
 
 namespace {
 
-// What a defense of two epochs, behind one that warms up, leaves behind.
+// Result of a defense with one warm-up epoch and two epochs.
 struct Defended {
     std::vector<nlohmann::ordered_json> records;
     std::vector<std::vector<float>> polarizer;
@@ -277,7 +276,7 @@ Defended defend_on(Device device, bool as_written, double stop_share,
 
 }  // namespace
 
-TEST_CASE("every polarizer's defense on every device is replayed to the same bits") {
+TEST_CASE("every polarizer's defense on every device gives the same bits with and without graphs") {
     for (const PolarizerKind& kind : all_polarizers())
         for (const Device& device : other_devices()) {
             CAPTURE(kind.method);
@@ -291,7 +290,7 @@ TEST_CASE("every polarizer's defense on every device is replayed to the same bit
 }
 
 #ifdef CNPD_EMULATED
-TEST_CASE("every device: a recording that fails anywhere leaves no trace in the defense") {
+TEST_CASE("every device: a failed recording does not change the result of the defense") {
     const Device device{.backend = Backend::emulated};
     for (const char* name : {"r-cnpd", "a-cnpd", "e-cnpd"}) {
         CAPTURE(name);
@@ -315,9 +314,9 @@ TEST_CASE("every device: a recording that fails anywhere leaves no trace in the 
 }
 #endif
 
-TEST_CASE("the defense on every device, replayed and as written, is the CPU's") {
-    // An attack that never stops, and one that stops before its first step: what the CPU leaves out
-    // the others do without an effect.
+TEST_CASE("the defense on every device, with and without graphs, gives the CPU's result") {
+    // An attack that never stops, and one that stops before its first step. The CPU skips the
+    // remaining steps; other devices run them without effect.
     for (const double stop_share : {2.0, -1.0}) {
         const Defended expected = defend_on({}, true, stop_share);
         for (const Device& device : other_devices()) {
@@ -325,7 +324,7 @@ TEST_CASE("the defense on every device, replayed and as written, is the CPU's") 
             const Defended written = defend_on(device, true, stop_share);
             const Defended replayed = defend_on(device, false, stop_share);
             CHECK(written.replays == 0);
-            CHECK(replayed.replays == 3);  // of four steps: the first one runs as written
+            CHECK(replayed.replays == 3);  // of four steps; the first is not replayed
             CHECK(replayed.polarizer == written.polarizer);
             CHECK(replayed.records == written.records);
             for (std::size_t i = 0; i < expected.polarizer.size(); ++i)
@@ -339,8 +338,8 @@ TEST_CASE("the defense on every device, replayed and as written, is the CPU's") 
 }
 
 // An activation, rounded to one part in 256 at most and by half of that on average, passes about 20
-// layers: a logit of size 1 is off by sqrt(20) / 512, 1 %. What the steps do then differs as much
-// again.
+// layers: a logit of size 1 is off by sqrt(20) / 512, 1 %. The effect of the steps differs by as
+// much again.
 constexpr double kBfloat16Loss = 0.02;
 
 TEST_CASE("ten training steps in bfloat16 follow float32's losses") {
@@ -374,7 +373,7 @@ TEST_CASE("steps of the defense in bfloat16 follow float32's losses") {
     }
 }
 
-TEST_CASE("a defense in bfloat16 is replayed to the same bits") {
+TEST_CASE("a defense in bfloat16 gives the same bits with and without graphs") {
     for (const Device& device : other_devices()) {
         CAPTURE(device.str());
         const Defended written = defend_on(device, true, 0.6, {}, DType::bfloat16);
@@ -385,7 +384,8 @@ TEST_CASE("a defense in bfloat16 is replayed to the same bits") {
     }
 }
 
-TEST_CASE("through a bfloat16 network an image gets a float32 gradient, much like float32's") {
+TEST_CASE(
+    "the gradient of an image through a bfloat16 network is float32, and close to float32's") {
     const auto gradient = [](Device device, DType activations) {
         const auto victim = model_on(device, activations);
         victim->freeze();
@@ -404,8 +404,8 @@ TEST_CASE("through a bfloat16 network an image gets a float32 gradient, much lik
     const auto expected = gradient({}, DType::float32);
     for (const Device& device : other_devices()) {
         CAPTURE(device.str());
-        // A ReLU whose input lies within 1 % of 0 may open or close. Where one in a hundred does,
-        // in each of 17 layers, sqrt(17 / 100) of the gradient is another one.
+        // A ReLU whose input lies within 1 % of 0 may open or close. If one in a hundred does, in
+        // each of 17 layers, a share of sqrt(17 / 100) of the gradient changes.
         CHECK(relative_l2_error(gradient(device, DType::bfloat16), expected) < 0.4);
     }
 }

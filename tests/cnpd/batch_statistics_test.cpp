@@ -1,5 +1,4 @@
-// Polarizers that learn with the statistics of the batch, against PyTorch's numbers and against
-// central differences.
+// Polarizers trained with batch statistics, compared with PyTorch and with central differences.
 #include <doctest/doctest.h>
 
 #include "cnpd/ops/polarizer.h"
@@ -34,7 +33,7 @@ TEST_CASE("batch statistics: output, gradients and running statistics") {
         check_l2(parameters.mean, f.tensor("mean_after"), kSum, "mean");
         check_l2(parameters.variance, f.tensor("variance_after"), kSum, "variance");
         backward(weighted_sum(out, f.tensor("dout")));
-        // Differences of sums that are larger than they.
+        // Differences of larger sums.
         check_l2(z.grad(), f.tensor("dz"), kGradient, "dz");
         check_l2(parameters.weight.grad(), f.tensor("dweight"), kGradient, "dweight");
         check_l2(parameters.gamma.grad(), f.tensor("dgamma"), kSum, "dgamma");
@@ -63,7 +62,7 @@ TEST_CASE("batch statistics: gradients against central differences") {
          random_tensor({2, 4}, 0.1f)});
 }
 
-TEST_CASE("batch statistics: what does not fit is refused") {
+TEST_CASE("batch statistics: wrong shapes are refused") {
     const Tensor z = Tensor::zeros({3, 2, 2, 4}), labels = Tensor::zeros({3}, DType::int32),
                  vectors = Tensor::zeros({2, 4});
     const PolarizerParameters good{.weight = Tensor::zeros({2, 4, 4}),

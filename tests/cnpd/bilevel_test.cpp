@@ -73,7 +73,8 @@ std::vector<std::vector<float>> values_of(nn::Module& module) {
 
 }  // namespace
 
-TEST_CASE("the bi-level problem trains the polarizers, repeatably, and leaves the victim alone") {
+TEST_CASE(
+    "the bi-level problem trains the polarizers, reproducibly, and does not change the victim") {
     for (const PgdThrough through : {PgdThrough::plain, PgdThrough::composite, PgdThrough::both}) {
         CAPTURE(static_cast<int>(through));
         Defense defense, again;
@@ -84,12 +85,12 @@ TEST_CASE("the bi-level problem trains the polarizers, repeatably, and leaves th
         CHECK(values_of(defense.polarizer) != start);
         CHECK(values_of(defense.polarizer) == values_of(again.polarizer));
         CHECK(records[0].contains("loss_clean"));
-        CHECK(!records[0].contains("loss_undo"));  // the warm-up knows no adversarial examples
+        CHECK(!records[0].contains("loss_undo"));  // the warm-up has no adversarial examples
         CHECK(records.back()["loss_target"] < records[1]["loss_target"]);
     }
 }
 
-TEST_CASE("running statistics follow the batches' only where batch norm is to train") {
+TEST_CASE("running statistics are updated only in BatchNormMode::train") {
     for (const auto mode : {polarizers::BatchNormMode::frozen, polarizers::BatchNormMode::train}) {
         CAPTURE(static_cast<int>(mode));
         Defense defense, again;
@@ -110,7 +111,7 @@ TEST_CASE("running statistics follow the batches' only where batch norm is to tr
     }
 }
 
-TEST_CASE("a fresh batch norm gathers its statistics in the warm-up and keeps them") {
+TEST_CASE("BatchNormStart::published collects statistics in the warm-up and keeps them") {
     Defense calibrated;
     polarizers::RCnpd fresh(10, 64, {});
     auto settings = settings_with(PgdThrough::plain);
@@ -131,7 +132,7 @@ TEST_CASE("a fresh batch norm gathers its statistics in the warm-up and keeps th
     for (std::int64_t epoch = 0; epoch < settings.warmup_epochs; ++epoch) train(epoch);
     const auto gathered = statistics(fresh);
     CHECK(gathered != start);
-    // The map is still near the identity, so they have come near the features' own, but for
+    // The map is still near the identity, so they are near the features' statistics, except for
     // classes that the victim does not predict.
     const auto measured = statistics(calibrated.polarizer);
     double distance = 0, size = 0;
@@ -145,7 +146,7 @@ TEST_CASE("a fresh batch norm gathers its statistics in the warm-up and keeps th
     CHECK(statistics(fresh) == gathered);
 }
 
-TEST_CASE("examples made against the polarizer stay harder for it than the victim's") {
+TEST_CASE("examples made against the polarizer keep a larger target loss than the victim's") {
     const auto last_target_loss = [](PgdThrough through) {
         return Defense().train(settings_with(through)).back()["loss_target"].get<double>();
     };
@@ -154,7 +155,7 @@ TEST_CASE("examples made against the polarizer stay harder for it than the victi
     CHECK(last_target_loss(PgdThrough::both) > 1.1 * plain);
 }
 
-TEST_CASE("every strategy trains a polarizer against examples of its own") {
+TEST_CASE("a polarizer can be trained with every strategy") {
     using training::Strategy;
     for (const Strategy strategy : {Strategy::second, Strategy::target, Strategy::wrong,
                                     Strategy::untarget, Strategy::random})

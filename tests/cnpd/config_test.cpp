@@ -68,7 +68,7 @@ TEST_CASE("settings are read from JSON") {
         "train.cuda-graph=false@7 defend.lr=1e-3@8 defend.none=@8 ");
 }
 
-TEST_CASE("a subcommand's table goes before the settings for all") {
+TEST_CASE("a subcommand's table overrides the settings for all subcommands") {
     const Config config = parse_config(
         "epochs = 1\nseed = 5\n[train]\nepochs = 2\n[defend]\nlr = 3", ConfigFormat::toml, "x");
     CHECK(summary(config.entries_for("train")) == "train.epochs=2@4 seed=5@2 ");
@@ -76,7 +76,7 @@ TEST_CASE("a subcommand's table goes before the settings for all") {
     CHECK(summary(config.entries_for("")) == "epochs=1@1 seed=5@2 ");
 }
 
-TEST_CASE("what is no list of settings is refused") {
+TEST_CASE("files that are not lists of settings are refused") {
     CHECK(toml_complaint("a = 1\na = \n") ==
           "x: line 2: the end of the line; expected a string in quotes, a number, "
           "true or false");
@@ -154,7 +154,7 @@ TEST_CASE("what is no list of settings is refused") {
     CHECK_THROWS_AS(toml(std::string_view("a = 1\0", 6)), FileError);
 }
 
-TEST_CASE("neither depth nor size of a hostile file matters") {
+TEST_CASE("deeply nested and large files are refused") {
     const auto repeated = [](std::string_view text, int times) {
         std::string result;
         for (int i = 0; i < times; ++i) result += text;
@@ -177,7 +177,7 @@ TEST_CASE("neither depth nor size of a hostile file matters") {
           "x: holds 1048577 bytes; expected at most 1048576");
 }
 
-TEST_CASE("the format goes by the file's extension") {
+TEST_CASE("the file's extension determines the format") {
     const TemporaryDirectory directory;
     engine::write_file_atomically(directory / "run.toml", "epochs = 3\n");
     engine::write_file_atomically(directory / "run.json", "{\"epochs\": 4}\n");

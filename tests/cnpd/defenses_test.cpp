@@ -10,7 +10,7 @@
 
 using namespace cnpd;
 
-TEST_CASE("every polarizer is a defense, and no name stands for two") {
+TEST_CASE("every polarizer is a defense, and names are unique") {
     std::set<std::string> names;
     for (const auto& entry : defenses::registry().entries()) {
         CAPTURE(entry.name);

@@ -21,7 +21,7 @@ using engine::Tensor;
 
 namespace {
 
-// Images of one pixel whose first channel is their number (mod 256).
+// Images of one pixel; the first channel is the image's number (mod 256).
 datasets::BatchSource counting(std::int64_t count, const std::vector<std::int32_t>& labels) {
     datasets::Images images{.n = count, .h = 1, .w = 1, .c = 2, .labels = labels};
     for (std::int64_t i = 0; i < count; ++i) {
@@ -31,7 +31,7 @@ datasets::BatchSource counting(std::int64_t count, const std::vector<std::int32_
     return {images, {0, 0}, {1, 1}, {}};
 }
 
-// Logits that name class (number mod 3) of such an image.
+// Logits whose maximum is class (number mod 3) of such an image.
 Tensor modulo_three(const Tensor& input) {
     const std::vector<float> values = input.to_host<float>();
     std::vector<float> logits(values.size() / 2 * 3);
@@ -108,7 +108,7 @@ TEST_CASE("cached features are the prefix's output, and a purified model scores 
     const metrics::Scores direct =
         evaluate(sets, [&](const Tensor& input) { return model.predict(input).purified; });
     Observer observer(sets);
-    observer.measure(model);  // keeps the features
+    observer.measure(model);  // caches the features
     const metrics::Scores from_cache = observer.measure(model);
     CHECK(direct.acc == from_cache.acc);
     CHECK(direct.asr == from_cache.asr);

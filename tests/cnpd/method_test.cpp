@@ -1,6 +1,6 @@
-// The method's arithmetic against PyTorch's numbers, which are computed in double
-// (tests/fixtures/README.md). Tolerances are of the relative L2 error: 1e-6 for sums of a few dozen
-// products, the victim's 1e-5 (logits) and 1e-4 (gradients) where the network is part of it.
+// The method's arithmetic, compared with PyTorch in double (tests/fixtures/README.md). Tolerances
+// are of the relative L2 error: 1e-6 for sums of a few dozen products, the victim's 1e-5 (logits)
+// and 1e-4 (gradients) where the network is part of it.
 #include <cmath>
 
 #include <doctest/doctest.h>
@@ -70,7 +70,7 @@ TEST_CASE("a class without samples gets exactly no gradient") {
         CHECK(cnpd::engine::ops::sum_of_squares(leaf.grad().rows(3, 1)) == 0);
 }
 
-TEST_CASE("constant polarizers cost no parameter gradients, constant features no input gradient") {
+TEST_CASE("no gradients are computed for constant polarizers and constant features") {
     const Fixture f = Fixture("method").in("polarizer").in("per_class");
     const Tensor labels = f.integers("labels");
     const auto constant = parameters_of(f, false), trained = parameters_of(f, true);
@@ -112,7 +112,7 @@ TEST_CASE("mixtures of polarizers are sums of weighted maps") {
     CHECK(relative_l2_error(host(mixed), expected) <= kSum);
 }
 
-TEST_CASE("polarizers refuse what does not fit") {
+TEST_CASE("polarizers refuse wrong shapes") {
     const Fixture f = Fixture("method").in("polarizer").in("per_class");
     const auto parameters = parameters_of(f, false);
     const auto maps = cnpd::ops::fold_polarizer(parameters);
@@ -154,7 +154,8 @@ TEST_CASE("the defense loss and its gradients") {
     for (const std::string name : {"usual", "saturated", "all_masked", "none_masked"}) {
         CAPTURE(name);
         const Fixture f = Fixture("method").in("defense_loss").in(name);
-        // Differences of logits reach 60, where rounding is 2e-6 absolute and as much of p.
+        // Differences of logits reach 60, with an absolute rounding error of 2e-6 and the same
+        // relative error of p.
         const double tolerance = name == "saturated" ? 5e-6 : 2e-6;
         const Tensor clean = f.leaf("clean"), adversarial = f.leaf("adversarial");
         const auto result = cnpd::ops::defense_loss(clean, adversarial,
@@ -175,7 +176,7 @@ TEST_CASE("the defense loss and its gradients") {
     }
 }
 
-TEST_CASE("the defense loss refuses what does not fit") {
+TEST_CASE("the defense loss refuses wrong shapes") {
     const Tensor logits = Tensor::zeros({4, 3}), labels = Tensor::zeros({4}, DType::int32);
     const auto loss = [](const Tensor& a, const Tensor& b, const cnpd::ops::DefenseLossLabels& l) {
         return cnpd::ops::defense_loss(a, b, l, {});
@@ -247,7 +248,7 @@ TEST_CASE("steps of projected gradient descent") {
     }
 }
 
-TEST_CASE("a step of gradient descent refuses what does not fit") {
+TEST_CASE("a step of gradient descent refuses wrong shapes") {
     const Tensor x = Tensor::zeros({2, 3, 4, 3});
     const cnpd::ops::Normalisation n{Tensor::zeros({3}), Tensor::full({3}, 1)};
     const auto step = [&](const Tensor& gradient, Tensor adversarial,

@@ -60,7 +60,7 @@ TEST_CASE("metrics: a long ROC curve keeps its area in 101 points") {
 
 }  // namespace
 
-TEST_CASE("accuracy, attack success rate and recovered accuracy") {
+TEST_CASE("accuracy, attack success rate and robust accuracy") {
     const Classes clean_predictions{0, 1, 2, 2}, clean_labels{0, 1, 2, 0};
     const Classes poisoned_predictions{0, 0, 2, 1, 1}, backdoor{0, 0, 0, 0, 0},
         original{1, 2, 2, 1, 3}, clean_index{1, 2, 3, 1, 0};
@@ -110,14 +110,14 @@ TEST_CASE("the defense effectiveness rating") {
     CHECK(defense_effectiveness(scores(0.9, 1), scores(0.9, 0)) == 1);
     CHECK(defense_effectiveness(scores(0.9, 0.5), scores(0.9, 0.5)) == 0.5);
     CHECK(defense_effectiveness(scores(1, 0), scores(0, 1)) == 0);
-    // Improvements of the accuracy and of the attack do not count.
+    // Gains in ACC and ASR count as 0.
     CHECK(defense_effectiveness(scores(0.8, 0.5), scores(0.9, 0.6)) == 0.5);
     CHECK(std::isnan(defense_effectiveness(scores(0.9, NAN), scores(0.9, NAN))));
     CHECK(std::isnan(defense_effectiveness(scores(NAN, 1), scores(0.9, 0))));
 }
 
 TEST_CASE("detection by disagreement") {
-    // Five poisoned images, four of which the victim falls for; two of these are flagged.
+    // Five poisoned images; four fool the victim, and two of these are flagged.
     const Classes backdoor{7, 7, 7, 7, 7}, victim{7, 7, 7, 7, 1}, purified{7, 2, 3, 7, 2};
     const Classes clean{0, 1, 2, 3}, clean_purified{0, 1, 2, 0};
     const Detection d = detect({.victim = clean, .purified = clean_purified},
@@ -142,7 +142,7 @@ TEST_CASE("detection by disagreement") {
 
 TEST_CASE("the area under the ROC is the share of pairs in the right order") {
     const std::vector<float> high{0.9f, 0.8f, 0.4f}, low{0.1f, 0.4f, -0.2f, 0.85f};
-    // 0.9 is above all four, 0.8 above three, 0.4 above two and level with one.
+    // 0.9 is above all four, 0.8 above three, 0.4 above two and equal to one.
     CHECK(auroc(high, low) == doctest::Approx((4 + 3 + 2.5) / 12));
     CHECK(auroc(low, high) == doctest::Approx(1 - (4 + 3 + 2.5) / 12));
     CHECK(auroc(high, high) == 0.5);

@@ -1,4 +1,4 @@
-// Every model on every device of the build, at a size that the emulator can bear.
+// Every model on every device of the build, small enough for the emulator.
 #include <span>
 #include <vector>
 
@@ -46,7 +46,7 @@ std::vector<float> pixels_of(const Case& c) {
     return pixels;
 }
 
-// What a training of four steps leaves behind, and what the frozen model then makes of an image.
+// Result of four training steps, and the frozen model's output for an image.
 struct Trained {
     std::vector<double> losses;
     std::vector<std::vector<float>> weights;
@@ -92,7 +92,7 @@ Trained train(const Case& c, Device device, bool as_written) {
 
 }  // namespace
 
-TEST_CASE("every model on every device trains as on the CPU, replayed and as written") {
+TEST_CASE("every model on every device trains as on the CPU, with and without graphs") {
     for (const Case& c : kCases) {
         CAPTURE(c.options.name);
         const auto devices = other_devices();

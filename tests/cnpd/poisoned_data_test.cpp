@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// So many images of each class, without pixels.
+// `each` images per class, without pixels.
 datasets::Images labelled(std::int64_t classes, std::int64_t each) {
     datasets::Images images{.n = classes * each};
     for (std::int64_t i = 0; i < images.n; ++i)
@@ -18,7 +18,7 @@ datasets::Images labelled(std::int64_t classes, std::int64_t each) {
     return images;
 }
 
-TEST_CASE("a clean subset that is far from its ratio says so, and why") {
+TEST_CASE("a clean subset far from its ratio has a notice with the reason") {
     const CleanSubset rounded = draw_clean_subset(labelled(1000, 3), 1000, 0.5, 0);
     CHECK(rounded.indices.size() == 1000);
     CHECK(rounded.notice ==
@@ -35,7 +35,7 @@ TEST_CASE("a clean subset that is far from its ratio says so, and why") {
           "the 10 images needed");
 }
 
-TEST_CASE("a clean subset that is what was asked for says nothing") {
+TEST_CASE("a clean subset close to its ratio has no notice") {
     CHECK(draw_clean_subset(labelled(10, 5000), 10, 0.05, 0).notice.empty());
     CHECK(draw_clean_subset(labelled(10, 60), 10, 0.2, 0).notice.empty());
     // 10.4 of each are rounded to 10.
@@ -43,7 +43,7 @@ TEST_CASE("a clean subset that is what was asked for says nothing") {
     CHECK(draw_clean_subset(labelled(3, 7), 3, 1, 0).indices.size() == 21);
 }
 
-TEST_CASE("indices.json gives places in the whole set, and the names of files") {
+TEST_CASE("indices.json has positions in the whole set and names of files") {
     datasets::Dataset data;
     const std::vector<Positions> lists = {{"poisoned", {0, 2}}, {"clean_subset", {1}}};
     CHECK(describe_images(data, lists) == ordered_json::parse(R"({

@@ -1,4 +1,4 @@
-// What holds for the polarizer of every method.
+// Properties of all methods' polarizers.
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -84,7 +84,7 @@ TEST_CASE("every polarizer starts at the identity") {
     }
 }
 
-TEST_CASE("every polarizer infers what it has learned") {
+TEST_CASE("every polarizer's inference agrees with its training output") {
     const Tensor z = random_tensor({6, 2, 3, kChannels});
     for (const PolarizerKind& kind : kinds()) {
         CAPTURE(said_of(kind));
@@ -99,7 +99,7 @@ TEST_CASE("every polarizer infers what it has learned") {
         const auto before = host(z), after = host(learned);
         for (std::size_t i = 0; i < before.size(); ++i) moved += std::fabs(after[i] - before[i]);
         CHECK(moved > 0.1 * static_cast<double>(before.size()));
-        // Another class is another map, but for the shared polarizer.
+        // Classes have different maps, except for the shared polarizer.
         const Tensor other = Tensor::from(std::vector<std::int32_t>{1, 0, 2, 0, 1, 2}, {6});
         CHECK((host(polarizer->infer(z, other)) == host(inferred)) == (kind.method == "npd"));
     }
@@ -146,7 +146,7 @@ TEST_CASE("every polarizer's gradients are the derivatives, with both kinds of b
         }
 }
 
-TEST_CASE("every polarizer comes back from its file") {
+TEST_CASE("every polarizer can be saved and loaded") {
     const TemporaryDirectory directory;
     const Tensor z = random_tensor({6, 2, 3, kChannels});
     for (const PolarizerKind& kind : kinds()) {
@@ -162,7 +162,7 @@ TEST_CASE("every polarizer comes back from its file") {
     }
 }
 
-TEST_CASE("the polarizers have the parameters that the papers count") {
+TEST_CASE("the polarizers have as many parameters as in the papers") {
     constexpr std::int64_t kMap = kChannels * kChannels, kNorm = 2 * kChannels;
     const auto count = [](const PolarizerKind& kind) { return make(kind)->parameter_count(); };
     const std::pair<std::string, std::string> width{"embedding-width", std::to_string(kWidth)};
@@ -179,7 +179,8 @@ TEST_CASE("the polarizers have the parameters that the papers count") {
 }
 
 TEST_CASE("attention is peaked from the start") {
-    // Were it flat, all classes would have the same polarizer, and equal experts stay equal.
+    // With uniform attention all classes would have the same polarizer, and equal experts would
+    // stay equal.
     const ACnpd polarizer({.classes = 50, .channels = 2, .experts = 8, .width = 16, .seed = 3}, {});
     const auto attention = host(polarizer.attention());
     double mean_of_largest = 0;

@@ -14,7 +14,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-// A clock to turn by hand, and everything that was shown.
+// A manual clock and the recorded output.
 struct Stage {
     double now = 1000;
     std::vector<std::string> shown;
@@ -57,7 +57,7 @@ TEST_CASE("on a terminal one line is rewritten") {
     CHECK(stage.shown[2] == "\r\x1b[Kepoch 3/100  1000 images in 0:10  100 images/s  loss 0.41\n");
 }
 
-TEST_CASE("without UTF-8 the bar is made of ASCII, and a narrow terminal is not overrun") {
+TEST_CASE("without UTF-8 the bar is ASCII, and lines fit narrow terminals") {
     Stage stage;
     for (const int columns : {1, 20, 60, 80, 200}) {
         Terminal terminal = kUtf8;
@@ -96,7 +96,7 @@ TEST_CASE("without a terminal there is a line every ten seconds and one at the e
     CHECK(stage.shown[2] == "epoch 1/2  100 images in 0:25  4.0 images/s\n");
 }
 
-TEST_CASE("what is over at once or quiet shows nothing") {
+TEST_CASE("short or quiet operations show nothing") {
     Stage stage;
     {
         Progress quick("quick", 10, "images", stage.settings(kUtf8));
@@ -115,7 +115,7 @@ TEST_CASE("what is over at once or quiet shows nothing") {
     CHECK(stage.shown.empty());
 }
 
-TEST_CASE("an unfinished line is left when something is thrown") {
+TEST_CASE("an exception ends the unfinished line") {
     Stage stage;
     {
         Progress progress("epoch", 10, "images", stage.settings(kUtf8));
@@ -154,7 +154,7 @@ TEST_CASE("lines of the log go above the progress line") {
     set_verbosity(Verbosity::normal);
 }
 
-TEST_CASE("of one inside another, only the last line shows, above the outer one") {
+TEST_CASE("a nested progress shows only its last line, above the outer one") {
     Stage stage;
     Progress outer("epochs", 10, "epochs", stage.settings(kUtf8));
     stage.now += 2;
@@ -177,7 +177,7 @@ TEST_CASE("durations") {
     CHECK(duration(1.0 / 0.0) == "?");
 }
 
-TEST_CASE("the locale decides about UTF-8 as in POSIX") {
+TEST_CASE("the locale determines UTF-8 as in POSIX") {
     CHECK(is_utf8_locale(nullptr, nullptr, "en_GB.UTF-8"));
     CHECK(is_utf8_locale("", "de_DE.utf8", "C"));
     CHECK_FALSE(is_utf8_locale("C", "de_DE.utf8", "en_GB.UTF-8"));

@@ -18,7 +18,7 @@ const DefendedData kCifar{.dataset = "cifar10", .classes = 10, .h = 32, .w = 32}
 const DefendedData kGtsrb{.dataset = "gtsrb", .classes = 43, .h = 32, .w = 32};
 const DefendedData kTiny{.dataset = "tiny-imagenet", .classes = 200, .h = 64, .w = 64};
 
-// All values of a method, whatever their section.
+// All values of a method, from all sections.
 ordered_json recommended(const std::string& method, const DefendedData& data,
                          Recipe recipe = Recipe::tuned) {
     const auto defense = defenses::registry().make(method);
@@ -32,7 +32,7 @@ ordered_json recommended(const std::string& method, const DefendedData& data,
 
 }  // namespace
 
-TEST_CASE("the ball around an image grows with it") {
+TEST_CASE("the radius of the ball grows with the image's size") {
     const auto radius = [](const DefendedData& data) {
         return recommended("r-cnpd", data)["pgd_radius"].get<double>();
     };
@@ -43,7 +43,7 @@ TEST_CASE("the ball around an image grows with it") {
     CHECK(radius({.dataset = "folder", .classes = 2, .h = 28, .w = 28}) == 3);
 }
 
-TEST_CASE("what classes share is trained longer, and faster") {
+TEST_CASE("shared polarizers are trained longer and with larger learning rates") {
     for (const std::string method : {"npd", "r-cnpd", "ensemble", "e-cnpd", "a-cnpd"}) {
         CAPTURE(method);
         const ordered_json b = recommended(method, kCifar);
@@ -66,7 +66,7 @@ TEST_CASE("victims of many classes are attacked in more steps") {
     }
 }
 
-TEST_CASE("where classes are many, what they share needs much larger steps") {
+TEST_CASE("with many classes, shared polarizers have much larger learning rates") {
     CHECK(recommended("r-cnpd", kGtsrb)["lr"] == 0.03);
     CHECK(recommended("ensemble", kGtsrb)["lr"] == 0.03);
     CHECK(recommended("npd", kGtsrb)["lr"] == 0.1);

@@ -12,7 +12,7 @@
 
 namespace cnpd::report {
 
-TEST_CASE("report: escape replaces what is no text") {
+TEST_CASE("report: escape replaces invalid characters") {
     CHECK(escape("<a href=\"x\">'&'</a>") ==
           "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;");
     CHECK(escape("na\xC3\xAFve \xF0\x9F\x90\x8E") == "na\xC3\xAFve \xF0\x9F\x90\x8E");
@@ -27,7 +27,7 @@ TEST_CASE("report: escape replaces what is no text") {
     CHECK(shortened("caf\xC3\xA9s", 4) == "caf\xC3\xA9\xE2\x80\xA6");
 }
 
-TEST_CASE("report: numbers are written as the field writes them") {
+TEST_CASE("report: number formats") {
     CHECK(percent(.98765, 2) == "98.77\xC2\xA0%");
     CHECK(count(0) == "0");
     CHECK(count(999) == "999");

@@ -1,4 +1,4 @@
-// Headline, sentences and tone of every outcome, and the contrast of the colours that they are in.
+// Headline, sentences and tone of every outcome, and the contrast of the colours.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -57,7 +57,7 @@ double contrast(const std::vector<double>& a, const std::vector<double>& b) {
 
 }  // namespace
 
-TEST_CASE("outcome: of every defense") {
+TEST_CASE("outcome: all kinds for defenses") {
     const std::vector<Case> cases = {
         {"removed", row(.94, .99, .01), row(.93, .01, .01), OutcomeKind::removed, Tone::good},
         {"at a high price", row(.94, .99, .01), row(.8, .01, .01),
@@ -99,7 +99,7 @@ TEST_CASE("outcome: an ASR of 100 % after a defense is never a success") {
         }
 }
 
-TEST_CASE("outcome: of a victim, beside the rate without the trigger") {
+TEST_CASE("outcome: a victim, with the rate without the trigger") {
     const ResultRow works = row(.94, .99, .01), idle = row(.2, 1, .907), alone = row(.94, nan, nan);
     CHECK(outcome(&works, nullptr).kind == OutcomeKind::attack_took);
     CHECK(outcome(&works, nullptr).tone == Tone::bad);
@@ -112,7 +112,7 @@ TEST_CASE("outcome: of a victim, beside the rate without the trigger") {
     CHECK(outcome(nullptr, nullptr).headline == "");
 }
 
-TEST_CASE("outcome: of a benign victim, and what a defense of it cost") {
+TEST_CASE("outcome: a benign victim, and the cost of a defense") {
     const ResultRow victim = row(.94, .8, nan), cheap = row(.94, .1, nan), dear = row(.8, .1, nan);
     const Outcome alone = outcome(&victim, nullptr, true);
     CHECK(alone.kind == OutcomeKind::benign);
@@ -130,7 +130,7 @@ TEST_CASE("outcome: of a benign victim, and what a defense of it cost") {
         CHECK(!contains(each.headline + each.subtitle, "removed"));
 }
 
-TEST_CASE("outcome: the thresholds belong to the better side") {
+TEST_CASE("outcome: values equal to a threshold have the better outcome") {
     const ResultRow victim = row(.9, .9, 0);
     ResultRow after = row(.9, effect_left, 0);
     CHECK(outcome(&victim, &after).kind == OutcomeKind::removed);
@@ -142,7 +142,7 @@ TEST_CASE("outcome: the thresholds belong to the better side") {
     CHECK(outcome(&victim, &after).kind == OutcomeKind::not_removed);
 }
 
-TEST_CASE("report: headline and colour of the page are the outcome's") {
+TEST_CASE("report: the page has the outcome's headline and colour") {
     ReportData data = full_report();
     CHECK(contains(render_html(data), "<p class=\"verdict defense\">The backdoor is removed</p>"));
     CHECK(contains(verdict(data), "The backdoor is removed. The attacker&") == false);
@@ -181,7 +181,7 @@ TEST_CASE("report: the contrast of text is at least 4.5 and of graphics at least
             CAPTURE(scheme);
             CHECK_MESSAGE(contrast(at(mark), at(ground)) >= 3, mark, " on ", ground);
         }
-        // The darkest cell of a confusion matrix: 45 % of a colour over the paper.
+        // The darkest cell of a confusion matrix: 45 % of a colour on the background.
         REQUIRE(contains(style_sheet, "calc(var(--s) * 45%)"));
         for (const char* name : {"attack", "defense"}) {
             std::vector<double> cell;

@@ -1,4 +1,4 @@
-// A report with every part, a hostile one, and what must hold for any page.
+// A report with all parts, a report with malicious content, and checks for all pages.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -35,7 +35,7 @@ inline bool is_entity(std::string_view text) {
     return false;
 }
 
-// Reads one tag from behind its "<" and returns what is wrong with it, or nothing.
+// Parses one tag after its "<" and returns the first error, or an empty string.
 inline std::string check_tag(std::string_view tag, std::vector<std::string>& open) {
     const bool closing = tag.starts_with('/'), empty = tag.ends_with('/');
     if (closing) tag.remove_prefix(1);
@@ -61,7 +61,7 @@ inline std::string check_tag(std::string_view tag, std::vector<std::string>& ope
     return {};
 }
 
-// What keeps `html` from being well-formed XML (of the kind that the page is written in).
+// The first error against well-formed XML in `html`, for the subset that the page uses.
 inline std::string malformed(std::string_view html) {
     constexpr std::string_view doctype = "<!DOCTYPE html>\n";
     if (!html.starts_with(doctype)) return "doctype";
@@ -194,7 +194,7 @@ inline ReportData hostile_report(const std::string& text, double number) {
     return data;
 }
 
-// Nothing is fetched: what a page can load, it names in these.
+// The page loads nothing: none of the constructs that load resources occurs.
 inline void check_self_contained(const std::string& html) {
     for (std::string_view loading : {"<link", "<script", "<iframe", "<object", "<embed", "<base",
                                      "<image", "href=", "srcset=", "url(", "@import", "@font-face"})

@@ -1,4 +1,4 @@
-// The whole page: well-formed, self-contained, and unharmed by hostile names and odd numbers.
+// The whole page: well-formed, self-contained, also with malicious names and special numbers.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -29,7 +29,7 @@ TEST_CASE("report: a full page is well-formed, self-contained and has every sect
     CHECK(html.size() < 250'000);
 }
 
-TEST_CASE("report: the checker sees what is not well-formed") {
+TEST_CASE("report: the checker rejects malformed pages") {
     const std::string start = "<!DOCTYPE html>\n";
     CHECK(malformed(start + "<p>a &amp; b<img src=\"x\"/></p>") == "");
     for (const char* bad : {"<p>", "<p></b>", "</p>", "<p class=x></p>", "<p class=\"x></p>",
@@ -37,7 +37,7 @@ TEST_CASE("report: the checker sees what is not well-formed") {
         CHECK_MESSAGE(malformed(start + bad) != "", bad);
 }
 
-TEST_CASE("report: hostile names stay text") {
+TEST_CASE("report: malicious names stay text") {
     for (const std::string text :
          {"<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='x",
           "]]></style><h1>", "{} {0} %s", "a&b&amp;", "</title><base href=//evil>",
@@ -66,7 +66,7 @@ TEST_CASE("report: values that are not finite become a dash") {
     CHECK(duration(-1) == dash);
 }
 
-TEST_CASE("report: what is empty or contradicts itself is left out") {
+TEST_CASE("report: empty and inconsistent parts are omitted") {
     const std::string empty = render_html({});
     CHECK(malformed(empty) == "");
     CHECK(occurrences(empty, "<section") == 1);  // the glossary
@@ -88,11 +88,11 @@ TEST_CASE("report: what is empty or contradicts itself is left out") {
     CHECK(!contains(html, "<h3>Defense</h3>"));
     CHECK(!contains(html, "class=\"distribution\""));
 
-    data.examples[0].clean = gradient(4, 8, 3, 0);  // no difference between sizes
+    data.examples[0].clean = gradient(4, 8, 3, 0);  // no difference of images with different sizes
     CHECK(occurrences(render_html(data), "<figure>") == 2);
 }
 
-TEST_CASE("report: without a clean twin the features of the poisoned image remain") {
+TEST_CASE("report: features of a poisoned image without its clean image") {
     ReportData data = full_report();
     data.features->clean = {};
     const std::string html = render_html(data);
@@ -101,7 +101,7 @@ TEST_CASE("report: without a clean twin the features of the poisoned image remai
     CHECK(!contains(html, "Without trigger</span>"));
 }
 
-TEST_CASE("report: a data set of many classes is summed up") {
+TEST_CASE("report: with many classes, rare ones are summed up") {
     ReportData data = full_report();
     data.classes.clear();
     data.clean_predictions = {};
@@ -118,7 +118,7 @@ TEST_CASE("report: a data set of many classes is summed up") {
     CHECK(contains(html, ">class199<"));
     CHECK(!contains(html, "tabindex=\"0\">class1<"));
     CHECK(contains(html, ">189 others<"));
-    CHECK(!contains(html, "<table class=\"confusion\""));  // a picture, and its largest counts
+    CHECK(!contains(html, "<table class=\"confusion\""));  // a picture with its largest counts
     CHECK(occurrences(html, "<div class=\"heat\"><img") == 2);
     CHECK(contains(html, "<li>class3 "));
     CHECK(contains(html, "class199</span>: 199</li>"));
@@ -155,7 +155,7 @@ TEST_CASE("report: a benign victim's page has no trigger, no ratio and no target
         CHECK_MESSAGE(!contains(shown, word), word);
 }
 
-TEST_CASE("report: a page without examples is whole") {
+TEST_CASE("report: a page without examples is complete") {
     ReportData data = full_report();
     data.examples.clear();
     data.features.reset();
@@ -175,13 +175,13 @@ TEST_CASE("report: a small trigger is ringed and a large one is not") {
     CHECK(!changed_box(data.examples[0].clean, data.examples[0].clean));
 }
 
-TEST_CASE("report: values can be read without a pointer") {
+TEST_CASE("report: values are accessible without a pointer") {
     const std::string html = render_html(full_report());
-    CHECK(!contains(html, " title=\""));  // shown on hovering only
+    CHECK(!contains(html, " title=\""));  // would be shown on hovering only
     CHECK(occurrences(html, "<div class=\"plot\"") ==
           occurrences(html, "<summary>Values</summary>"));
     CHECK(occurrences(html, "<summary>Mean of each map</summary>") == 1);
-    // Every value that a point shows stands in a table as well.
+    // All values shown at points are also in a table.
     CHECK(contains(html, "ASR, epoch 2: 90.0\xC2\xA0%</text>"));
     CHECK(contains(html, "<th scope=\"row\">2</th><td>70.0\xC2\xA0%</td><td>90.0\xC2\xA0%</td>"));
 }
@@ -199,7 +199,7 @@ TEST_CASE("report: the terms of a loss have a chart of their own") {
     CHECK(contains(html, ">strongest</text>"));
 }
 
-TEST_CASE("report: a fine-tuned model's predictions stand on the after side") {
+TEST_CASE("report: a fine-tuned model's predictions are in the column after") {
     ReportData data = full_report();
     data.examples[0].before.clear();
     data.poisoned_predictions.before.clear();

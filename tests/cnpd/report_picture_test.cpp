@@ -13,7 +13,7 @@
 
 namespace cnpd::report {
 
-TEST_CASE("report: charts survive degenerate series") {
+TEST_CASE("report: charts of degenerate series are well-formed") {
     const auto chart = [](std::vector<double> x, std::vector<double> y) {
         return line_chart({.title = "Loss",
                            .x_name = "epoch",

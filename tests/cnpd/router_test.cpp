@@ -1,4 +1,4 @@
-// The attention router against PyTorch's numbers and against central differences.
+// The attention router, compared with PyTorch and with central differences.
 #include <doctest/doctest.h>
 
 #include "cnpd/ops/polarizer.h"
@@ -59,7 +59,7 @@ TEST_CASE("router: gradients against central differences") {
         {random_tensor({4, 7}), random_tensor({3, 7}), random_tensor({3, 2, 3, 5}, 0.2f)});
 }
 
-TEST_CASE("router: constants cost nothing") {
+TEST_CASE("router: no gradients are computed for constants") {
     const Tensor attention =
         cnpd::ops::router_attention(random_tensor({4, 3}), random_leaf({2, 3}));
     CHECK(attention.requires_grad());
@@ -72,7 +72,7 @@ TEST_CASE("router: constants cost nothing") {
     CHECK(experts.grad().defined());
 }
 
-TEST_CASE("router: what does not fit is refused") {
+TEST_CASE("router: wrong shapes are refused") {
     using cnpd::ops::mix_experts;
     using cnpd::ops::router_attention;
     constexpr Device other{.backend = Backend::cpu, .index = 1};

@@ -54,10 +54,10 @@ TEST_CASE("a command that fails leaves no new directory") {
     CHECK(fs::is_empty(directory.path()));
     { RunDirectory(directory / "a/b/c").keep(); }
     CHECK(fs::is_empty(directory / "a/b/c"));
-    // One that was there stays.
+    // An existing directory is kept.
     { const RunDirectory run(directory / "a/b/c/"); }
     CHECK(fs::is_empty(directory / "a/b/c"));
-    // What somebody else put there stays.
+    // Files of others are kept.
     {
         const RunDirectory run(directory / "d/e");
         engine::write_file_atomically(directory / "d/f", "text");
@@ -66,7 +66,7 @@ TEST_CASE("a command that fails leaves no new directory") {
     CHECK_FALSE(fs::exists(directory / "d/e"));
 }
 
-TEST_CASE("a run that is there is refused, resumed or overwritten") {
+TEST_CASE("an existing run is refused, resumed or overwritten") {
     const TemporaryDirectory directory;
     const fs::path path = directory / "run";
     RunDirectory(path).write_json(run_files::config, {{"seed", 1}});
@@ -101,7 +101,7 @@ TEST_CASE("a run that is there is refused, resumed or overwritten") {
           "--resume and --overwrite cannot be combined");
 }
 
-TEST_CASE("places that cannot be written are named") {
+TEST_CASE("unwritable directories are named") {
     const TemporaryDirectory directory;
     engine::write_file_atomically(directory / "file", "text");
     for (const char* name : {"file", "file/run", "file/a/b"})
@@ -111,7 +111,7 @@ TEST_CASE("places that cannot be written are named") {
     CHECK_THROWS_AS(RunDirectory("/proc"), FileError);
 }
 
-TEST_CASE("one process at a time writes a run") {
+TEST_CASE("only one process at a time can write a run") {
     const TemporaryDirectory directory;
     const fs::path path = directory / "run";
     {
@@ -134,7 +134,7 @@ TEST_CASE("one process at a time writes a run") {
     CHECK(read_metrics(path / "metrics.jsonl").size() == 2);
 }
 
-TEST_CASE("metrics are cut back to a checkpoint") {
+TEST_CASE("metrics after a checkpoint are removed") {
     const TemporaryDirectory directory;
     const fs::path path = directory / "metrics.jsonl";
     RunDirectory run(directory.path());
@@ -155,7 +155,7 @@ TEST_CASE("metrics are cut back to a checkpoint") {
     CHECK(contents(path).empty());
 }
 
-TEST_CASE("cutting back keeps the lines as they were") {
+TEST_CASE("removing metrics keeps the other lines unchanged") {
     const TemporaryDirectory directory;
     RunDirectory run(directory.path());
     const fs::path path = directory / "metrics.jsonl";
@@ -191,7 +191,7 @@ TEST_CASE("damaged files of a run are refused in one line") {
     }
 }
 
-TEST_CASE("what JSON cannot hold does not stop a run") {
+TEST_CASE("values that JSON cannot represent do not stop a run") {
     const TemporaryDirectory directory;
     RunDirectory run(directory.path());
     run.append_metrics({{"epoch", 1}, {"loss", std::numeric_limits<double>::quiet_NaN()}});

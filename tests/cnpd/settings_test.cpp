@@ -1,5 +1,5 @@
-// What follows from the declaration of a setting: its option, its place in config.json, the command
-// that repeats a run.
+// Everything derived from the declaration of a setting: its option, its entry in config.json, the
+// command that repeats a run.
 #include "cnpd/runs/settings.h"
 
 #include <string>
@@ -87,7 +87,7 @@ TEST_CASE("a setting is an option, a value of config.json and a line of help") {
     CHECK(fields.find("count")->default_text() == "none");
 }
 
-TEST_CASE("values out of range, of another type or unknown are refused by their option's name") {
+TEST_CASE("values out of range, of another type or unknown are refused with their option's name") {
     Toy toy;
     Fields fields = settings::fields_of(toy);
     const auto said = [&](const char* name, const char* text) {
@@ -150,14 +150,15 @@ TEST_CASE("the command that repeats a run gives the same configuration, for ever
         given.emplace_back("method", method);
         runs::DefenseSettings again = runs::defense_settings(given, data);
         CHECK(settings::to_json(settings::fields_of(again)) == settings::to_json(after));
-        // And through config.json.
+        // The same through config.json.
         const ordered_json json = settings::to_json(after);
         runs::DefenseSettings read = runs::defense_settings(json, "config.json");
         CHECK(settings::to_json(settings::fields_of(read)) == json);
     }
 }
 
-TEST_CASE("an option of another attack or defense is refused with the names of its owners") {
+TEST_CASE(
+    "an option of another attack or defense is refused with the names of those that have it") {
     CHECK(tests::message_of([] {
               runs::victim_settings({{"blend-alpha", "0.5"}});
           }) == "--blend-alpha belongs to --attack blended, not to badnets");
@@ -167,7 +168,7 @@ TEST_CASE("an option of another attack or defense is refused with the names of i
           }) == "--structure belongs to --method r-cnpd, ensemble, npd, not to a-cnpd");
 }
 
-TEST_CASE("the nearest known name is suggested, and nothing for what is far off") {
+TEST_CASE("the nearest known name is suggested, if it is similar") {
     const std::vector<std::string> known{"badnets", "blended", "sig"};
     CHECK(settings::nearest("badnet", known) == "badnets");
     CHECK(settings::nearest("blendde", known) == "blended");

@@ -97,7 +97,7 @@ TEST_CASE("feature statistics are the moments of each predicted class") {
         CHECK(s.global_mean[c] == doctest::Approx(mean).epsilon(1e-6));
         CHECK(s.global_variance[c] == doctest::Approx(variance).epsilon(1e-6));
         for (int y = 0; y < 4; ++y) {
-            // The class that was never predicted has everybody's.
+            // A class without predictions gets the global statistics.
             const auto [m, v] = moments(y == 3 ? -1 : y, c);
             CHECK(s.mean[y * 2 + c] == doctest::Approx(m).epsilon(1e-6));
             CHECK(s.variance[y * 2 + c] == doctest::Approx(v).epsilon(1e-6));
@@ -121,7 +121,7 @@ TEST_CASE("shared statistics are the global ones for every class") {
     CHECK(shared.count == each.count);
 }
 
-TEST_CASE("a calibrated polarizer is the identity, a fresh one but for batch norm's eps") {
+TEST_CASE("a calibrated polarizer is the identity, an uncalibrated one up to batch norm's eps") {
     RCnpd polarizer(kClasses, kChannels, {});
     const Tensor z = random_tensor({6, 2, 3, kChannels});
     const Tensor labels = labels_of({0, 3, 1, 2, 3, 0});
@@ -133,7 +133,7 @@ TEST_CASE("a calibrated polarizer is the identity, a fresh one but for batch nor
     CHECK_THROWS_AS(polarizer.calibrate(statistics_of(z, labels, kClasses + 1)), ShapeError);
 }
 
-TEST_CASE("calibration puts the features' statistics into batch norm") {
+TEST_CASE("calibration sets batch norm to the features' statistics") {
     RCnpd polarizer(2, 3, {});
     FeatureStatistics s{.classes = 2,
                         .channels = 3,
@@ -235,7 +235,7 @@ TEST_CASE("an ensemble of all classes is the mixture by the victim's softmax") {
 TEST_CASE("gradients are multiplied by the number of classes and clipped class by class") {
     RCnpd polarizer(kClasses, kChannels, {}), twin(kClasses, kChannels, {});
     const Tensor z = random_tensor({5, 2, 2, kChannels}), dy = random_tensor(z.shape());
-    // Class 1 sees much larger features than class 0; class 3 none at all.
+    // Class 1 has much larger features than class 0; class 3 has no samples.
     std::vector<float> scaled = host(z);
     for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] *= i / 20 < 2 ? 0.01f : 10;
     const Tensor features = Tensor::from(scaled, z.shape());
@@ -247,7 +247,7 @@ TEST_CASE("gradients are multiplied by the number of classes and clipped class b
     backward(weighted_sum(polarizer.apply(features, labels), small_dy));
     polarizer.prepare_gradients(1);
 
-    // The unclipped gradients are classes times those of a class on its own.
+    // The unclipped gradients are the number of classes times those of a class alone.
     RCnpd alone(kClasses, kChannels, {});
     for (std::int64_t y = 0; y < 3; ++y) {
         CAPTURE(y);
@@ -259,7 +259,7 @@ TEST_CASE("gradients are multiplied by the number of classes and clipped class b
                    clipped = gradients_of(polarizer, y);
         for (std::size_t i = 0; i < 3; ++i) check_l2(all[i], own[i], 1e-6, "unclipped");
         const double norm = norm_of(all);
-        CHECK((norm > 1) == (y > 0));  // the case covers both
+        CHECK((norm > 1) == (y > 0));  // both cases occur
         CHECK(norm_of(clipped) == doctest::Approx(std::min(norm, 1.0)).epsilon(1e-5));
         for (std::size_t i = 0; i < 3; ++i)
             check_l2(clipped[i],
@@ -276,7 +276,7 @@ TEST_CASE("the factor of the gradients is exactly the number of classes") {
     backward(sum(polarizer.apply(z, labels_of({0}))));
     polarizer.prepare_gradients(0);
     CHECK(host(parameters_of(polarizer, 0)[2].grad()) == std::vector<float>(kChannels, kClasses));
-    // Handed on once; without a new backward() there is nothing.
+    // Transferred once; without a new backward() there is no gradient.
     polarizer.prepare_gradients(0);
     for (const Tensor& parameter : parameters_of(polarizer, 0)) CHECK(!parameter.grad().defined());
 }
@@ -294,7 +294,7 @@ TEST_CASE("a class without samples keeps its parameters and its momentum") {
         optimizer.zero_grad();
         polarizer.refresh();
     };
-    step(labels_of({0, 1, 2, 3}));  // everybody has momentum
+    step(labels_of({0, 1, 2, 3}));  // all classes have momentum
     const auto snapshot = [&](std::int64_t y) {
         std::vector<std::vector<float>> values;
         for (const Tensor& parameter : parameters_of(polarizer, y))
@@ -321,7 +321,7 @@ TEST_CASE("a gradient that is not finite is an error") {
     CHECK_THROWS_AS(polarizer.prepare_gradients(1), NumericError);
 }
 
-TEST_CASE("on disk a polarizer has PyTorch's names and comes back with its maps") {
+TEST_CASE("a saved polarizer has PyTorch's names, and the same maps when loaded") {
     const TemporaryDirectory directory;
     RCnpd original(2, 3, {}), loaded(2, 3, {});
     disturb(original);

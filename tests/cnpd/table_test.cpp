@@ -19,7 +19,7 @@ Table scores() {
 }
 }  // namespace
 
-TEST_CASE("a table is framed and numbers are to the right") {
+TEST_CASE("a table has a frame, and numbers are right-aligned") {
     CHECK(scores().str({.interactive = false, .utf8 = true}) ==
           "┌────────┬────────┬─────────┐\n"
           "│ model  │  ACC % │ seconds │\n"
@@ -41,7 +41,7 @@ TEST_CASE("without UTF-8 the frame is ASCII, and on a terminal titles are bold")
           "+---+---+-------------+\n");
 }
 
-TEST_CASE("a table without rows has its titles") {
+TEST_CASE("a table without rows shows its titles") {
     CHECK(Table({{"a"}, {"bc"}, {""}}).str({}) ==
           "+---+----+--+\n| a | bc |  |\n+---+----+--+\n+---+----+--+\n");
 }
