@@ -42,7 +42,7 @@ class DataSets(support.ProgramTest):
         names = json.loads((out / "config.json").read_text())["input"]["class_names"]
         self.assertIn("rouge-é", names)
 
-    def test_what_systems_leave_in_folders_is_skipped(self):
+    def test_system_files_are_skipped(self):
         data = pictures.write_image_folder(self.folder / "signs")
         plain = self.train("folder", data, "plain")
         for name in ("Thumbs.db", "train/desktop.ini", "train/red/._0.png", "test/.DS_Store",
@@ -53,7 +53,7 @@ class DataSets(support.ProgramTest):
         self.check_same_models(plain, self.train("folder", data, "littered"),
                                self.train("folder", packed, "packed"))
 
-    def test_what_is_skipped_is_said_once_by_train_and_defend(self):
+    def test_train_and_defend_report_skipped_files_once(self):
         data = pictures.write_image_folder(self.folder / "signs")
         for name in ("train/red/._0.png", "train/red/.DS_Store", "test/blue/Thumbs.db"):
             (data / name).write_bytes(b"x")
@@ -76,7 +76,7 @@ class DataSets(support.ProgramTest):
                                                  "1", "--batch-size", "8", "--clean-ratio", "0.5"))
             self.assertNotIn("skipped", quiet.stderr)
 
-    def test_all_that_does_not_belong_is_named_at_once(self):
+    def test_all_unexpected_files_are_listed(self):
         data = pictures.write_image_folder(self.folder / "signs")
         for i in range(4):
             (data / "train" / "red" / f"{i}.txt").write_text("x")
@@ -152,7 +152,7 @@ class DataSets(support.ProgramTest):
 
 
 class OtherImages(support.ProgramTest):
-    """A run remembers its images by a fingerprint of pixels, labels and names."""
+    """A run stores a fingerprint of its pixels, labels and names."""
 
     def setUp(self):
         super().setUp()
@@ -179,7 +179,7 @@ class OtherImages(support.ProgramTest):
         self.refuse(["evaluate", "--run", self.victim, "--data", self.other], stored)
         self.succeed(*self.defend("--data", self.data))
 
-    def test_defend_refuses_images_that_have_changed_where_they_are(self):
+    def test_defend_refuses_images_changed_in_place(self):
         shutil.rmtree(self.data)
         self.other.rename(self.data)
         self.refuse(self.defend(), "the images are not those", "give the original data set with --data")
@@ -205,7 +205,7 @@ class OtherImages(support.ProgramTest):
 
 
 class Indices(support.ProgramTest):
-    """indices.json says which images of the whole set were poisoned and which were clean."""
+    """indices.json has the poisoned and the clean images as positions in the whole set."""
 
     def make(self, data, *more):
         victim, defense = self.folder / "victim", self.folder / "defense"
@@ -220,7 +220,7 @@ class Indices(support.ProgramTest):
             self.assertEqual(both[kind]["poisoned"], indices[kind]["poisoned"])
         return both
 
-    def test_places_under_a_limit_are_those_of_the_whole_set(self):
+    def test_positions_with_a_limit_are_those_of_the_whole_set(self):
         data = pictures.write_image_folder(self.folder / "signs", per_class=20)
         whole = [path.relative_to(data).as_posix() for colour in sorted(pictures.COLOURS)
                  for path in sorted((data / "train" / colour).iterdir())]
@@ -239,7 +239,7 @@ class Indices(support.ProgramTest):
         self.assertEqual(both["original"],
                          {kind: both[kind] for kind in ("poisoned", "clean_subset")})
 
-    def test_sets_without_files_have_places_only(self):
+    def test_sets_without_files_have_positions_only(self):
         out = self.folder / "out"
         self.succeed(*support.train(out, "--epochs", "1", "--train-limit", "100"))
         indices = json.loads((out / "indices.json").read_text())
@@ -259,7 +259,7 @@ class CleanRatio(support.ProgramTest):
 
 
 class Exif(support.ProgramTest):
-    """--exif turns JPEGs upright, and predict does as the run did."""
+    """--exif applies the EXIF orientation, and predict uses the run's setting."""
 
     def setUp(self):
         super().setUp()
@@ -296,7 +296,7 @@ class Exif(support.ProgramTest):
         self.assertEqual((config["dataset"]["exif"], config["input"]["height"],
                           config["input"]["width"]), (True, 16, 12))
         self.assertFalse(same)
-        # evaluate finds the images that the run had.
+        # evaluate uses the run's setting too.
         self.succeed("evaluate", "--run", out, "--quiet")
 
     def test_a_run_of_an_older_version(self):

@@ -1,4 +1,4 @@
-"""Devices: what `cnpd info` lists, what runs, and what is refused by name."""
+"""Devices: the list of `cnpd info`, training on each, and messages for unavailable ones."""
 
 import json
 
@@ -18,7 +18,7 @@ class DeviceTest(support.ProgramTest):
             self.assertEqual(support.without_warnings(done.stderr), "")
             self.assertEqual(json.loads((out / "config.json").read_text())["device"], device)
 
-    def test_bf16_trains_and_defends_where_it_can(self):
+    def test_bf16_trains_and_defends_except_on_the_cpu(self):
         sizes = ["--train-limit", "40", "--test-limit", "20", "--epochs", "1", "--batch-size", "8"]
         refusal = "bf16 needs a GPU or the emulated device"
         for device in self.info["devices"]:
@@ -53,12 +53,12 @@ class DeviceTest(support.ProgramTest):
         self.refuse(support.train(out, *options, "--precision", "tf32", "--resume"),
                     "other settings")
 
-    def test_a_device_that_is_not_there_is_refused_with_what_to_do(self):
+    def test_an_unavailable_device_is_refused_with_a_remedy(self):
         for device in ("cuda", "cuda:7", "emulated"):
             if device not in self.info["devices"]:
                 self.refuse(support.train(self.folder / "run", "--device", device), device, "use")
 
-    def test_without_a_gpu_a_program_for_cuda_says_once_that_it_uses_the_cpu(self):
+    def test_a_cuda_build_without_a_gpu_warns_once_and_uses_the_cpu(self):
         if "cuda" not in self.info["backends"] or "cuda" in self.info["devices"]:
             self.skipTest("built without CUDA, or there is a GPU")
         self.assertIn("none", self.info["gpu"])

@@ -1,5 +1,5 @@
-"""What the program tells people: help that fits the terminal, where a run is and what comes next, and what a
-benign victim means. And what it does when there is nowhere to tell it."""
+"""Guidance: help fitted to the terminal, suggestions, the next command, benign victims; and closed or full
+standard streams."""
 
 import json
 import os
@@ -23,7 +23,7 @@ HELPS = [["--help"]] + [[command, "--help"] for command in COMMANDS] + \
 
 
 def on_a_terminal(columns, *arguments):
-    """What the program prints on a terminal of this width."""
+    """The program's output on a terminal of this width."""
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen(support.command(*arguments), stdin=other, stdout=other, stderr=other,
@@ -46,7 +46,7 @@ def on_a_terminal(columns, *arguments):
 class Help(support.ProgramTest):
     def assert_fits(self, text, columns, arguments):
         for line in text.splitlines():
-            # A name or a word that is longer than the line cannot be broken.
+            # A word longer than the line cannot be broken.
             if len(line) > columns:
                 self.assertLessEqual(len(line.split()), 2, f"{arguments}: {line!r}")
 
@@ -96,7 +96,7 @@ class Suggestions(support.RunsTest):
         for arguments in (["defend", "--method", "ft"], ["evaluate"], ["report"]):
             self.refuse([arguments[0], "--run", self.folder, *arguments[1:]], "victim")
 
-    def test_where_a_run_is_and_what_comes_next(self):
+    def test_directory_and_next_command(self):
         arguments = [word for word in support.train(self.folder / "new", "--epochs", "1")
                      if word != "--quiet"]
         said = self.succeed(*arguments).stderr
@@ -108,12 +108,12 @@ class Suggestions(support.RunsTest):
         self.assertIn(f"wrote {self.folder}/ft\n", said)
         self.assertIn("next:  cnpd report", said)
 
-    def test_weak_victims_are_told(self):
+    def test_weak_victims_get_a_warning(self):
         done = self.succeed(*support.train(self.folder / "weak", "--epochs", "1", "--lr", "0"))
         self.assertIn("warning: the victim is close to chance", done.stderr)
 
-    def test_moved_data_are_asked_for_by_option(self):
-        """The message names config.json, where the place stands, and --data, which replaces it."""
+    def test_moved_data_need_the_option(self):
+        """The message names config.json, which has the directory, and --data, which replaces it."""
         images = self.folder / "ten"
         for part, count in (("train", 20), ("test", 4)):
             for name in ("cat", "dog"):
@@ -174,7 +174,7 @@ class Benign(support.ProgramTest):
     def test_a_disagreement_is_a_false_alarm(self):
         victim, defense = self.folder / "victim", self.folder / "defense"
         self.succeed(*support.train(victim, "--attack", "none"))
-        # So large a learning rate moves most of the predictions.
+        # This learning rate changes most of the predictions.
         self.succeed(*support.defend(victim, defense, "--lr", "1", "--warmup-lr", "1"))
         pictures = []
         for i in range(40):
@@ -186,7 +186,7 @@ class Benign(support.ProgramTest):
         self.assertNotIn("may carry a trigger", said)
 
 
-class NowhereToTell(support.RunsTest):
+class BrokenStreams(support.RunsTest):
     """Standard streams that are closed or full."""
 
     def status(self, arguments, redirection):
@@ -202,7 +202,7 @@ class NowhereToTell(support.RunsTest):
                 self.assertEqual(self.status(["evaluate", "--run", self.folder], redirection), 2)
 
     def test_a_run_with_closed_streams_is_the_same_run(self):
-        """No message ends up in a file of the run, which would have the stream's number."""
+        """No message is written into a file of the run that got the stream's descriptor."""
         for name, redirection in (("err", "2>&-"), ("all", "<&- 2>&-"), ("full", "2>/dev/full")):
             with self.subTest(redirection):
                 out = self.folder / name

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the program saves, says how to go on, and ends with 130."""
+"""Ctrl-C and SIGTERM: the program saves, prints how to resume, and exits with status 130."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ ATTEMPTS = 10
 
 
 def wait_for(process, path):
-    """Until the file is there, or the program has ended."""
+    """Waits until the file exists or the program has ended."""
     deadline = time.monotonic() + PATIENCE
     while not path.exists() and process.poll() is None:
         assert time.monotonic() < deadline, f"no {path}"
@@ -33,7 +33,7 @@ class Interrupt(support.RunsTest):
             if process.returncode != 0:
                 self.assertEqual((process.returncode, output), (130, ""), errors)
                 return errors
-            # On a busy machine the run may have come to its end first.
+            # On a busy machine the run may have ended before the signal.
             shutil.rmtree(out)
         return self.fail(f"{ATTEMPTS} runs ended by themselves")
 
@@ -56,7 +56,7 @@ class Interrupt(support.RunsTest):
         self.check(lambda out: support.train(out, *EPOCHS), ["model.safetensors"])
 
     def test_train_with_dropout(self):
-        # The draws go on where they were.
+        # The draws of dropout continue.
         self.check(lambda out: support.train(out, "--model", "vgg16-bn", "--head", "torchvision",
                                              "--train-limit", "160", *EPOCHS),
                    ["model.safetensors"])
@@ -78,7 +78,7 @@ class Interrupt(support.RunsTest):
 class Lock(support.RunsTest):
     def test_a_run_that_another_process_writes(self):
         out = self.folder / "out"
-        # It will not get to the end of these.
+        # Too many epochs to finish.
         endless = support.train(out, "--epochs", "10000")
         process = subprocess.Popen(support.command(*endless), stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
@@ -92,7 +92,7 @@ class Lock(support.RunsTest):
         finally:
             process.kill()
             process.wait()
-        # A lock does not outlive its holder.
+        # The lock ends with its process.
         self.succeed(*support.train(out, "--overwrite"))
 
 

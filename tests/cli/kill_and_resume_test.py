@@ -22,7 +22,7 @@ SEED = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 
 
 class Moment:
-    """When to kill; due() is asked again and again while the program runs."""
+    """When to kill; due() is polled while the program runs."""
 
     def __init__(self, kind, out, draw, seconds):
         self.kind, self.out = kind, out
@@ -45,7 +45,7 @@ class Moment:
 
 
 def check_whole(out):
-    """No file but the line that was being written may be damaged."""
+    """Only the last line being written may be incomplete."""
     for path in out.glob("*.safetensors"):
         support.read_safetensors(path)
     for path in out.glob("*.json"):
@@ -53,7 +53,8 @@ def check_whole(out):
 
 
 def run_and_kill(arguments, out, weights, kills, draw, seconds):
-    """Kills so many times; returns what was hit. A run that is quicker starts again."""
+    """Kills the program this many times and returns the number of kills at each kind of moment. A run that
+    ends before is started again."""
     hit = {"random": 0, "writing": 0, "between": 0, "first epoch": 0}
     killed = 0
     while killed < kills:

@@ -71,7 +71,7 @@ def gtsrb_row(name, label):
 
 
 def write_gtsrb(folder, per_class=4):
-    """The official layout; each class has its own shade, the images sizes of their own."""
+    """The official layout; each class has its own shade, the images have different sizes."""
     def image(label, i):
         return ppm(bytes([6 * label, 255 - 6 * label, 4 * i]) * (20 * (15 + i)), 20, 15 + i)
 
@@ -93,7 +93,7 @@ def write_gtsrb(folder, per_class=4):
 
 
 def kaggle_gtsrb(gtsrb):
-    """The files of a set that write_gtsrb() has made, named as in Kaggle's archive."""
+    """The files written by write_gtsrb(), named as in Kaggle's archive."""
     columns = "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path\r\n"
     files, tables = {"Meta.csv": b"Path,ClassId\r\n"}, {"Train": columns, "Test": columns}
     for path, contents in files_of(gtsrb).items():
@@ -110,14 +110,14 @@ def kaggle_gtsrb(gtsrb):
 
 
 def jpeg_with_orientation(jpeg, orientation):
-    """Adds an EXIF block that says how the camera was held, 1 to 8."""
+    """Adds an EXIF block with this orientation, 1 to 8."""
     tiff = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     block = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:]
 
 
 def write_tiny_imagenet(folder, classes=3, per_class=4):
-    """The official layout with fewer classes; images are PNGs, whatever their names say."""
+    """The official layout with fewer classes; images are PNGs regardless of their names."""
     ids = [f"n{label:08}" for label in range(classes)]
     (folder / "val" / "images").mkdir(parents=True)
     annotations = ""
@@ -157,7 +157,7 @@ def pack(path, files):
 
 
 def add_to_tar(archive, name, contents=b"", **attributes):
-    """Adds an entry, of another kind than a file if the attributes say so."""
+    """Adds an entry; the attributes may make it something other than a file."""
     entry = tarfile.TarInfo(name)
     entry.size = len(contents)
     for key, value in attributes.items():

@@ -1,4 +1,4 @@
-"""What the program prints, which settings it takes from where, and what it does with old runs."""
+"""Output of the program, sources of settings, and handling of existing runs."""
 
 import json
 import re
@@ -58,7 +58,7 @@ class Printing(support.RunsTest):
                 for key in SCORES:
                     self.assertEqual(again[key], result[key], key)
 
-    def test_an_ensemble_takes_over_polarizers(self):
+    def test_an_ensemble_reuses_polarizers(self):
         trained = self.folder / "r-cnpd"
         self.succeed(*support.defend(self.victim, trained))
         taken = ["defend", "--run", self.victim, "--method", "ensemble", "--polarizers", trained,
@@ -72,11 +72,11 @@ class Printing(support.RunsTest):
         self.assertEqual(result["seconds"], training["seconds"])
         again = self.json_of("evaluate", "--run", self.folder / "taken")
         self.assertEqual(again["asr"], result["asr"])
-        # One class is the prediction's.
+        # With one class the ensemble is r-CNPD.
         one = json.loads(self.succeed(*taken, self.folder / "one", "--top-k", "1").stdout)
         self.assertEqual(one["asr"], support.result(trained)["asr"])
 
-    def test_the_recipe_is_the_start_and_options_change_it(self):
+    def test_options_override_the_recipe(self):
         self.succeed(*support.defend(self.victim, self.folder / "published", "--recipe",
                                      "published", "--method", "npd", "--clip-norm", "1",
                                      "--lambda-undo", "0.3"))
@@ -140,7 +140,7 @@ class Printing(support.RunsTest):
         self.assertNotIn("head", info)
         self.assertIn("layer4.1.conv1", self.succeed("info", "--model", "resnet18").stdout)
 
-    def test_a_table_for_people(self):
+    def test_a_table_on_stdout(self):
         text = self.succeed(*support.defend(self.victim, self.folder / "out")).stdout
         self.assertRegex(text, r"(?s)ACC %.*victim.*r-cnpd")
         self.assertNotIn("\x1b", text)
@@ -160,7 +160,7 @@ class Printing(support.RunsTest):
 
 
 class OtherModels(support.ProgramTest):
-    """Those without a residual around the insertion point, and with dropout, go all the way too."""
+    """Train, defend and evaluate models without a residual at the insertion point and with dropout."""
 
     def test_a_vgg_is_trained_defended_and_evaluated(self):
         victim, defense = self.folder / "victim", self.folder / "defense"
@@ -193,7 +193,7 @@ class OtherModels(support.ProgramTest):
 
 
 class Configuration(support.ProgramTest):
-    """An option wins over the file, the file over the default."""
+    """Options override the file, the file overrides the defaults."""
 
     TOML = """
         # for every subcommand
@@ -257,7 +257,7 @@ class OldRuns(support.RunsTest):
         self.assert_same_run(self.victim, self.made / "victim", ["model.safetensors"])
         self.succeed(*support.train(self.victim, "--overwrite", "--seed", "1"))
         self.assertNotEqual(support.metrics(self.victim), support.metrics(self.made / "victim"))
-        # What belonged to the former run has gone with it.
+        # The former run's files have been deleted.
         self.assertFalse((self.victim / "report.html").exists())
 
     def test_overwriting_spares_other_files(self):
@@ -284,7 +284,7 @@ class OldRuns(support.RunsTest):
         support.write_safetensors(path, header, bytes([data[0] ^ 1]) + data[1:])
         self.refuse(support.defend(self.victim, self.defense, "--resume"), "other settings")
 
-    def test_resume_where_nothing_is(self):
+    def test_resume_without_a_run(self):
         out = self.folder / "out"
         self.succeed(*support.train(out, "--resume"))
         self.assert_same_run(out, self.victim, ["model.safetensors"])
@@ -297,7 +297,7 @@ class OldRuns(support.RunsTest):
 
 class Attacks(support.ProgramTest):
     def end_to_end(self, *options):
-        """Trains, defends, measures and draws. Returns both results."""
+        """Trains, defends, evaluates and makes the report. Returns both results."""
         victim, defense = self.folder / "victim", self.folder / "defense"
         self.succeed(*support.train(victim, *options))
         self.succeed(*support.defend(victim, defense))
@@ -319,7 +319,7 @@ class Attacks(support.ProgramTest):
 
     def test_all_to_all(self):
         victim, defense = self.end_to_end("--attack-mode", "all-to-all")
-        # No class is spared: every test image has another label to be taken for.
+        # Every test image has a backdoor label other than its own class.
         self.assertEqual(victim["n_poisoned"], 200)
         self.assertEqual(defense["n_poisoned"], 200)
         self.assertIsNotNone(defense["der"])

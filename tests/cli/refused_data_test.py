@@ -13,7 +13,7 @@ FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
 
 
 def broken_images():
-    """Names and contents of files that are no images, or not whole."""
+    """Names and contents of files that are not images, or truncated."""
     png = pictures.png(pictures.pixels_of((200, 60, 60), 0))
     ppm = pictures.ppm(pictures.pixels_of((200, 60, 60), 0))
     jpeg = (FIXTURES / "images" / "baseline.jpg").read_bytes()
@@ -51,7 +51,7 @@ class RefusedImages(support.RunsTest):
                 (self.folder / name).write_bytes(contents)
                 self.refuse(["predict", "--run", self.defense, name], name, cwd=self.folder)
 
-    def test_predict_what_is_no_file(self):
+    def test_predict_not_a_file(self):
         os.mkfifo(self.folder / "pipe.png")
         for name in ("missing.png", "victim", "/dev/null", "/dev/zero", "pipe.png", ""):
             with self.subTest(name):
@@ -109,7 +109,7 @@ class RefusedFolders(support.ProgramTest):
             shutil.rmtree(self.data)
             pictures.write_image_folder(self.data)
 
-    def test_what_does_not_belong(self):
+    def test_unexpected_files(self):
         for name in ("train/notes.txt", "train/red/notes.txt", "test/red/1.gif",
                      "train/red/\n.png"):
             with self.subTest(name):
@@ -148,7 +148,7 @@ class RefusedFolders(support.ProgramTest):
         (self.data / "train").symlink_to(outside / "train")
         self.refuse_data("train", "link")
 
-    def test_options_that_do_not_fit(self):
+    def test_inconsistent_options(self):
         self.refuse(["train", "--dataset", "folder", "--data", self.data, "--out",
                      self.folder / "out", "--target", "3"], "--target: class 3: classes are 0 to 2")
         self.refuse(["train", "--dataset", "cifar10", "--data", self.data, "--out",

@@ -2,7 +2,7 @@
 
 import support
 
-# What is given to `cnpd train` and what the message must hold.
+# Options of `cnpd train`, and text that the message must contain.
 TRAIN = [
     (["--epochs", "0"], "epochs"),
     (["--epochs", "100001"], "epochs"),
@@ -87,7 +87,7 @@ DEFEND = [
     (["--data", "missing", "--run", "missing"], "missing"),
 ]
 
-# Names, contents, and what the message must hold.
+# Names, contents, and text that the message must contain.
 CONFIGS = [
     ("bad.toml", "epochs = = 3", "bad.toml"),
     ("bad.toml", "epochs = 3\nepochs = 4", "line 2"),

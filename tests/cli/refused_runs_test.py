@@ -7,7 +7,7 @@ import struct
 
 import support
 
-# Keys of config.json, a value that is wrong, and what the message must hold.
+# Keys of config.json, a wrong value, and text that the message must contain.
 CONFIG = [
     (("dataset",), 3, "config.json"),
     (("dataset", "dataset"), "mnist", "mnist"),
@@ -128,7 +128,7 @@ class RefusedRuns(support.RunsTest):
                     "is or contains")
         (self.folder / "link").unlink()
 
-    def test_polarizers_that_cannot_be_taken_over(self):
+    def test_polarizers_that_cannot_be_reused(self):
         def taking(run, *more, victim=self.victim, method="ensemble"):
             return ["defend", "--run", victim, "--method", method, "--polarizers", run, "--out",
                     "out", "--quiet", *more]
@@ -170,7 +170,7 @@ class RefusedRuns(support.RunsTest):
                 self.refuse(["report", "--run", self.defense], message)
 
     def test_config_that_does_not_fit_the_data(self):
-        """Nothing but class_names tells how many classes the model has."""
+        """Only class_names determines the number of classes."""
         run = self.folder / "few"
         self.succeed(*support.train(run))
         config = json.loads((run / "config.json").read_text())
@@ -191,7 +191,7 @@ class RefusedRuns(support.RunsTest):
 
     @staticmethod
     def pack(header, data):
-        """Moves the tensors together after some have shrunk."""
+        """Recomputes the offsets after some tensors have shrunk."""
         packed = bytearray()
         for entry in sorted((value for name, value in header.items() if name != "__metadata__"),
                             key=lambda value: value["data_offsets"]):
@@ -291,7 +291,7 @@ class RefusedRuns(support.RunsTest):
                 self.edit_tensors(path, change)
                 self.refuse(support.train(self.victim, "--resume"), path.name)
 
-    def test_checkpoint_of_an_impossible_moment(self):
+    def test_checkpoint_at_an_impossible_position(self):
         def moment(epoch, batch):
             def change(header, data):
                 begin = header["loop.counters"]["data_offsets"][0]

@@ -1,4 +1,4 @@
-"""Full disks and places that cannot be written to."""
+"""Full disks and unwritable directories."""
 
 import os
 import resource
@@ -12,7 +12,7 @@ NOBODY = 65534
 
 
 def file_size_limit(size):
-    """A full disk as the program sees it: no file can grow beyond this size."""
+    """Simulates a full disk: no file can grow beyond this size."""
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -28,13 +28,13 @@ class FullDisk(support.RunsTest):
                     **full)
         self.refuse(["report", "--run", self.defense], "report.html", "cannot be written", **full)
 
-    def test_a_report_that_is_there_stays(self):
+    def test_an_existing_report_is_kept(self):
         self.succeed("report", "--run", self.defense)
         self.refuse(["report", "--run", self.defense], "report.html", "cannot be written",
                     preexec_fn=file_size_limit(4096))
 
     def test_a_run_that_did_not_fit_is_resumed(self):
-        """Whatever the disk had room for is whole, and the run ends with the same bytes."""
+        """All files on the full disk are complete, and the resumed run gives the same bytes."""
         checkpoint = (self.victim / "checkpoint.safetensors").stat().st_size
         for size in (100, 1500, checkpoint // 2, checkpoint - 1):
             with self.subTest(size):
@@ -48,7 +48,7 @@ class FullDisk(support.RunsTest):
                 self.assert_same_run(out, self.victim, ["model.safetensors"])
                 shutil.rmtree(out)
 
-    def test_a_checkpoint_outlives_one_that_did_not_fit(self):
+    def test_a_checkpoint_is_kept_if_the_next_does_not_fit(self):
         out = self.folder / "out"
         self.succeed(*support.defend(self.victim, out))
         before = support.snapshot(out)
@@ -80,7 +80,7 @@ class UnwritablePlaces(support.RunsTest):
         self.refuse(["report", "--run", self.defense, "--out", self.folder], str(self.folder))
 
     def as_nobody(self):
-        """Options that take a superuser's rights from the program."""
+        """Options that drop superuser rights for the program."""
         if os.geteuid() != 0:
             return {}
         for path in (self.folder, *self.folder.rglob("*")):
@@ -88,7 +88,7 @@ class UnwritablePlaces(support.RunsTest):
         return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
     def test_without_permission(self):
-        # A copy, because nobody may not be allowed to where it was built.
+        # A copy, because the user `nobody` may have no access to the build directory.
         program = self.folder / "cnpd"
         shutil.copy(support.PROGRAM, program)
         options = {**self.as_nobody(), "cwd": self.folder}

@@ -1,4 +1,4 @@
-"""The page of a run, for every kind of run there is."""
+"""The report of every kind of run."""
 
 import html
 import json
@@ -70,7 +70,7 @@ class Page(support.RunsTest):
         self.assertEqual(self.facts(self.page(self.victim))["Poisoned training images"],
                          "60 of 600 (10 %)")
 
-    def test_other_victims_stand_apart(self):
+    def test_other_victims_have_their_own_rows(self):
         other, others, again = (self.folder / name for name in ("other", "others", "again"))
         self.succeed(*small(other, "--seed", "2"))
         self.succeed(*support.defend(other, others, "--epochs", "1"))
@@ -82,7 +82,7 @@ class Page(support.RunsTest):
                          ["victim", "r-cnpd (epochs 1)", "fine-tuning", "r-cnpd (epochs 3)",
                           f"victim of {self.folder.name}/others", "r-cnpd"])
 
-    def test_runs_of_the_same_settings_bear_their_directories(self):
+    def test_runs_with_equal_settings_are_named_by_directory(self):
         twin = self.folder / "twin"
         shutil.copytree(self.defense, twin)
         page = self.page(self.defense, "--compare", twin)
@@ -96,7 +96,7 @@ class Page(support.RunsTest):
         self.assertIn("<h4>Defended model</h4>", page)
         self.assertIn(">Images with the trigger, defended model<", page)
 
-    def test_detection_has_its_curve(self):
+    def test_detection_has_an_roc_curve(self):
         curve = support.result(self.defense)["detection_roc"]
         for rates in curve.values():
             self.assertEqual(rates, sorted(rates))

@@ -55,7 +55,7 @@ class Pattern(support.ProgramTest):
     def draw(self, colour):
         self.picture.write_bytes(pictures.ppm(pictures.pixels_of(colour, 0)))
 
-    def test_a_moved_run_whose_picture_is_gone(self):
+    def test_a_moved_run_without_the_original_picture(self):
         self.succeed(*self.arguments)
         expected = support.result(self.victim)
         moved, defense = self.folder / "moved", self.folder / "defense"
@@ -71,8 +71,8 @@ class Pattern(support.ProgramTest):
         self.assertEqual(json.loads(done.stdout)["asr_before"], expected["asr"])
         self.succeed("report", "--run", self.folder / "lone")
 
-    def test_the_picture_is_what_is_blended(self):
-        """Another picture in its place changes what the trigger does."""
+    def test_the_stored_picture_is_blended(self):
+        """Replacing the stored picture changes the trigger."""
         self.succeed(*self.arguments)
         (self.victim / "pattern.png").write_bytes(pictures.png(pictures.pixels_of((0, 0, 0), 0)))
         done = self.succeed("evaluate", "--run", self.victim, "--json")
@@ -131,7 +131,7 @@ class RealLayouts(support.ProgramTest):
         config, result = self.check(data.parent, "--dataset", "cifar10", *FEW)
         self.assertEqual(config["input"]["class_names"][::9], ["airplane", "truck"])
         self.assertEqual((result["n_train"], result["n_clean"]), (600, 100))
-        # The classes differ by their shade of grey alone; chance is 10 %, of 200 images hardly ever 20 %.
+        # The classes differ only in their shade of grey. Chance is 10 %; with 200 images 20 % is very unlikely.
         self.assertGreater(result["acc"], 20)
 
     def test_image_folder(self):

@@ -1,4 +1,4 @@
-"""What the tests of the program share: running it, tiny settings, and looking at what it leaves."""
+"""Shared by the tests of the program: running it, tiny settings, and reading its output files."""
 
 import json
 import pathlib
@@ -28,8 +28,8 @@ def run(*arguments, program=PROGRAM, **options):
 
 
 def without_warnings(stderr):
-    """What a program built for CUDA says on a machine without a GPU is device_test.py's; tiny
-    victims guess."""
+    """Removes the warning of CUDA builds without a GPU (tested in device_test.py) and the one for
+    weak victims, because tiny victims are close to chance."""
     stderr = re.sub(r"^warning: no GPU [^\n]+: running on the CPU\n", "", stderr, flags=re.M)
     return re.sub(r"^warning: the (victim is close to chance|attack failed)[^\n]+\n", "", stderr, flags=re.M)
 
@@ -66,14 +66,14 @@ def metrics(run_directory):
 
 
 def result(run_directory):
-    """result.json without what depends on the machine's mood."""
+    """result.json without time and memory."""
     numbers = json.loads((run_directory / "result.json").read_text())
     return {key: value for key, value in numbers.items()
             if key not in ("seconds", "peak_memory_bytes")}
 
 
 def read_safetensors(path):
-    """Header and data. Fails when the file is not whole."""
+    """Header and data. Fails if the file is incomplete."""
     contents = path.read_bytes()
     (length,) = struct.unpack_from("<Q", contents)
     header = json.loads(contents[8:8 + length])
@@ -89,7 +89,7 @@ def write_safetensors(path, header, data):
 
 
 class ProgramTest(unittest.TestCase):
-    """A test with an empty directory of its own."""
+    """A test with its own empty directory."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="cnpd-test-")
@@ -108,7 +108,7 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(result(one), result(other))
 
     def refuse_only(self, arguments, *expected, **options):
-        """The program must refuse: status 2 and one line that says why."""
+        """The program must refuse: status 2 and one line with the reason."""
         done = run(*arguments, **options)
         said = f"cnpd {' '.join(map(str, arguments))}: {done.returncode} {done.stderr!r}"
         self.assertEqual(done.returncode, 2, said)
@@ -120,7 +120,7 @@ class ProgramTest(unittest.TestCase):
         return said
 
     def refuse(self, arguments, *expected, **options):
-        """Nothing may be left behind or changed either."""
+        """In addition, no file may be created or changed."""
         before = snapshot(self.folder)
         said = self.refuse_only(arguments, *expected, **options)
         after = snapshot(self.folder)

@@ -1,4 +1,4 @@
-"""bench/tables.py: fills a table, and does not do twice what is done."""
+"""bench/tables.py: computes a table, and only the missing parts when repeated."""
 
 import csv
 import json
@@ -44,14 +44,14 @@ class Tables(support.RunsTest):
         self.assertIn("| ft |", effect)
         self.assertNotIn("| ft |", detection)
         self.assertRegex(cost, r"\| badnets \| ft \| [0-9.]+ ± [0-9.]+ \| 100.00 ± 0.00 \| 100")
-        # Again: nothing is done but what is missing.
+        # Again: only missing parts are computed.
         shutil.rmtree(out / "badnets-1" / "random")
         before = support.snapshot(out / "badnets-0")
         self.assertEqual(self.fill(out).returncode, 0)
         self.assertTrue((out / "badnets-1" / "random" / "result.json").exists())
         self.assertEqual(support.snapshot(out / "badnets-0"), before)
 
-    def test_a_run_that_fails_is_told(self):
+    def test_a_failed_run_is_reported(self):
         done = self.fill(self.folder / "failing", "wrong=no-such-method")
         self.assertEqual(done.returncode, 1)
         self.assertIn("no-such-method", done.stderr)

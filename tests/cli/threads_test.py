@@ -1,5 +1,4 @@
-"""The number of threads changes how long a run takes and nothing else: weights, metrics and results
-have the same bytes."""
+"""Runs give the same bytes (weights, metrics, results) with any number of threads."""
 
 import signal
 import subprocess
@@ -48,7 +47,7 @@ class ThreadsTest(support.ProgramTest):
                     options = support.without(SMALL_DEFENSE, self.refused_by(method))
                     self.succeed("defend", "--run", victim, "--method", method, *options,
                                  "--threads", str(threads), "--out", run, "--quiet")
-                # A checkpoint holds seconds.
+                # Checkpoints contain times.
                 weights = [path.name for path in runs[0].glob("*.safetensors")
                            if path.name != "checkpoint.safetensors"]
                 self.assertIn("model.safetensors", weights)
