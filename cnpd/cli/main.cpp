@@ -102,6 +102,9 @@ int run(int argc, char** argv) {
          {cnpd::cli::add_demo, cnpd::cli::add_train, cnpd::cli::add_defend, cnpd::cli::add_evaluate,
           cnpd::cli::add_predict, cnpd::cli::add_report, cnpd::cli::add_info}) {
         auto command = add(program, words);
+        // Of an option that is repeated, the last value counts.
+        for (CLI::Option* option : program.get_subcommands({}).back()->get_options({}))
+            if (option->get_items_expected_max() == 1) option->take_last();
         subcommands.push_back({std::move(command), program.get_subcommands({}).back()});
     }
     std::vector<std::string> names;

@@ -50,7 +50,7 @@ data::PoisonedData LoadedRun::poisoned_data(const std::string& data_override) co
     std::error_code ignored;
     if (data_override.empty() && !where.directory.empty() && !fs::exists(where.directory, ignored))
         throw FileError(where.directory,
-                        fmt::format("is missing; {} was made from it",
+                        fmt::format("is missing; {} names it as the data directory",
                                     store::run_file(path, run_files::config).string()),
                         "the data set there, or its new directory with --data");
     // A new attack object, because prepare() may be called only once.

@@ -247,6 +247,28 @@ class Configuration(support.ProgramTest):
         self.check(self.folder / "settings.json")
 
 
+class Repeated(support.RunsTest):
+    def test_config_json_of_a_run_makes_the_same_run(self):
+        for method in ("npd", "r-cnpd", "e-cnpd", "a-cnpd", "ensemble", "ft"):
+            with self.subTest(method):
+                first, again = self.folder / method, self.folder / f"{method}-again"
+                more = ("--push-to", "3") if method == "npd" else ()
+                self.succeed(*support.defend(self.victim, first, "--method", method, *more))
+                self.succeed("defend", "--config", first / "config.json", "--run", self.victim, "--out",
+                             again, "--threads", "1", "--quiet")
+                weights = "defended" if method == "ft" else "polarizer"
+                self.assert_same_run(again, first, [f"{weights}.safetensors"])
+        again = self.folder / "victim-again"
+        self.succeed("train", "--config", self.victim / "config.json", "--out", again, "--threads", "1",
+                     "--quiet")
+        self.assert_same_run(again, self.victim, ["model.safetensors"])
+
+    def test_the_last_of_repeated_options_counts(self):
+        out = self.folder / "out"
+        self.succeed(*support.train(out, "--seed", "5"), "--seed", "6", "--seed=7")
+        self.assertEqual(json.loads((out / "config.json").read_text())["training"]["seed"], 7)
+
+
 class OldRuns(support.RunsTest):
     def test_refused_resumed_or_replaced(self):
         self.refuse(support.train(self.victim), "already holds a run", "--overwrite")

@@ -144,7 +144,7 @@ void Polarizing::adversary_fields(settings::Fields& f) {
           "Target class of an adversarial example: random, second (the most likely other class), "
           "target (the attack's, an oracle), wrong (a fixed wrong target, also an oracle), given "
           "(the class of --push-to) or untarget (no target: away from the image's own class)");
-    f.add("push_to", a.push_to, "Number of a suspected target class; needs --strategy given")
+    f.add("push_to", a.push_to, "Number of a suspected target class; implies --strategy given")
         .otherwise("none")
         .range(-1, 1e9)
         .since("0.2.0");
@@ -236,10 +236,10 @@ void Polarizing::complete(const Victim& victim, const std::vector<std::string>& 
         a.strategy = Strategy::given;
     if (a.push_to >= 0 && a.strategy != Strategy::given)
         throw InputError("--push-to needs --strategy given");
-    if (a.push_to < 0 && !was_given("push-to") && a.strategy == Strategy::given)
+    if (a.push_to < 0 && a.strategy == Strategy::given)
         throw InputError("--strategy given needs --push-to");
     const std::int64_t classes = victim.model.classes();
-    if (a.push_to >= classes || (was_given("push-to") && a.push_to < 0))
+    if (a.push_to >= classes)
         throw InputError(fmt::format("--push-to {}: classes are 0 to {}", a.push_to, classes - 1));
     training::complete(a);
     if (bilevel_.insertion_point.empty()) bilevel_.insertion_point = victim.model.insertion_point();
