@@ -58,10 +58,9 @@ std::vector<LabelledFile> label_files(const FileTree& tree, const std::string& f
             continue;
         }
         if (!labels.emplace(file, label).second)
-            throw FileError(
-                table_name,
-                fmt::format("line {} names {} once more", line, engine::in_quotes(file)),
-                "each image once");
+            throw FileError(table_name,
+                            fmt::format("line {} names {} again", line, engine::in_quotes(file)),
+                            "each image once");
     }
     if (count > 0)
         throw FileError(table_name, list_of(unknown, count),

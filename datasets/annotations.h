@@ -1,4 +1,4 @@
-// Text tables that say what images show, and holding them against the images that are there.
+// Text tables with the labels of images, and checks that tables and images match.
 #pragma once
 
 #include <cstdint>
@@ -12,30 +12,31 @@
 
 namespace cnpd::datasets {
 
-// What a table may be at most.
+// The largest table that is read.
 inline constexpr std::int64_t kMaxTableBytes = 16 << 20;
 
-// Calls row(fields, line) for every line that is not empty, cut at the separator; line counts from
-// 1. Line ends may be Windows', and a byte order mark is passed over. Behind kMostFields there is
-// one more field with the rest.
+// Splits every non-empty line at the separator and calls row(fields, line), with lines numbered
+// from 1. Line ends may be LF or CRLF; a byte order mark is skipped. If a line has more than
+// kMostFields fields, the field after them holds the rest of the line.
 inline constexpr std::size_t kMostFields = 64;
 void for_each_row(std::string_view table, char separator,
                   const std::function<void(std::span<const std::string_view>, std::int64_t)>& row);
 
-// A field that has to be a number from 0 to below `classes`; nothing else may be in it.
+// The label in a field. Throws FileError unless the field is a number in [0, classes) and nothing
+// else.
 std::int32_t parse_label(std::string_view field, std::int32_t classes, std::string_view table_name,
                          std::int64_t line);
 
-// One image's row.
+// A row of a table.
 struct Annotation {
-    std::string file;  // its name
+    std::string file;  // the image's name
     std::int32_t label;
     std::int64_t line;
 };
 
-// The images of a folder, in the order of `names`, with their labels. Throws FileError unless the
-// annotations name each of them exactly once and nothing else; the message names several that are
-// wrong.
+// The images of a folder with their labels, in the order of `names`, which has to be sorted. Throws
+// FileError for images without a row, rows without an image and images with several rows; the
+// message lists the first of them.
 std::vector<LabelledFile> label_files(const FileTree& tree, const std::string& folder,
                                       const std::vector<std::string>& names,
                                       const std::vector<Annotation>& annotations,

@@ -21,7 +21,7 @@ BatchSource::BatchSource(const Images& images, const std::vector<float>& mean,
     CNPD_CHECK_SHAPE(static_cast<std::int64_t>(images.labels.size()) == images.n &&
                          static_cast<std::int64_t>(mean.size()) == images.c &&
                          mean.size() == std.size(),
-                     "images, labels and normalisation do not fit");
+                     "the sizes of images, labels and normalisation do not match");
     images_ = Tensor::from(images.pixels, {images.n, images.h, images.w, images.c}, device);
     std::vector<float> inverse(std.size());
     std::transform(std.begin(), std.end(), inverse.begin(), [](float s) { return 1 / s; });

@@ -1,4 +1,4 @@
-// Batches of a data set that lives on the device as uint8.
+// Batches of a data set that is stored on the device as uint8.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@
 
 namespace cnpd::datasets {
 
-// Which random crop and flip an image gets. The draw depends on the seed, the epoch and the image's
-// index alone, not on its batch.
+// Random crop and flip. The draw for an image depends only on the seed, the epoch and the image's
+// index, not on its batch.
 struct Augmentation {
     std::int64_t crop_padding = 0;
     bool flip = false;
     std::uint64_t seed = 0, epoch = 0;
 };
 
-// Images on a device and how a network's input is made of them.
+// Images on a device, and the network input made from them.
 class BatchSource {
   public:
     // mean and std per channel, of pixels in [0,1].
@@ -32,7 +32,7 @@ class BatchSource {
     const engine::Tensor& mean() const { return mean_; }                // [C]
     const engine::Tensor& inverse_std() const { return inverse_std_; }  // [C]
 
-    // The normalised input of these images, [count,H,W,C]; indices in [0, size()).
+    // The normalised network input of these images, [count,H,W,C]; indices in [0, size()).
     engine::Tensor input(std::span<const std::int32_t> indices,
                          const std::optional<Augmentation>& augmentation = {}) const;
     // Their pixels in [0,1], [count,H,W,C].
@@ -41,16 +41,17 @@ class BatchSource {
     // int32 [count]
     engine::Tensor labels(std::span<const std::int32_t> indices) const;
 
-    // The same for indices that are on the device already, int32 [count], and known to be valid.
+    // The same for indices that are already on the device, int32 [count]. They are not validated.
     engine::Tensor input(const engine::Tensor& indices,
                          const std::optional<Augmentation>& augmentation = {}) const;
     engine::Tensor pixels(const engine::Tensor& indices,
                           const std::optional<Augmentation>& augmentation = {}) const;
 
-    // Valid indices, on the device.
+    // Validates indices and copies them to the device.
     engine::Tensor upload(std::span<const std::int32_t> indices) const;
 
-    // The normalised input of pixels in [0,1], [count,H,W,C]. Copies nothing to or from the host.
+    // The normalised network input of pixels in [0,1], [count,H,W,C]. Copies nothing to or from the
+    // host.
     engine::Tensor normalise(const engine::Tensor& pixels) const;
 
   private:
@@ -62,9 +63,9 @@ class BatchSource {
     std::vector<std::int32_t> host_labels_;
 };
 
-// The batches of one epoch: a permutation of 0 .. count-1 that depends on seed and epoch alone, cut
-// into pieces of batch_size. The last, incomplete piece is dropped, as is usual in training, unless
-// it is the only one.
+// The batches of one epoch: a permutation of 0 .. count-1 that depends only on seed and epoch,
+// split into batches of batch_size. An incomplete last batch is dropped, as is usual in training,
+// unless it is the only one.
 class EpochOrder {
   public:
     EpochOrder(std::int64_t count, std::int64_t batch_size, std::uint64_t seed,
@@ -80,8 +81,8 @@ class EpochOrder {
     std::int64_t batch_size_, batches_;
 };
 
-// The batches of one epoch of a source. What a batch needs goes to the device once, for the whole
-// epoch, so that nothing waits between two steps.
+// The batches of one epoch of a source. Indices and labels are copied to the device once for the
+// whole epoch, so that steps do not wait for copies.
 class Epoch {
   public:
     Epoch(const BatchSource& source, std::int64_t batch_size, std::uint64_t seed,
@@ -89,10 +90,10 @@ class Epoch {
 
     std::uint64_t number() const { return number_; }
     const EpochOrder& order() const { return order_; }
-    // int32 [count], of a batch's images.
+    // Of a batch's images, int32 [count].
     engine::Tensor indices(std::int64_t batch) const { return slice(indices_, batch); }
     engine::Tensor labels(std::int64_t batch) const { return slice(labels_, batch); }
-    // A batch's rows of something that has one for each of order().images().
+    // A batch's rows of a tensor that has one row for each of order().images().
     engine::Tensor slice(const engine::Tensor& of_images, std::int64_t batch) const;
 
   private:

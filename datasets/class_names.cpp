@@ -25,7 +25,7 @@ std::string_view without_zeros(std::string_view digits) {
     return digits.substr(std::min(digits.find_first_not_of('0'), digits.size() - 1));
 }
 
-// How many letters have to be inserted, removed or replaced, upper case counting as lower case.
+// The edit distance (insertions, deletions, substitutions), ignoring case.
 std::size_t distance(std::string_view a, std::string_view b) {
     const auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
     std::vector<std::size_t> row(b.size() + 1);
@@ -41,7 +41,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-// Up to three names that differ in few letters or that begin with `name`, the closest first.
+// Up to three names that have a small edit distance to `name` or begin with it, the closest first.
 std::vector<std::string> close_names(std::span<const std::string> names, std::string_view name) {
     constexpr std::size_t kShown = 3, kLongest = 200;
     if (name.size() > kLongest) return {};
@@ -66,7 +66,7 @@ std::vector<std::string> close_names(std::span<const std::string> names, std::st
 void sort_class_names(std::vector<std::string>& names) {
     if (!std::all_of(names.begin(), names.end(), [](const auto& name) { return is_number(name); }))
         return std::sort(names.begin(), names.end());
-    // Any number of digits: the longer of two numbers is the larger one.
+    // Numbers may have any length: the one with more digits is larger.
     const auto key = [](const std::string& name) {
         const std::string_view digits = without_zeros(name);
         return std::tuple(digits.size(), digits, std::string_view(name));

@@ -29,14 +29,14 @@ Dataset load_cifar10(const LoadOptions& options) {
     return cifar10::load(options);
 }
 
-// Sets whose files all have one size are read at that.
+// Data sets of one fixed size are loaded at that size and resized here.
 void resize_all(Images& images, std::int64_t side) {
     if (images.h == side && images.w == side) return;
     const std::int64_t before = images.h * images.w * images.c, after = side * side * images.c;
     if (images.n > kMaxPixelBytes / after)
         throw InputError(
-            fmt::format("{} images of {} x {} pixels; expected at most {} GiB of them "
-                        "(a smaller --image-size)",
+            fmt::format("{} images of {} x {} pixels; expected at most {} GiB of pixels "
+                        "(use a smaller --image-size)",
                         images.n, side, side, kMaxPixelBytes >> 30));
     Images resized{
         .n = images.n, .h = side, .w = side, .c = images.c, .labels = std::move(images.labels)};
@@ -62,10 +62,11 @@ constexpr Entry kEntries[] = {
     {{"synthetic", "10 classes of drawn traffic signs, 32x32; needs no files"},
      false,
      load_synthetic},
-    {{"cifar10", "CIFAR-10: binary batches, Python batches or an image folder, or its .tar.gz"},
+    {{"cifar10", "CIFAR-10: binary or Python batches, their .tar.gz, or an image folder"},
      true,
      load_cifar10},
-    {{"gtsrb", "German traffic signs, 43 classes, 32x32; its folders or .zip files, or Kaggle's"},
+    {{"gtsrb",
+      "German traffic signs, 43 classes, 32x32; official or Kaggle's folders or .zip files"},
      true,
      gtsrb::load},
     {{"tiny-imagenet", "Tiny ImageNet, 200 classes, 64x64; its unpacked folder or its .zip file"},
@@ -86,9 +87,10 @@ std::vector<DatasetInfo> registry() {
 
 Dataset load(std::string_view name, const LoadOptions& options) {
     if (options.train_limit < 0 || options.test_limit < 0)
-        throw InputError("a limit of images is negative; expected a count, 0 for all");
+        throw InputError(
+            "--train-limit or --test-limit is negative; expected a number of images, or 0 for all");
     if (options.image_size < 0 || options.image_size > kMaxImageSide)
-        throw InputError(fmt::format("an image size of {}; expected 0 (the set's own) to {}",
+        throw InputError(fmt::format("--image-size {}; expected 0 (the data set's own size) to {}",
                                      options.image_size, kMaxImageSide));
     std::string known;
     for (const Entry& entry : kEntries) {

@@ -1,4 +1,4 @@
-// Work on many files at once, any of which may turn out to be bad.
+// Parallel work on files, any of which may be invalid.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace cnpd::datasets {
 
-// The smallest index for which something went wrong, and what did; otherwise their count.
+// The smallest index that failed, and its exception; `index` is the count if none failed.
 struct Failure {
     std::int64_t index;
     std::exception_ptr error = {};
@@ -19,8 +19,8 @@ struct Failure {
     }
 };
 
-// Calls body(i) for 0 <= i < count on all cores. All indices before that of the failure are done
-// then, of those behind it some.
+// Calls body(i) for 0 <= i < count on all cores. All indices before the failed one are done, and
+// possibly some after it.
 template <class Body>
 [[nodiscard]] Failure for_each_index(std::int64_t count, const Body& body) {
     std::mutex mutex;

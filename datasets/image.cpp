@@ -11,11 +11,12 @@
 #include "kernels/common/error.h"
 
 namespace {
-// A compressed picture can claim to unpack to gigabytes. stb_image's allocations fail above this
-// many bytes, which decode_image() derives from the picture's size.
+// A small file can declare gigabytes of pixels. stb_image's allocations fail above this many bytes,
+// which decode_image() derives from the image's size.
 thread_local std::size_t allocation_limit = 0;
 
-// Zeroed, because stb_image before 2.28 decodes a JPEG also with tables that it does not define.
+// Zeroed, because stb_image before 2.28 may decode a JPEG with tables that the file does not
+// define.
 void* limited_malloc(std::size_t bytes) {
     return bytes > allocation_limit ? nullptr : std::calloc(bytes, 1);
 }
@@ -23,12 +24,13 @@ void* limited_realloc(void* block, std::size_t bytes) {
     return bytes > allocation_limit ? nullptr : std::realloc(block, bytes);
 }
 
-// A JPEG whose codes end before its pixels: the decoder goes on with zeros. CMakeLists.txt makes it
-// call these. Up to four zeros may be loaded ahead, as long as none of their bits is consumed.
-thread_local std::int64_t jpeg_padding = 0;  // bytes, behind all others of the decoder's buffer
+// If a JPEG's codes end before its last pixel, the decoder continues with zeros. CMakeLists.txt
+// patches it to call the functions below. Up to four zeros may be loaded ahead, as long as none of
+// their bits is consumed.
+thread_local std::int64_t jpeg_padding = 0;  // bytes, at the end of the decoder's buffer
 thread_local bool jpeg_ended_early = false;
 
-// `bits` are left in the buffer. Returns the next zero.
+// `bits` is the number of bits left in the buffer. Returns the next zero.
 [[maybe_unused]] unsigned note_jpeg_padding(int bits) {
     if (bits < 8 * jpeg_padding) jpeg_ended_early = true;
     ++jpeg_padding;
@@ -79,7 +81,7 @@ namespace {
 constexpr std::string_view kFormats = "a JPEG, PNG or PPM image";
 
 std::string stb_reason() {
-    // It may quote the file.
+    // The reason may quote the file.
     const char* reason = stbi_failure_reason();
     return engine::in_quotes(reason ? reason : "unknown");
 }
@@ -88,30 +90,30 @@ void check_sides(std::int64_t w, std::int64_t h, std::string_view path) {
     if (w < 1 || h < 1 || w > kMaxImageSide || h > kMaxImageSide || w * h > kMaxImagePixels)
         throw FileError(
             path, fmt::format("is an image of {} x {} pixels", w, h),
-            fmt::format("at most {} a side and {} in all", kMaxImageSide, kMaxImagePixels));
+            fmt::format("at most {} a side and {} in total", kMaxImageSide, kMaxImagePixels));
 }
 
-// stb_image fills what is missing of a cut-off JPEG or PPM with grey instead of failing, and in
-// versions before 2.28 writes behind its tables of a JPEG's codes. Both are looked for here.
+// stb_image fills the missing pixels of a truncated JPEG or PPM with grey instead of failing, and
+// before 2.28 it writes past the end of its Huffman tables. The functions below refuse such files.
 
-// The tables in `segment`, the file's rest after a segment's length, of which the segment has
-// `length` bytes: a byte, 16 counts of codes, and so many codes.
+// Checks the Huffman tables in the first `length` bytes of `segment`, which extends to the end of
+// the file. A table is a byte, 16 counts of codes, and the codes.
 void check_huffman_tables(std::span<const stbi_uc> segment, std::size_t length,
                           std::string_view path) {
     constexpr std::size_t kHeader = 17, kMostCodes = 256;
     for (std::size_t i = 0; i < length;) {
-        if (segment.size() < i + kHeader) throw FileError(path, "ends within a table of codes");
+        if (segment.size() < i + kHeader) throw FileError(path, "ends within a Huffman table");
         std::size_t codes = 0;
         for (std::size_t k = 1; k < kHeader; ++k) codes += segment[i + k];
         if (codes > kMostCodes)
-            throw FileError(path, fmt::format("has a table of {} codes", codes),
+            throw FileError(path, fmt::format("has a Huffman table of {} codes", codes),
                             fmt::format("at most {}", kMostCodes));
         i += kHeader + codes;
     }
 }
 
-// Follows the markers: FF and a second byte that is neither 0, as in compressed data, nor a
-// restart's D0 .. D7.
+// Follows the markers: FF and a second byte that is neither 0 (compressed data) nor D0 .. D7
+// (restart).
 void check_jpeg(std::span<const stbi_uc> file, std::string_view path) {
     constexpr stbi_uc kTables = 0xc4, kStart = 0xd8, kEnd = 0xd9, kScan = 0xda;
     constexpr std::size_t kMostScans = 100;  // Encoders write about ten.
@@ -126,10 +128,9 @@ void check_jpeg(std::span<const stbi_uc> file, std::string_view path) {
         if (marker == kEnd && scans > 0) return;
         if (marker == 0 || marker == kStart || (marker >= 0xd0 && marker <= 0xd7)) continue;
         if (i + 1 >= file.size()) break;
-        // Ten bytes are enough for one that refines nothing and goes through the whole picture.
+        // A scan of ten bytes that refines nothing still makes the decoder process all pixels.
         if (marker == kScan && ++scans > kMostScans)
-            throw FileError(path, "refines its pixels in very many scans",
-                            fmt::format("at most {}", kMostScans));
+            throw FileError(path, "has too many scans", fmt::format("at most {}", kMostScans));
         const std::size_t length = file[i] << 8 | file[i + 1];
         if (marker == kTables && length > 2)
             check_huffman_tables(file.subspan(i + 2), length - 2, path);
@@ -138,9 +139,9 @@ void check_jpeg(std::span<const stbi_uc> file, std::string_view path) {
     throw FileError(path, fmt::format("ends after {} bytes within a JPEG image", file.size()));
 }
 
-// Bytes that a PPM's header takes: "P6", width, height and largest value, between them white space
-// and comments, and one more character. stb_image's sums overflow at ten digits, and before 2.28 it
-// reads behind the pixels where these have 16 bits.
+// Checks a PPM's header and returns its size in bytes: "P6", width, height and largest value,
+// separated by white space and comments, and one more character. stb_image's sums overflow at ten
+// digits, and before 2.28 it reads past the end of 16-bit pixels.
 std::size_t check_ppm_header(std::span<const stbi_uc> file, std::string_view path) {
     constexpr std::size_t kMostDigits = 9;
     const auto is_space = [](stbi_uc c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
@@ -156,7 +157,7 @@ std::size_t check_ppm_header(std::span<const stbi_uc> file, std::string_view pat
         const std::size_t begin = i;
         for (number = 0; i < file.size() && file[i] >= '0' && file[i] <= '9'; ++i) {
             if (i - begin == kMostDigits)
-                throw FileError(path, "has a number of more digits",
+                throw FileError(path, "has a number with too many digits",
                                 fmt::format("at most {}", kMostDigits));
             number = 10 * number + (file[i] - '0');
         }
@@ -166,10 +167,10 @@ std::size_t check_ppm_header(std::span<const stbi_uc> file, std::string_view pat
     return i + 1;
 }
 
-// Turns a stored image upright.
+// Turns a stored image upright, from EXIF orientation 1 to 8.
 Image upright(Image image, std::int32_t orientation) {
     if (orientation == 1) return image;
-    // 5 to 8 swap the axes; of the stored image, which end each axis begins at.
+    // Orientations 5 to 8 swap the axes. from_bottom and from_right: the stored axis is reversed.
     const bool swaps = orientation >= 5;
     const bool from_bottom =
         orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
@@ -201,7 +202,7 @@ Image decode_image(std::span<const std::byte> file, std::string_view path, bool 
     if (is_png(file)) check_png(file, path);
     const std::size_t header = bytes[0] == 'P' ? check_ppm_header({bytes, file.size()}, path) : 0;
     int w = 0, h = 0, channels = 0;
-    // A decoder's own state, some 20 kB, is allocated even to look at the header.
+    // Reading the header allocates the decoder's state, about 20 kB.
     allocation_limit = 1 << 16;
     if (!stbi_info_from_memory(bytes, size, &w, &h, &channels))
         throw FileError(path, fmt::format("is not an image ({})", stb_reason()), kFormats);
@@ -209,9 +210,9 @@ Image decode_image(std::span<const std::byte> file, std::string_view path, bool 
     if (const std::size_t needed = header + std::size_t{1} * w * h * channels;
         header > 0 && file.size() < needed)
         throw FileError(path, fmt::format("holds {} bytes", file.size()),
-                        fmt::format("{} of a PPM image", needed));
-    // The largest blocks that a sound file needs: 16-bit RGBA doubled when the buffer grows,
-    // dimensions padded to whole JPEG blocks, and the compressed bytes doubled likewise.
+                        fmt::format("{} for a PPM image of this size", needed));
+    // The largest allocations for a valid file: 16-bit RGBA, doubled when the buffer grows, with
+    // sides padded to whole JPEG blocks, and the compressed bytes, doubled for the same reason.
     allocation_limit += 16 * static_cast<std::size_t>(w + 64) * (h + 64) + 2 * file.size();
     constexpr int kChannels = 3;
     jpeg_padding = 0;
@@ -221,7 +222,8 @@ Image decode_image(std::span<const std::byte> file, std::string_view path, bool 
     if (!pixels)
         throw FileError(path, fmt::format("cannot be decoded ({})", stb_reason()), kFormats);
     if (jpeg_ended_early)
-        throw FileError(path, "is a JPEG image whose compressed data end early", "a whole image");
+        throw FileError(path, "is a JPEG image whose compressed data end early",
+                        "a complete image");
     const std::int64_t count = std::int64_t{h} * w * kChannels;
     Image image{.h = h, .w = w, .c = kChannels, .pixels = {pixels.get(), pixels.get() + count}};
     return apply_exif ? upright(std::move(image), exif_orientation(file)) : image;

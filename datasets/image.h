@@ -1,4 +1,4 @@
-// Pictures: reading, resizing, writing.
+// Reading, resizing and writing images.
 #pragma once
 
 #include <cstddef>
@@ -15,24 +15,24 @@ struct Image {
     std::vector<std::uint8_t> pixels = {};  // [H,W,C]
 };
 
-// The largest image files that are read.
+// Limits of the image files that are read.
 inline constexpr std::int64_t kMaxImageSide = 16'384;         // pixels
 inline constexpr std::int64_t kMaxImagePixels = 1 << 25;      // 33 million
 inline constexpr std::int64_t kMaxImageFileBytes = 64 << 20;  // 64 MiB
 
-// Decodes JPEG, PNG or PPM to RGB, dropping transparency. The orientation that a camera wrote into
-// a JPEG's EXIF block is ignored, as most training code does; with `apply_exif` the image is turned
-// upright. Throws FileError with `path` in its message for anything else, for damaged files (a PNG
-// chunk with a wrong checksum, a JPEG whose data end early), and for those beyond the limits above,
-// which are checked before pixels are allocated.
+// Decodes JPEG, PNG or PPM to RGB, dropping transparency. The orientation in a JPEG's EXIF block is
+// ignored, as in most training code; with `apply_exif` the image is turned upright. Throws
+// FileError with `path` in its message for other formats, for damaged files (a PNG chunk with a
+// wrong checksum, a JPEG whose data end early), and for files beyond the limits above, which are
+// checked before pixels are allocated.
 Image decode_image(std::span<const std::byte> file, std::string_view path, bool apply_exif = false);
 Image load_image(const std::filesystem::path& path, bool apply_exif = false);
 
-// Resampled with a triangle filter, widened when shrinking so that nothing is skipped; pixels
-// beyond the border repeat it. One to four channels.
+// Resamples with a triangle filter, which is widened when shrinking so that every pixel
+// contributes; pixels beyond the border repeat it. One to four channels.
 Image resize(const Image& image, std::int64_t h, std::int64_t w);
 
-// The bytes of a PNG file. pixels: [H,W,C] with one (grey), two (grey, alpha), three (RGB) or four
+// Encodes pixels [H,W,C] as a PNG file, with one (grey), two (grey, alpha), three (RGB) or four
 // (RGBA) channels.
 std::vector<std::uint8_t> encode_png(std::span<const std::uint8_t> pixels, std::int64_t h,
                                      std::int64_t w, std::int64_t c);

@@ -19,7 +19,7 @@ std::string_view text_of(std::span<const std::byte> bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// The unsigned number in `bytes`, all of them.
+// All of `bytes` as an unsigned number.
 std::uint32_t number_in(std::span<const std::byte> bytes, bool big_endian = true) {
     std::uint32_t number = 0;
     for (std::size_t i = 0; i < bytes.size(); ++i)
@@ -28,14 +28,15 @@ std::uint32_t number_in(std::span<const std::byte> bytes, bool big_endian = true
     return number;
 }
 
-// `size` bytes at `begin`; nothing where the span does not have them.
+// `size` bytes at `begin`; nullopt if the span is too short.
 std::optional<std::span<const std::byte>> part_of(std::span<const std::byte> bytes,
                                                   std::size_t begin, std::size_t size) {
     if (begin > bytes.size() || size > bytes.size() - begin) return std::nullopt;
     return bytes.subspan(begin, size);
 }
 
-// Of the TIFF file in an EXIF block: eight bytes of header, and a directory of 12-byte entries.
+// The orientation in an EXIF block's TIFF data: a header of 8 bytes and a directory of 12-byte
+// entries.
 std::int32_t orientation_in_tiff(std::span<const std::byte> tiff) {
     constexpr std::size_t kHeader = 8, kEntry = 12;
     constexpr std::uint32_t kOrientation = 0x0112, kShort = 3, kMagic = 42;
@@ -67,7 +68,7 @@ bool is_png(std::span<const std::byte> file) {
 }
 
 void check_png(std::span<const std::byte> file, std::string_view path) {
-    constexpr std::size_t kHeader = 8, kChecksum = 4;  // of a chunk: length and type, and the end
+    constexpr std::size_t kHeader = 8, kChecksum = 4;  // of a chunk; a header is length and type
     for (std::size_t at = sizeof kPngSignature;;) {
         const auto header = part_of(file, at, kHeader);
         const std::size_t length = header ? number_in(header->first(4)) : 0;

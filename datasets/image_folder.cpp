@@ -20,8 +20,7 @@ namespace cnpd::datasets {
 
 namespace {
 
-// The folder that holds train/: the root, or the one folder that is all there is, as archives are
-// often made.
+// The folder that holds train/: the root, or the only folder in it, as in many archives.
 std::string find_root(const FileTree& tree) {
     if (tree.has_folder("train")) return "";
     const auto names = tree.list("");
@@ -36,7 +35,7 @@ std::vector<std::string> list_classes(const FileTree& tree, const std::string& s
     std::vector<std::string> classes = tree.list(split);
     std::erase_if(classes, [&](const std::string& name) {
         if (tree.has_folder(join(split, name))) return false;
-        strangers.add(join(split, name), "is no folder", "only a sub-folder for each class");
+        strangers.add(join(split, name), "is not a folder", "only a sub-folder for each class");
         return true;
     });
     if (classes.empty()) {
@@ -46,7 +45,7 @@ std::vector<std::string> list_classes(const FileTree& tree, const std::string& s
     return classes;
 }
 
-// Names the classes that only one of the splits has. Both are sorted.
+// Throws FileError with the classes that only one of the splits has. Both lists are sorted.
 void check_same_classes(const std::string& data, const std::vector<std::string>& train,
                         const std::vector<std::string>& test) {
     std::vector<std::string> said;

@@ -84,10 +84,10 @@ void Strangers::refuse() const {
     std::vector<std::string> names;
     for (const auto& [path, is, expected] : first_)
         names.push_back(fmt::format("{} {}", engine::in_quotes(path), is));
-    throw FileError(tree_.full_name(""),
-                    fmt::format("holds {} files or folders that do not belong there: {}", count_,
-                                list_of(names, count_)),
-                    first_[0].expected);
+    throw FileError(
+        tree_.full_name(""),
+        fmt::format("holds {} unexpected files or folders: {}", count_, list_of(names, count_)),
+        first_[0].expected);
 }
 
 void note_skipped(const FileTree& tree, Dataset& set) {
@@ -112,10 +112,10 @@ void load_images(const FileTree& tree, LabelledFiles files, ImageSize size,
     const auto total = static_cast<std::int64_t>(files.train.size() + files.test.size());
     const std::int64_t bytes = size.h * size.w * 3;
     if (total > kMaxPixelBytes / bytes)
-        throw FileError(
-            tree.full_name(""),
-            fmt::format("holds {} images, read as {} x {}", total, size.w, size.h),
-            fmt::format("at most {} GiB of pixels (a smaller --image-size)", kMaxPixelBytes >> 30));
+        throw FileError(tree.full_name(""),
+                        fmt::format("holds {} images, read as {} x {}", total, size.w, size.h),
+                        fmt::format("at most {} GiB of pixels (use a smaller --image-size)",
+                                    kMaxPixelBytes >> 30));
     set.train = room_for(files.train, size);
     set.test = room_for(files.test, size);
 

@@ -1,4 +1,4 @@
-// Pictures in a file tree and what they show: choosing among them and decoding them.
+// Image files with labels: selecting and decoding them.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +19,14 @@ struct LabelledFiles {
     std::vector<LabelledFile> train, test;
 };
 
-// Whether the name ends as those of JPEG, PNG and PPM files do.
+// Whether the extension is that of a JPEG, PNG or PPM file, in any case.
 bool has_image_name(const std::string& name);
 
-// Files and folders that do not belong to a data set, collected so that one message names them.
+// Unexpected files and folders, collected so that one message lists them.
 class Strangers {
   public:
     explicit Strangers(const FileTree& tree) : tree_(tree) {}
-    // `is`: "is not an image".
+    // `is` says what is wrong, for example "is not an image".
     void add(std::string path, std::string_view is, std::string_view expected);
     // Throws FileError if there are any.
     void refuse() const;
@@ -40,29 +40,30 @@ class Strangers {
     std::int64_t count_ = 0;
 };
 
-// "a, b and 3 more" of the first texts of `count`.
+// "a, b and 3 more": the first of `count` texts, and the number of the others.
 std::string list_of(const std::vector<std::string>& first, std::int64_t count);
 inline constexpr std::size_t kMostListed = 5;
 
-// The names of a folder's images, in byte order. What is neither an image nor a file whose name
-// ends in `also` is a stranger. Throws FileError when the folder is empty.
+// The names of a folder's images, in byte order. Names that end in `also` are skipped; all others
+// that are not images are added to `strangers`. Throws FileError if the folder is empty.
 std::vector<std::string> list_images(const FileTree& tree, const std::string& folder,
                                      Strangers& strangers, std::string_view also = {});
 
 struct ImageSize {
     std::int64_t h, w;
-    // Every image has to have this size, since the first one decided it; others are resized.
+    // true: this is the first image's size, and images of other sizes are refused; false: they are
+    // resized.
     bool of_all = false;
 };
 
-// Decodes the images that options.train_limit and test_limit leave, on all cores, into set.train
-// and set.test, and says there where they come from and what the tree has skipped. Those of another
-// size are resized. Throws FileError for a bad image and for more than 64 GiB of pixels.
+// Selects images by options.train_limit and test_limit and decodes them on all cores into set.train
+// and set.test. Also sets the origins, and adds a notice of skipped files. Throws FileError for an
+// invalid image and for more than 64 GiB of pixels, InputError for an image of the wrong size.
 void load_images(const FileTree& tree, LabelledFiles files, ImageSize size,
                  const LoadOptions& options, Dataset& set);
 inline constexpr std::int64_t kMaxPixelBytes = std::int64_t{64} << 30;
 
-// Adds a notice of the files that the tree has skipped, if there are any.
+// Adds a notice if the tree has skipped files.
 void note_skipped(const FileTree& tree, Dataset& set);
 
 }  // namespace cnpd::datasets

@@ -1,4 +1,4 @@
-// What the binary and the Python batches of CIFAR-10 have in common.
+// Shared code for CIFAR-10's binary and Python batches.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace cnpd::datasets::cifar10 {
 
-// Makes room for `count` more images and gives them size 32x32x3.
+// Appends `count` black images of 32x32x3 with label 0.
 void append_empty(Images& images, std::int64_t count);
 
 // planes [3,32,32] -> pixels [32,32,3]

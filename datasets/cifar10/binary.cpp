@@ -49,7 +49,7 @@ std::vector<std::string> read_text_names(std::string_view text, std::string_view
         std::string_view line = text.substr(0, end);
         if (line.ends_with('\r')) line.remove_suffix(1);
         text.remove_prefix(std::min(end + 1, text.size()));
-        if (line.empty()) continue;  // the official file ends with some
+        if (line.empty()) continue;  // the official file ends with empty lines
         if (names.size() == kClassNames.size() || line != kClassNames[names.size()])
             throw FileError(path,
                             fmt::format("names class {} {}", names.size(), engine::in_quotes(line)),

@@ -18,7 +18,7 @@ namespace cnpd::datasets::cifar10 {
 
 namespace {
 
-// Twice what the largest official file holds, so that a wrong size can still be told.
+// Twice the size of the largest official file, so that messages can report a wrong size.
 constexpr std::int64_t kMaxFileBytes = 64 << 20;
 
 constexpr std::string_view kArchives[] = {"cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"};
@@ -30,7 +30,7 @@ struct Place {
     Layout layout;
 };
 
-// Any one batch decides, so that a missing one can be reported by name.
+// True if any batch exists, so that missing batches can be reported by name.
 bool holds_batches(const FileTree& tree, const std::string& folder, std::string_view extension) {
     if (tree.has_file(join(folder, fmt::format("test_batch{}", extension)))) return true;
     for (std::int64_t batch = 1; batch <= kBatches; ++batch)
@@ -58,7 +58,7 @@ class Loader {
           images_per_batch_(images_per_batch) {}
 
     Dataset load() {
-        // In one go, since a pass over an archive takes a second; names first, as they are short.
+        // Everything is read in one pass, because a pass over an archive takes a second.
         std::vector<std::string> paths;
         for (const char* name : {"batches.meta.txt", "batches.meta"})
             if (tree_.has_file(join(place_.folder, name)))
@@ -135,7 +135,7 @@ Dataset load_folder(const LoadOptions& options, const FileTree& tree, const std:
     if (set.class_names.size() != kClassNames.size())
         throw FileError(tree.full_name(join(folder, "train")),
                         fmt::format("holds {} classes", set.class_names.size()),
-                        "CIFAR-10's 10 (other images are data set 'folder')");
+                        "CIFAR-10's 10 (use --dataset folder for other images)");
     return set;
 }
 
@@ -147,7 +147,7 @@ Dataset load(const LoadOptions& options, std::int64_t images_per_batch) {
     const std::optional<Place> place = find(*tree);
     if (!place)
         throw FileError(tree->full_name(""),
-                        "holds no CIFAR-10: it " + describe_contents(*tree, ""),
+                        "does not contain CIFAR-10; it " + describe_contents(*tree, ""),
                         "data_batch_1.bin, data_batch_1, train/airplane or an official archive");
     Dataset set = place->layout == Layout::folder
                       ? load_folder(options, *tree, place->folder)

@@ -9,10 +9,10 @@ namespace cnpd::datasets::cifar10 {
 
 namespace {
 
-// Ten times what a batch of 10,000 images needs.
+// Ten times the number in a batch of 10,000 images.
 constexpr std::size_t kMaxValues = 200'000;
 
-// Python's names for them, in pickletools.
+// Named as in Python's pickletools.
 enum Opcode : unsigned char {
     kMark = '(',
     kStop = '.',
@@ -67,8 +67,9 @@ class PickleMachine {
         if (stack_.size() != 1 || !marks_.empty())
             fail_here(fmt::format("{} values are left over", stack_.size()), "one");
         if (position_ != file_.size())
-            fail(fmt::format("holds {} bytes", file_.size()),
-                 fmt::format("the pickle to end with them, not after {}", position_));
+            fail(fmt::format("holds {} bytes, but its pickle ends after {}", file_.size(),
+                             position_),
+                 "nothing after the pickle");
         pickle_.root_ = pop();
     }
 
@@ -83,7 +84,7 @@ class PickleMachine {
         fail(fmt::format("at byte {}, {}", opcode_at_, found), expected);
     }
     void require(bool condition, std::string_view expected) const {
-        if (!condition) fail_here("a value of another kind", expected);
+        if (!condition) fail_here("a value of the wrong type", expected);
     }
 
     // The file's next bytes.
@@ -112,16 +113,17 @@ class PickleMachine {
     }
 
     void push_ref(Ref ref) {
-        // Each value on the stack is there by an opcode of its own; a limit on these also bounds
-        // what lists, tuples and dictionaries hold in total.
-        if (++pushes_ > kMaxValues) fail_here("more values", fmt::format("at most {}", kMaxValues));
+        // Each push has its own opcode. Limiting pushes also limits the total size of lists, tuples
+        // and dictionaries.
+        if (++pushes_ > kMaxValues)
+            fail_here("too many values", fmt::format("at most {}", kMaxValues));
         stack_.push_back(ref);
     }
     void push(Value value) {
         pickle_.values_.push_back(std::move(value));
         push_ref(static_cast<Ref>(pickle_.values_.size() - 1));
     }
-    // Values below the last mark belong to whoever set it.
+    // Values below the last mark cannot be popped.
     std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
     Ref top() const {
         if (stack_.size() <= floor()) fail_here("a value is missing", "one on the stack");
@@ -174,7 +176,7 @@ class PickleMachine {
     std::size_t position_ = 0, opcode_at_ = 0, pushes_ = 0, decoded_bytes_ = 0;
     std::vector<Ref> stack_;
     std::vector<std::size_t> marks_;  // stack sizes
-    std::vector<Ref> memo_;           // -1 where nothing is
+    std::vector<Ref> memo_;           // -1: empty
 };
 
 void PickleMachine::execute(Opcode opcode) {
@@ -185,7 +187,8 @@ void PickleMachine::execute(Opcode opcode) {
             return;
         }
         case kMark:
-            if (marks_.size() >= kMaxValues) fail_here("more marks", "fewer");
+            if (marks_.size() >= kMaxValues)
+                fail_here("too many marks", fmt::format("at most {}", kMaxValues));
             return marks_.push_back(stack_.size());
         case kPop:
             pop();
@@ -252,20 +255,20 @@ void PickleMachine::execute_value(Opcode opcode) {
             return push(Pickle::Tuple{pop_some(3)});
         default:
             fail_here(fmt::format("opcode 0x{:02x}", static_cast<int>(opcode)),
-                      "what CIFAR-10's batches consist of (pickle protocol 2)");
+                      "an opcode that CIFAR-10's batches use (pickle protocol 2)");
     }
 }
 
 void PickleMachine::memoize(std::uint32_t index) {
     if (index >= kMaxValues)
-        fail_here(fmt::format("memory cell {}", index), fmt::format("below {}", kMaxValues));
+        fail_here(fmt::format("memo entry {}", index), fmt::format("below {}", kMaxValues));
     if (index >= memo_.size()) memo_.resize(index + 1, -1);
     memo_[index] = top();
 }
 
 void PickleMachine::recall(std::uint32_t index) {
     if (index >= memo_.size() || memo_[index] < 0)
-        fail_here(fmt::format("memory cell {} is empty", index), "a value in it");
+        fail_here(fmt::format("memo entry {} is empty", index), "a value in it");
     push_ref(memo_[index]);
 }
 
@@ -275,7 +278,7 @@ void PickleMachine::append(const std::vector<Ref>& items) {
 }
 
 void PickleMachine::set_items(const std::vector<Ref>& items) {
-    if (items.size() % 2 != 0) fail_here("a key without a value", "pairs of them");
+    if (items.size() % 2 != 0) fail_here("a key without a value", "pairs of keys and values");
     auto& dict = get<Pickle::Dict>(top(), "a dictionary").items;
     for (std::size_t i = 0; i < items.size(); i += 2) dict.emplace_back(items[i], items[i + 1]);
 }
@@ -290,14 +293,14 @@ void PickleMachine::push_global() {
     if (module == "numpy" && name == "dtype") return push(Pickle::Callable::dtype);
     if (module == "_codecs" && name == "encode") return push(Pickle::Callable::encode);
     fail_here(fmt::format("a call of {} {}", engine::in_quotes(module), engine::in_quotes(name)),
-              "only numpy's arrays; it has not been run");
+              "only calls that build numpy arrays; it was not executed");
 }
 
 void PickleMachine::reduce() {
     const auto& arguments = get<Pickle::Tuple>(pop(), "a call's arguments").items;
-    const auto callable = get<Pickle::Callable>(pop(), "something to call");
+    const auto callable = get<Pickle::Callable>(pop(), "a callable");
     switch (callable) {
-        case Pickle::Callable::reconstruct: {  // (ndarray, (0,), 'b'): an array to be built
+        case Pickle::Callable::reconstruct: {  // (ndarray, (0,), 'b'): an array for BUILD to fill
             constexpr std::string_view kExpected = "a new numpy array";
             require(arguments.size() == 3, kExpected);
             require(get<Pickle::Callable>(arguments[0], kExpected) == Pickle::Callable::ndarray,
@@ -316,14 +319,14 @@ void PickleMachine::reduce() {
         case Pickle::Callable::ndarray:
             break;
     }
-    fail_here("a call of ndarray", "it as an argument only");
+    fail_here("a call of ndarray", "ndarray only as an argument");
 }
 
-// Python 3 writes bytes as text that has these code points, in UTF-8.
+// Python 3 writes bytes as text in UTF-8, with one code point for each byte.
 void PickleMachine::push_latin1(std::string_view utf8) {
-    // The same text may be recalled again and again.
+    // The memo could be used to decode the same text many times.
     decoded_bytes_ += utf8.size();
-    if (decoded_bytes_ > file_.size()) fail_here("text decoded twice", "each piece once");
+    if (decoded_bytes_ > file_.size()) fail_here("text decoded twice", "each text once");
     std::string bytes;
     bytes.reserve(utf8.size());
     for (std::size_t i = 0; i < utf8.size(); ++i) {
@@ -343,10 +346,10 @@ void PickleMachine::push_latin1(std::string_view utf8) {
 }
 
 void PickleMachine::build() {
-    const auto& state = get<Pickle::Tuple>(pop(), "a state").items;
+    const auto& state = get<Pickle::Tuple>(pop(), "a state tuple").items;
     const Ref target = top();
     if (std::holds_alternative<Pickle::ByteType>(pickle_.values_[target])) {
-        // (3, '|', None, None, None, -1, -1, 0): byte order does not apply.
+        // (3, '|', None, None, None, -1, -1, 0): '|' is the byte order of one-byte types.
         require(state.size() >= 2 && is_text(state[1], "|"), "the state of dtype 'u1'");
         return;
     }
@@ -364,7 +367,7 @@ void PickleMachine::build_array(Pickle::Array& array, const std::vector<Ref>& st
     std::int64_t count = 1;
     for (const Ref ref : get<Pickle::Tuple>(state[1], kExpected).items) {
         const std::int64_t extent = get<std::int64_t>(ref, kExpected);
-        // Extents have at most 31 bits, so the product cannot leave 63.
+        // Extents and `count` have at most 31 and 32 bits, so the product fits into 63.
         require(extent > 0 && array.shape.size() < 8 &&
                     count <= static_cast<std::int64_t>(bytes.size()),
                 kExpected);

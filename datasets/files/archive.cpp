@@ -1,9 +1,9 @@
 // An archive as a file tree.
 //
-// Opening goes through it once and keeps the names. Reading goes through it again and stops when
-// everything asked for has come by, so that memory never holds more than a batch of files. For a
-// zip the first pass reads little more than the table of contents; a .tar.gz is unpacked twice,
-// which is quick beside decoding its images.
+// Opening reads the archive once and keeps the names. read() goes through it again until all
+// requested files have been found, so that memory holds at most one batch of files. For a zip the
+// first pass reads little more than the table of contents. A .tar.gz is decompressed twice; this
+// takes little time compared with decoding its images.
 #include <algorithm>
 #include <map>
 #include <unordered_map>
@@ -46,7 +46,7 @@ class Archive : public FileTree {
 
   private:
     using Iterator = std::vector<std::string>::const_iterator;
-    // The first path that begins so, or the end.
+    // The first path that begins with `prefix`, or the end.
     Iterator first_below(const std::string& prefix) const {
         const auto found = std::lower_bound(paths_.begin(), paths_.end(), prefix);
         return found != paths_.end() && found->starts_with(prefix) ? found : paths_.end();
@@ -55,12 +55,12 @@ class Archive : public FileTree {
 
     fs::path path_;
     Skipped skipped_;
-    std::vector<std::string> paths_;  // in byte order; folders, where they are entries, end with /
+    std::vector<std::string> paths_;  // in byte order; folders that have an entry end with /
     std::map<std::string, std::vector<std::byte>, std::less<>> tables_;
 };
 
 Archive::Archive(fs::path path) : path_(std::move(path)) {
-    constexpr std::int64_t kMaxTableBytes = 64 << 20;  // of all that are kept
+    constexpr std::int64_t kMaxTableBytes = 64 << 20;  // of all tables together
     std::int64_t kept = 0;
     ArchiveReader reader(path_);
     while (auto entry = reader.next()) {
@@ -96,13 +96,13 @@ std::vector<std::string> Archive::list(const std::string& folder) const {
     while (path != paths_.end() && path->starts_with(prefix)) {
         const std::size_t end = path->find('/', prefix.size());
         std::string name = path->substr(prefix.size(), end - prefix.size());
-        // '0' is the character behind '/': whatever is in a folder is passed over at once.
+        // '0' is the character after '/': the search skips all paths in the folder.
         path = end == std::string::npos
                    ? path + 1
                    : std::lower_bound(path, paths_.end(), path->substr(0, end) + '0');
         if (!name.empty()) names.push_back(std::move(name));
     }
-    std::sort(names.begin(), names.end());  // "a.b" stands before "a/", but behind "a"
+    std::sort(names.begin(), names.end());  // "a.b" sorts before "a/", but after "a"
     names.erase(std::unique(names.begin(), names.end()), names.end());
     return names;
 }

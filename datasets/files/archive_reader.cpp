@@ -29,22 +29,22 @@ constexpr std::size_t kMaxPathBytes = 512;
 
 struct Path {
     std::string text = {};
-    std::string_view clutter = {};  // its first part that is
+    std::string_view clutter = {};  // the first part for which is_clutter() holds
 };
 
-// Without empty and "." parts. Throws FileError for a path that leads out.
+// Removes empty and "." parts. Throws FileError for a path that leads out of the archive.
 Path normalised(std::string_view path, std::string_view archive_name) {
     const auto refuse = [&](std::string_view expected) {
         throw FileError(archive_name, "holds the name " + engine::in_quotes(path), expected);
     };
     if (path.size() > kMaxPathBytes) refuse(fmt::format("at most {} bytes", kMaxPathBytes));
-    if (path.starts_with('/')) refuse("names that stay inside");
+    if (path.starts_with('/')) refuse("names inside the archive");
     Path result;
     for (std::size_t begin = 0; begin < path.size();) {
         const std::size_t end = std::min(path.find('/', begin), path.size());
         const std::string_view part = path.substr(begin, end - begin);
         begin = end + 1;
-        if (part == "..") refuse("names that stay inside");
+        if (part == "..") refuse("names inside the archive");
         if (part.empty() || part == ".") continue;
         result.text = join(result.text, part);
         if (result.clutter.empty() && is_clutter(part)) result.clutter = part;
@@ -57,8 +57,8 @@ bool is_ascii(std::string_view text) {
     return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80; });
 }
 
-// libarchive converts names to the character set of the thread's locale, and loses the letters that
-// this does not have; so the locale has to be one of UTF-8 as long as it runs, whatever the user's.
+// libarchive converts names to the character set of the thread's locale and loses characters that
+// it lacks. This sets a UTF-8 locale while libarchive runs, independent of the user's.
 class Utf8Locale {
   public:
     Utf8Locale() {
@@ -76,7 +76,7 @@ class Utf8Locale {
 };
 
 std::string_view path_of(archive_entry* entry) {
-    // Converted from the archive's character set; where that cannot be done, as it is.
+    // Converted from the archive's character set; unconverted if that fails.
     const char* path = archive_entry_pathname_utf8(entry);
     if (!path) path = archive_entry_pathname(entry);
     return path ? path : "";
@@ -101,7 +101,7 @@ ArchiveReader::ArchiveReader(const fs::path& path)
                  : std::min(kMaxUnpackedBytes, kMostCompressed * size + kSlack);
 
     archive* handle = handle_.get();
-    // A zip's table of contents is at its end, and only that says what the archive holds.
+    // The seekable reader uses a zip's table of contents, which is at its end and authoritative.
     archive_read_support_format_zip_seekable(handle);
     archive_read_support_format_tar(handle);
     archive_read_support_filter_gzip(handle);
@@ -115,7 +115,7 @@ void ArchiveReader::fail(int status) const {
     if (entries_ == 0 && status != ARCHIVE_WARN)
         throw FileError(name_, fmt::format("is not an archive ({})", quoted), kFormats);
     throw FileError(current_.empty() ? name_ : join(name_, current_),
-                    fmt::format("is damaged ({})", quoted), "a whole archive");
+                    fmt::format("is damaged ({})", quoted), "a complete archive");
 }
 
 bool ArchiveReader::is_zip() const {
@@ -124,10 +124,10 @@ bool ArchiveReader::is_zip() const {
 
 void ArchiveReader::count(std::int64_t bytes) {
     declared_ += bytes;
-    // Of a tar, what has been unpacked to get here; of a zip, a place in the file.
+    // archive_filter_bytes: for a tar, the bytes unpacked so far; for a zip, the file position.
     if (std::max(declared_, std::int64_t{archive_filter_bytes(handle_.get(), 0)}) > limit_)
         throw FileError(name_, fmt::format("unpacks to over {} MiB", limit_ >> 20),
-                        "pictures, which do not compress like that");
+                        "an archive of images, which compress less");
 }
 
 std::optional<ArchiveReader::Entry> ArchiveReader::next() {
@@ -139,15 +139,14 @@ std::optional<ArchiveReader::Entry> ArchiveReader::next() {
         const int status = archive_read_next_header(handle, &entry);
         if (status == ARCHIVE_EOF) return std::nullopt;
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail(status);
-        // The first entry decides what kind of file this is.
+        // libarchive has detected the format once it has read the first entry.
         if (entries_ == 0 && archive_filter_count(handle) > 2)
             throw FileError(name_, "is compressed more than once", kFormats);
         if (++entries_ > kMaxArchiveEntries)
             throw FileError(name_, fmt::format("holds over {} entries", kMaxArchiveEntries));
         std::optional<Entry> result = check(entry);
         if (!result) continue;
-        // Warnings are about names beyond ASCII, which have just been looked at, or about a zip
-        // that contradicts itself.
+        // Warnings concern names beyond ASCII, which check() has validated, or an inconsistent zip.
         if (status == ARCHIVE_WARN && is_zip() && is_ascii(current_)) fail(status);
         if (!result->path.empty()) return result;
     }
@@ -171,11 +170,11 @@ std::optional<ArchiveReader::Entry> ArchiveReader::check(archive_entry* entry) {
         throw FileError(full_name, "is a device or another special file", kOnlyFiles);
     if (archive_entry_is_encrypted(entry))
         throw FileError(full_name, "is encrypted", "an archive that needs no password");
-    // Other ways to compress in a zip are rare; leaving them out leaves out their bugs.
+    // Other compression methods are rare in zips. They are refused to avoid their decoders' bugs.
     if (const std::string_view format = archive_format_name(handle_.get());
         is_zip() && !format.ends_with("(deflation)") && !format.ends_with("(uncompressed)"))
-        throw FileError(full_name, "is compressed with an unusual method",
-                        "deflate, the default of zip and of Python");
+        throw FileError(full_name, "is compressed with an unsupported method",
+                        "deflate or no compression");
     expected_ = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
     if (expected_ > kMaxEntryBytes)
         throw FileError(full_name, fmt::format("holds {} bytes", expected_),
@@ -196,7 +195,7 @@ std::vector<std::byte> ArchiveReader::read(std::int64_t max_bytes) {
     constexpr std::int64_t kFirst = 1 << 16;
     std::int64_t size = 0;
     while (true) {
-        // What is declared costs nothing until it is there.
+        // Memory grows with the data received, not with the declared size.
         const std::int64_t room = std::min(std::max(2 * size, kFirst), most + 1);
         if (size < room) contents.resize(room);
         const auto got = archive_read_data(handle, contents.data() + size, room - size);
@@ -207,7 +206,7 @@ std::vector<std::byte> ArchiveReader::read(std::int64_t max_bytes) {
     }
     if (expected_ >= 0 && size != expected_)
         throw FileError(join(name_, current_), fmt::format("holds {} bytes", size),
-                        fmt::format("the {} that the archive says", expected_));
+                        fmt::format("the {} that the archive declares", expected_));
     if (expected_ < 0) count(size);
     contents.resize(size);
     contents.shrink_to_fit();

@@ -1,4 +1,4 @@
-// Goes through a .zip, .tar.gz or .tar file, entry by entry, and trusts none of them.
+// Reads a .zip, .tar.gz or .tar file entry by entry and validates every entry.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@ struct archive_entry;
 
 namespace cnpd::datasets {
 
-// Throws FileError for everything that open_archive() in file_tree.h refuses and that can be seen
-// without remembering earlier entries.
+// Throws FileError for everything that open_archive() in file_tree.h refuses, except names that
+// occur twice.
 class ArchiveReader {
   public:
     explicit ArchiveReader(const std::filesystem::path& path);
@@ -26,15 +26,15 @@ class ArchiveReader {
         std::string path;  // "train/a/1.png": no "." or "..", no slash at either end
         bool is_folder;
     };
-    // The next entry, in the order of the archive; nothing at the end. Names that is_clutter() in
-    // names.h skips are passed over, and so is everything in folders of such a name.
+    // The next entry, in the order of the archive; nullopt at the end. Skips files and folders for
+    // which is_clutter() in names.h holds, with the folders' contents.
     std::optional<Entry> next();
 
-    // Files passed over so far.
+    // Files skipped so far.
     const Skipped& skipped() const { return skipped_; }
 
-    // The contents of the entry that next() has returned. Throws FileError when it has more than
-    // max_bytes, whatever the archive says of it.
+    // The contents of the entry that next() has returned. Throws FileError if they exceed
+    // max_bytes, whatever size the archive declares.
     std::vector<std::byte> read(std::int64_t max_bytes);
 
   private:
@@ -43,18 +43,18 @@ class ArchiveReader {
     };
     [[noreturn]] void fail(int status) const;
     bool is_zip() const;
-    // Nothing for clutter.
+    // nullopt for clutter.
     std::optional<Entry> check(archive_entry* entry);
     void count(std::int64_t bytes);
 
     std::string name_;
     std::unique_ptr<archive, Close> handle_;
     std::int64_t limit_;         // of bytes after unpacking
-    std::int64_t declared_ = 0;  // so far
+    std::int64_t declared_ = 0;  // bytes, of the entries so far
     std::int64_t entries_ = 0;
     Skipped skipped_;
-    std::string current_;        // entry, for messages
-    std::int64_t expected_ = 0;  // its declared size, -1 where it has none
+    std::string current_;        // path of the current entry, for messages
+    std::int64_t expected_ = 0;  // its declared size, -1 if it has none
 };
 
 }  // namespace cnpd::datasets

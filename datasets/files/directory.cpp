@@ -32,7 +32,7 @@ class Directory : public FileTree {
     bool has_file(const std::string& path) const override {
         std::error_code error;
         const fs::file_status status = fs::status(root_ / path, error);
-        // Links that lead nowhere are there too: reading them says what is wrong.
+        // Broken links count as files, so that reading them reports the error.
         return fs::is_symlink(fs::symlink_status(root_ / path, error))
                    ? !fs::is_directory(status)
                    : fs::exists(status) && !fs::is_directory(status);
@@ -58,11 +58,11 @@ class Directory : public FileTree {
 
   private:
     void check_link(const fs::path& path) const;
-    // Of each part of a path below the root.
+    // Checks each part of a path below the root.
     void check_links(const std::string& path) const;
 
     fs::path root_, canonical_;
-    mutable std::map<std::string, Skipped> skipped_;  // by folder, since some are listed repeatedly
+    mutable std::map<std::string, Skipped> skipped_;  // by folder, as a folder may be listed twice
 };
 
 std::vector<std::string> Directory::list(const std::string& folder) const {
@@ -109,7 +109,7 @@ void Directory::read(const std::vector<std::string>& paths, std::int64_t max_byt
             check_links(path);
             batch[i].contents = engine::read_file(root_ / path, max_bytes);
         });
-        // What comes before it may hold an earlier mistake.
+        // Files before the failed one may contain an error, which is reported first.
         if (failure.index > 0) take(std::span(batch).first(failure.index));
         failure.rethrow();
     }

@@ -1,4 +1,4 @@
-// Names that come with a data set and end up in messages, reports and JSON.
+// Names of a data set's files, which are shown in messages, reports and JSON.
 #pragma once
 
 #include <algorithm>
@@ -12,9 +12,8 @@
 
 namespace cnpd::datasets {
 
-// Whether a file or folder is hidden (its name begins with a dot) or one that operating systems and
-// file managers leave: __MACOSX, Thumbs.db, desktop.ini and the like. Notebooks' folders are
-// hidden.
+// Whether a file or folder is hidden (its name begins with a dot, as .ipynb_checkpoints) or left by
+// operating systems and file managers: __MACOSX, Thumbs.db, desktop.ini and similar names.
 inline bool is_clutter(std::string_view name) {
     constexpr std::string_view kNames[] = {
         "__macosx",    "thumbs.db",    "ehthumbs.db",
@@ -30,7 +29,7 @@ inline bool is_clutter(std::string_view name) {
            });
 }
 
-// Clutter that has been passed over.
+// Clutter that has been skipped.
 class Skipped {
   public:
     void add(std::string_view name);
@@ -43,7 +42,7 @@ class Skipped {
     void keep(std::string_view name);
 
     std::int64_t count_ = 0;
-    std::set<std::string> names_ = {};  // the first ones, and one more to know that there are more
+    std::set<std::string> names_ = {};  // the names to show, and one more if there are more
 };
 
 // UTF-8 without control characters.

@@ -19,7 +19,7 @@ void Skipped::keep(std::string_view name) {
 
 void Skipped::add(std::string_view name) {
     ++count_;
-    // macOS leaves one beside each file.
+    // macOS writes a file "._<name>" for each file.
     keep(name.starts_with("._") ? "._*" : name);
 }
 

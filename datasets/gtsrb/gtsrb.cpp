@@ -19,14 +19,13 @@ constexpr std::string_view kArchives[] = {
     "GTSRB_Final_Training_Images.zip", "GTSRB-Training_fixed.zip", "GTSRB_Final_Test_Images.zip",
     "GTSRB_Final_Test_GT.zip", "gtsrb-german-traffic-sign.zip"};
 
-// What can be around the folders of the parts: as the archives are unpacked, and as torchvision and
-// BackdoorBench unpack them.
+// Folders that may contain the parts: as in the official archives, torchvision and BackdoorBench.
 constexpr std::string_view kRoots[] = {"", "GTSRB", "gtsrb", "gtsrb/GTSRB"};
 
-// Kaggle's tables lie beside the folders of images.
+// Kaggle's tables are next to the image folders.
 constexpr std::string_view kKaggleTraining = "Train.csv", kKaggleTest = "Test.csv";
 
-// Of "a/b/c" these are "a/b" and "c".
+// "a/b" and "c" for "a/b/c".
 std::string folder_of(const std::string& path) {
     const std::size_t slash = path.rfind('/');
     return slash == std::string::npos ? "" : path.substr(0, slash);
@@ -35,7 +34,7 @@ std::string name_of(const std::string& path) {
     return path.substr(path.rfind('/') + 1);
 }
 
-// How folders of classes are called: 00000 .. 00042, or 0 .. 42 as on Kaggle.
+// Names of class folders: 00000 .. 00042 (padded), or 0 .. 42 (plain) in Kaggle's archive.
 enum class Naming { padded, plain };
 
 std::string class_folder(std::int32_t label, Naming naming) {
@@ -54,8 +53,8 @@ Naming naming_of(const std::vector<std::string>& folders) {
     return plain > padded ? Naming::plain : Naming::padded;
 }
 
-// The first of these folders. Those called `with_table` count only beside that table: where names
-// differ by capitals only, Kaggle's archive holds everything twice.
+// The first existing folder of `parts`. The part `with_table` counts only next to `table`, because
+// Kaggle's archive holds copies of all folders whose names differ only in case.
 std::optional<std::string> find_folder(const FileTree& tree,
                                        std::initializer_list<std::string_view> parts,
                                        std::string_view with_table, std::string_view table) {
@@ -76,8 +75,9 @@ std::optional<std::string> find_test_images(const FileTree& tree) {
     return find_folder(tree, {"Final_Test/Images", "Test", "test"}, "test", kKaggleTest);
 }
 
-// Kaggle's, beside the images' folder; the official one in that folder or in one of those above it.
-// Kaggle's folder holds a copy of the official one, which names files that are not there.
+// Kaggle's table next to the image folder, or else the official table in that folder or above it.
+// Kaggle's is tried first: its image folder holds a copy of the official table, whose file names
+// do not match.
 std::optional<std::string> find_test_table(const FileTree& tree, std::string folder) {
     if (std::string table = join(folder_of(folder), kKaggleTest); tree.has_file(table))
         return table;
@@ -94,10 +94,10 @@ bool is_complete(const FileTree& tree) {
     return find_training(tree) && images && find_test_table(tree, *images);
 }
 
-// One class's folder.
+// The folder of one class.
 struct ClassFolder {
     std::string path;
-    std::vector<std::string> images;  // their names
+    std::vector<std::string> images;  // file names
 };
 
 std::vector<ClassFolder> list_classes(const FileTree& tree, const std::string& part) {
@@ -108,7 +108,7 @@ std::vector<ClassFolder> list_classes(const FileTree& tree, const std::string& p
         std::int32_t label = 0;
         while (label < kClasses && name != class_folder(label, naming)) ++label;
         if (label == kClasses && tree.has_folder(join(part, name)))
-            strangers.add(join(part, name), "is no class of GTSRB",
+            strangers.add(join(part, name), "is not a class of GTSRB",
                           fmt::format("{} .. {}", class_folder(0, naming),
                                       class_folder(kClasses - 1, naming)));
     }
@@ -127,12 +127,12 @@ std::vector<ClassFolder> list_classes(const FileTree& tree, const std::string& p
     return folders;
 }
 
-// What Kaggle's table says of the images in a folder. Paths are made relative to it.
+// Reads Kaggle's table. Paths are made relative to the image folder.
 std::vector<Annotation> read_kaggle(const FileTree& tree, const std::string& folder,
                                     const std::string& table) {
     auto annotations =
         read_kaggle_table(read_text_file(tree, table, kMaxTableBytes), tree.full_name(table));
-    // Paths begin with the folder, which some tools rename to lower case.
+    // Paths begin with the folder's name, which some tools change to lower case.
     const std::string name = name_of(folder) + '/';
     const auto is_same = [](char a, char b) {
         return std::tolower(static_cast<unsigned char>(a)) ==
@@ -147,10 +147,10 @@ std::vector<Annotation> read_kaggle(const FileTree& tree, const std::string& fol
 
 void refuse_class(const std::string& table, const Annotation& row, std::int32_t label) {
     throw FileError(table, fmt::format("line {} has class {}", row.line, row.label),
-                    fmt::format("{}, as the folder", label));
+                    fmt::format("{}, the folder's class", label));
 }
 
-// One table names the images of all classes.
+// Labels from Kaggle's table, which lists the images of all classes.
 std::vector<LabelledFile> label_by_kaggle(const FileTree& tree, const std::string& part,
                                           const std::vector<ClassFolder>& folders,
                                           const std::string& table) {
@@ -167,13 +167,13 @@ std::vector<LabelledFile> label_by_kaggle(const FileTree& tree, const std::strin
             while (!row.file.starts_with(name_of(folders[label].path) + '/')) ++label;
             refuse_class(tree.full_name(table), row, label);
         }
-    // In the order of the classes' numbers, and in that of the names as before.
+    // Sort by class number; images of a class stay in the order of their names.
     std::stable_sort(files.begin(), files.end(),
                      [](const auto& a, const auto& b) { return a.label < b.label; });
     return files;
 }
 
-// What is in a folder is of its class.
+// Labels from the names of the class folders.
 std::vector<LabelledFile> label_by_folder(const std::vector<ClassFolder>& folders) {
     std::vector<LabelledFile> files;
     for (std::int32_t label = 0; label < kClasses; ++label)
@@ -182,7 +182,7 @@ std::vector<LabelledFile> label_by_folder(const std::vector<ClassFolder>& folder
     return files;
 }
 
-// Each class has its own table; they are read in one go.
+// Labels from the official tables, one for each class. They are read in one pass.
 std::vector<LabelledFile> label_by_tables(const FileTree& tree,
                                           const std::vector<ClassFolder>& folders,
                                           const std::vector<std::string>& tables) {
@@ -217,7 +217,7 @@ std::vector<LabelledFile> list_training(const FileTree& tree, const std::string&
     if (missing.size() == tables.size()) return label_by_folder(folders);
     if (!missing.empty())
         throw FileError(tree.full_name(missing.front()), "is missing",
-                        "the table of this folder's images, as other folders have one");
+                        "a table of this folder's images, because other folders have one");
     return label_by_tables(tree, folders, tables);
 }
 
@@ -249,9 +249,8 @@ LabelledFiles list_files(const FileTree& tree) {
         missing("test images", "GTSRB/Final_Test/Images/ or Test/, or GTSRB_Final_Test_Images.zip");
     const auto table = find_test_table(tree, *test);
     if (!table)
-        missing(
-            "test labels",
-            "GT-final_test.csv, or GTSRB_Final_Test_GT.zip that holds it, or Kaggle's Test.csv");
+        missing("test labels",
+                "GT-final_test.csv, GTSRB_Final_Test_GT.zip, which holds it, or Kaggle's Test.csv");
     return {.train = list_training(tree, *training), .test = list_test(tree, *test, *table)};
 }
 

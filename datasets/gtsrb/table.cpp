@@ -75,7 +75,7 @@ std::vector<Annotation> read_table(std::string_view table, std::string_view name
         }
         if (fields.size() != kColumns.size())
             throw FileError(name, fmt::format("line {} has {} fields", line, fields.size()),
-                            fmt::format("{}, with semicolons between them", kColumns.size()));
+                            fmt::format("{}, separated by semicolons", kColumns.size()));
         annotations.push_back(
             {std::string(fields.front()), parse_label(fields.back(), kClasses, name, line), line});
     });
@@ -107,7 +107,7 @@ std::vector<Annotation> read_kaggle_table(std::string_view table, std::string_vi
         }
         if (fields.size() != columns)
             throw FileError(name, fmt::format("line {} has {} fields", line, fields.size()),
-                            fmt::format("{}, with commas between them", columns));
+                            fmt::format("{}, separated by commas", columns));
         annotations.push_back(
             {std::string(fields[path]), parse_label(fields[label], kClasses, name, line), line});
     });

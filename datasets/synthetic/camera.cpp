@@ -1,10 +1,10 @@
-// What lies between a sign and its picture: obstacles, shadows, weather, lens and sensor.
+// Obstacles, shadows, weather, lens and sensor.
 #include "datasets/synthetic/scene.h"
 
 namespace cnpd::datasets::synthetic {
 namespace {
 
-// A random point at `low` to `high` times the sign's radius from its centre.
+// A random point whose distance from the sign's centre is `low` to `high` times the sign's radius.
 Point near_sign(Random& random, const Pose& pose, float low, float high) {
     const float angle = random.uniform(0, 6.2831853f), distance = random.uniform(low, high);
     return pose.centre + pose.radius * distance * Point{std::cos(angle), std::sin(angle)};
@@ -61,7 +61,7 @@ void paint_dirt(Random& random, Picture& picture) {
     });
 }
 
-// The edge of a shadow falls across.
+// A shadow whose edge crosses the sign.
 void paint_shadow(Random& random, const Pose& pose, Picture& picture) {
     const Point through = near_sign(random, pose, 0, 0.8f);
     const float angle = random.uniform(0, 6.2831853f), softness = random.uniform(0.5f, 3);
@@ -121,7 +121,7 @@ void photograph(Random& random, const Picture& scene,
         const float share = random.uniform(0.15f, 0.5f);
         for (Colour& colour : picture) colour = mix(colour, haze, share);
     }
-    // Different along the two axes, as when the camera moves.
+    // The two axes differ, as for a moving camera.
     const float u = random.uniform(0, 1), v = random.uniform(0, 1);
     blur(picture, 1.2f * u * u, true);
     blur(picture, 1.2f * v * v, false);

@@ -26,7 +26,7 @@ inline float length(Point a) {
     return std::sqrt(dot(a, a));
 }
 
-// Linear light-ish RGB in [0,1].
+// RGB in [0,1], roughly linear light.
 struct Colour {
     float r = 0, g = 0, b = 0;
 };
@@ -51,8 +51,8 @@ inline float smoothstep(float from, float to, float x) {
     return t * t * (3 - 2 * t);
 }
 
-// Share of a pixel that lies inside a shape at that distance from the pixel's centre; `pixel` is
-// the pixel's width in the same unit.
+// Share of a pixel inside a shape, from the signed distance of the pixel's centre; `pixel` is the
+// pixel's width in the same unit.
 inline float coverage(float distance, float pixel) {
     return std::clamp(0.5f - distance / pixel, 0.0f, 1.0f);
 }
@@ -72,14 +72,14 @@ inline float segment(Point p, Point a, Point b) {
     return length(pa - t * ba);
 }
 
-// A square that stands on its corner; `half` from the centre to a corner.
+// A square standing on a corner; `half` is the distance from the centre to a corner.
 inline float diamond(Point p, float half) {
     constexpr float kRoot = 0.70710678f;
     const Point turned{kRoot * (p.x + p.y), kRoot * (p.y - p.x)};
     return box(turned, {kRoot * half, kRoot * half});
 }
 
-// Two sides of the octagon are horizontal; `apothem` from the centre to a side.
+// An octagon with two horizontal sides; `apothem` is the distance from the centre to a side.
 inline float octagon(Point p, float apothem) {
     constexpr float kCos = 0.92387953f, kSin = 0.38268343f, kTan = 0.41421356f;
     p = {std::fabs(p.x), std::fabs(p.y)};
@@ -91,7 +91,8 @@ inline float octagon(Point p, float apothem) {
     return p.y > 0 ? length(p) : -length(p);
 }
 
-// Equilateral, one corner up, centred on its centroid; `radius` from there to a corner.
+// Equilateral, one corner up, with its centroid at the origin; `radius` is the distance from there
+// to a corner.
 inline float triangle(Point p, float radius) {
     constexpr float kRoot3 = 1.7320508f;
     const float half_side = 0.5f * kRoot3 * radius;
@@ -101,7 +102,7 @@ inline float triangle(Point p, float radius) {
     return p.y > 0 ? -length(p) : length(p);
 }
 
-// Part of a circle's line, `aperture` radians to each side of the direction +x.
+// An arc from -aperture to +aperture radians around the direction +x.
 inline float arc(Point p, float radius, float aperture) {
     p.y = std::fabs(p.y);
     const Point end{std::cos(aperture), std::sin(aperture)};

@@ -25,7 +25,7 @@ class Random {
     }
     bool chance(float probability) { return kernels::uniform_from_bits(bits()) < probability; }
     int below(int bound) { return static_cast<int>(kernels::below_from_bits(bits(), bound)); }
-    // Mean 0, variance 1: the sum of a word's four bytes, near enough to normal for camera noise.
+    // Mean 0, variance 1: the sum of a word's four bytes, close enough to normal for camera noise.
     float noise() {
         const std::uint32_t word = bits();
         const float sum = static_cast<float>((word & 255) + (word >> 8 & 255) + (word >> 16 & 255) +

@@ -45,7 +45,7 @@ Colour draw_wall(Random& random) {
     return random.around(kWalls[random.below(4)], 0.06f);
 }
 
-// Trees behind everything: a wavy upper edge at `horizon`.
+// Trees in the background, with a wavy upper edge above `horizon`.
 void paint_trees(Random& random, float horizon, Picture& picture) {
     const Texture edge(random, random.uniform(4, 10)), leaves(random, random.uniform(2.7f, 4));
     const float height = random.uniform(3, 14);
@@ -80,7 +80,7 @@ void paint_ground(Random& random, float horizon, Picture& picture) {
     });
 }
 
-// Out of focus: nothing but blotches of two colours.
+// A background out of focus: blotches of two colours.
 void paint_blotches(Random& random, Picture& picture) {
     const Colour a = draw_wall(random),
                  b = random.chance(0.5f) ? draw_foliage(random) : draw_sky(random);
@@ -109,7 +109,7 @@ void paint_background(Random& random, Picture& picture) {
 
 Pose draw_pose(Random& random) {
     Pose pose;
-    // Most signs fill the picture, some are far away.
+    // Most signs fill the image; some are far away.
     const float u = random.uniform(0, 1);
     pose.radius = 13.5f - 5.5f * u * u;
     const float room = std::max(kWidth / 2 - pose.radius, 0.0f) * 0.7f;
@@ -142,7 +142,7 @@ void paint_sign(Random& random, const Pose& pose, std::int32_t label, Picture& p
         const float round_light = 0.75f + 0.25f * q.x / pole_width;
         colour = mix(colour, std::clamp(round_light, 0.4f, 1.1f) * pole,
                      coverage(std::max(std::fabs(q.x) - pole_width, -q.y), pixel));
-        // A soft dark rim sets the sign off from a background of its own colour.
+        // A soft dark rim separates the sign from a background of the same colour.
         const float rim = smoothstep(0.22f, 0, sign_outline(label, q - Point{0.04f, 0.06f}));
         colour = (1 - 0.35f * rim) * colour;
         const Sample sample = sample_sign(label, q, pixel, paint);

@@ -1,4 +1,4 @@
-// What surrounds a sign, what gets in its way, and the camera.
+// The surroundings of a sign, obstacles in front of it, and the camera.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ using Picture = std::array<Colour, kSize * kSize>;  // [H,W]
 class Texture {
   public:
     Texture(Random& random, float cell);
-    // At a pixel.
+    // The value at a pixel.
     float operator()(Point pixel) const;
 
   private:
@@ -26,19 +26,19 @@ class Texture {
     std::array<float, kSide * kSide> values_;
 };
 
-// Where the sign is: pixels to the sign's own coordinates and back.
+// The sign's position and orientation; to_sign() maps pixels to the sign's own coordinates.
 struct Pose {
     Point centre;      // pixels
     float radius = 0;  // pixels
     float cos = 1, sin = 0;
-    float squeeze = 1;  // of the width, from looking at it sideways
+    float squeeze = 1;  // of the width, because the sign is seen from the side
     float shear = 0;
 };
 Pose draw_pose(Random& random);
 Point to_sign(const Pose& pose, Point pixel);
 
 void paint_background(Random& random, Picture& picture);
-// The pole and the sign with its light.
+// The pole, and the sign with its lighting.
 void paint_sign(Random& random, const Pose& pose, std::int32_t label, Picture& picture);
 // Sometimes leaves, a branch, a sticker, dirt or a shadow.
 void paint_obstacles(Random& random, const Pose& pose, Picture& picture);

@@ -13,14 +13,14 @@ enum Label { kLeft, kRight, kAhead, kLimit30, kLimit80, kNoEntry, kStop, kCautio
 
 constexpr float kTriangleRadius = 1.2f, kTriangleShift = 0.2f;
 
-// Points up; from (0,0.6) to (0,-0.65).
+// An arrow that points up, from (0,0.6) to (0,-0.65).
 float arrow(Point p) {
     const float shaft = box(p - Point{0, 0.18f}, {0.14f, 0.44f});
     const float head = triangle(p - Point{0, -0.26f}, 0.46f);
     return std::min(shaft, head);
 }
 
-// The digits are strokes' centre lines in a box of half-width .22 and half-height .4.
+// Digits are centre lines of strokes in a box of half-width .22 and half-height .4.
 float digit_3(Point p) {
     constexpr float kRadius = 0.2f, kAperture = 2.2f;
     return std::min(arc(p - Point{0, -kRadius}, kRadius, kAperture),
@@ -66,7 +66,7 @@ float cross(Point p) {
     return std::min(slanted, segment(p, {0.3f, -0.22f}, {-0.3f, 0.4f})) - 0.09f;
 }
 
-// Paints one shape after the other, each over those before.
+// Paints shapes, each over the previous ones.
 class Painter {
   public:
     explicit Painter(float pixel) : pixel_(pixel) {}
@@ -81,7 +81,7 @@ class Painter {
     Colour colour_;
 };
 
-// The face of a sign whose outline is `outline` away.
+// The face of a sign; `outline` is the signed distance from its outline.
 Colour face(std::int32_t label, Point p, float outline, float pixel, const Paint& paint) {
     Painter painter(pixel);
     switch (label) {

@@ -9,13 +9,13 @@
 
 namespace cnpd::datasets::synthetic {
 
-// Their order is that of the labels.
+// In the order of the labels.
 inline constexpr std::string_view kClassNames[] = {
     "turn_left", "turn_right", "ahead",   "limit_30",   "limit_80",
     "no_entry",  "stop",       "caution", "crossroads", "priority",
 };
 
-// The paints of one sign; every sign is printed, bleached and cleaned a little differently.
+// The paints of one sign. They vary between signs like print, fading and dirt.
 struct Paint {
     Colour white, black, red, blue, yellow;
 };
@@ -23,11 +23,11 @@ Paint mix_paint(Random& random);
 
 struct Sample {
     Colour colour;
-    float opacity = 0;  // 0 beside the sign
+    float opacity = 0;  // 0 outside the sign
 };
 
-// The sign at p, where the sign's outline reaches about 1 from its centre (0,0). `pixel` is the
-// width of a pixel in that unit.
+// The sign at p, in coordinates with the sign's centre at (0,0) and its outline at a distance of
+// about 1. `pixel` is the width of a pixel in these coordinates.
 Sample sample_sign(std::int32_t label, Point p, float pixel, const Paint& paint);
 
 // Signed distance from the sign's outline.

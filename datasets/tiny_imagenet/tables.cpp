@@ -18,7 +18,7 @@ bool is_id(std::string_view text) {
            std::all_of(text.begin() + 1, text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-// The place of an id among the sorted ones, or their number.
+// The index of an id in the sorted list, or the size of the list.
 std::size_t find(const std::vector<std::string>& ids, std::string_view id) {
     const auto found = std::lower_bound(ids.begin(), ids.end(), id);
     return found != ids.end() && *found == id ? found - ids.begin() : ids.size();
@@ -57,8 +57,7 @@ std::vector<std::string> read_names(std::string_view table, std::string_view nam
         if (label == ids.size()) return;
         const std::string_view first = fields[1].substr(0, fields[1].find(','));
         if (first.empty() || !is_printable(first))
-            throw FileError(name, fmt::format("line {} has no name that can be shown", line),
-                            kPrintable);
+            throw FileError(name, fmt::format("line {} has no printable name", line), kPrintable);
         names[label] = first;
     });
     for (std::size_t label = 0; label < ids.size(); ++label)

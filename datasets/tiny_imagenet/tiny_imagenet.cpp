@@ -49,7 +49,7 @@ class Lister {
         if (!tree_.has_folder(folder))
             throw FileError(tree_.full_name(folder), "is missing",
                             "val/images/ and val/val_annotations.txt, or a folder for each class");
-        // One class decides, so that a missing one can be reported by name.
+        // One class folder is enough, so that missing ones can be reported by name.
         const auto has_classes = [&](const std::string& in) {
             return std::any_of(ids_.begin(), ids_.end(),
                                [&](const auto& id) { return tree_.has_folder(join(in, id)); });
@@ -69,14 +69,14 @@ class Lister {
                            read_annotations(text_of(join("val", kAnnotations)), name, ids_), name);
     }
 
-    // Of folders that are called by their class's id, or of images/ in them.
+    // The images in folders named by class id, or in images/ in these folders.
     std::vector<LabelledFile> in_class_folders(const std::string& parent,
                                                std::string_view what) const {
         Strangers strangers(tree_);
         for (const std::string& name : tree_.list(parent))
             if (name != "images" && tree_.has_folder(join(parent, name)) &&
                 !std::binary_search(ids_.begin(), ids_.end(), name))
-                strangers.add(join(parent, name), "is no class", "those of wnids.txt");
+                strangers.add(join(parent, name), "is not a class", "a class of wnids.txt");
         std::vector<LabelledFile> files;
         for (std::size_t label = 0; label < ids_.size(); ++label) {
             std::string folder = join(parent, ids_[label]);
@@ -105,7 +105,7 @@ Dataset load(const LoadOptions& options) {
     const auto root = find_root(*tree);
     if (!root)
         throw FileError(tree->full_name(""),
-                        "holds no Tiny ImageNet: it " + describe_contents(*tree, ""),
+                        "does not contain Tiny ImageNet; it " + describe_contents(*tree, ""),
                         "wnids.txt, train/ and val/, or tiny-imagenet-200.zip");
     const std::int64_t side = options.image_size > 0 ? options.image_size : kSize;
     const Lister lister(*tree, *root);

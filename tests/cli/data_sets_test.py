@@ -82,7 +82,7 @@ class DataSets(support.ProgramTest):
             (data / "train" / "red" / f"{i}.txt").write_text("x")
             (data / "test" / "blue" / f"{i}.gif").write_text("x")
         self.refuse(["train", "--dataset", "folder", "--data", data, "--out", self.folder / "out"],
-                    "holds 8 files or folders that do not belong there", "train/red/0.txt",
+                    "holds 8 unexpected files or folders", "train/red/0.txt",
                     "train/red/3.txt", "test/blue/0.gif", "and 3 more")
 
     def test_gtsrb(self):

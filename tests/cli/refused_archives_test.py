@@ -85,7 +85,7 @@ class RefusedArchives(support.ProgramTest):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
             for name, contents in self.files.items():
                 archive.writestr(name, contents)
-        self.refuse_data(path, "with an unusual method")
+        self.refuse_data(path, "with an unsupported method")
 
     def test_bombs(self):
         for name in ("data.zip", "data.tar.gz"):
@@ -131,7 +131,7 @@ class RefusedTables(support.ProgramTest):
                 ("half a row", sound + "00000", "line 3 has 1 fields"),
                 ("label", sound + pictures.gtsrb_row("a.ppm", 99), "0 to 42"),
                 ("no image", sound + pictures.gtsrb_row("a.ppm", 5), "a.ppm"),
-                ("twice", sound + sound.splitlines()[1], "once more")):
+                ("twice", sound + sound.splitlines()[1], "again")):
             with self.subTest(what):
                 table.write_text(rows)
                 self.refuse_data("gtsrb", "00005", expected)
@@ -155,7 +155,7 @@ class RefusedTables(support.ProgramTest):
         (self.data / "wnids.txt").write_text("n00000000\n../../..\n")
         self.refuse_data("tiny-imagenet", "wnids.txt: line 2")
         (self.data / "wnids.txt").unlink()
-        self.refuse_data("tiny-imagenet", "holds no Tiny ImageNet")
+        self.refuse_data("tiny-imagenet", "does not contain Tiny ImageNet")
 
 
 support.main()

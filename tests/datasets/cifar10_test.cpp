@@ -176,7 +176,7 @@ TEST_CASE("a missing or strange file is named") {
                   "data_batch_2.bin", "is a link to \"/etc/passwd\"");
     const TemporaryDirectory empty;
     check_message(message_of([&] { load_tiny(empty.path()); }), empty.path().string(),
-                  "holds no CIFAR-10");
+                  "does not contain CIFAR-10");
     check_message(message_of([&] { load_tiny(empty / "none"); }), "none", "is missing");
     // Ten images are not ten thousand.
     const TemporaryDirectory official;

@@ -122,7 +122,7 @@ TEST_CASE("what GTSRB lacks is named") {
     check_refused([&](const fs::path& f) { fs::remove_all(f / training / "00007"); },
                   training + "00007", "is missing");
     check_refused([&](const fs::path& f) { fs::create_directory(f / training / "00043"); },
-                  training + "00043", "is no class of GTSRB");
+                  training + "00043", "is not a class of GTSRB");
     check_refused([&](const fs::path& f) { fs::remove(f / training / "00007/GT-00007.csv"); },
                   training + "00007/GT-00007.csv", "is missing");
     check_refused(
@@ -151,12 +151,12 @@ TEST_CASE("GTSRB's tables and images have to name each other") {
     check_refused(with_table(both + gtsrb_row("x.ppm", -1)), table, "the class \"-1\"");
     check_refused(with_table(both + "x.ppm;1;1;1;1;1;1;7 \n"), table, "the class \"7 \"");
     check_refused(with_table(both + gtsrb_row("x.ppm", 8)), table,
-                  "line 4 has class 8; expected 7, as the folder");
+                  "line 4 has class 8; expected 7, the folder's class");
     check_refused(with_table(both + gtsrb_row("x.ppm", 7)), table,
                   "line 4 names \"x.ppm\"; expected an image in");
     check_refused(with_table(both + gtsrb_row("../00008/00000_00000.ppm", 7)), table,
                   "line 4 names \"../00008");
-    check_refused(with_table(both + first), table, "line 4 names \"00000_00000.ppm\" once more");
+    check_refused(with_table(both + first), table, "line 4 names \"00000_00000.ppm\" again");
     check_refused(with_table(gtsrb_header() + first), folder + "00000_00001.ppm",
                   "has no annotation; expected a line for it in");
     check_refused([&](const fs::path& f) { write_file(f / folder / "notes.md", "x"); },
@@ -189,7 +189,7 @@ TEST_CASE("GTSRB's images and rows that lack each other are named together") {
     };
     const std::string images = said("");
     CAPTURE(images);
-    CHECK(images.find("holds 43 files or folders that do not belong there: "
+    CHECK(images.find("holds 43 unexpected files or folders: "
                       "\"GTSRB/Final_Test/Images/00000.ppm\" has no annotation, ") !=
           std::string::npos);
     CHECK(images.find("00004.ppm\" has no annotation and 38 more; expected a line for it in") !=
@@ -268,7 +268,7 @@ TEST_CASE("Kaggle's tables of GTSRB are held against its images") {
     check_kaggle_refused(and_row(kaggle_row(std::string(1 << 20, 'x'), 0)), "Train.csv",
                          "line 88 names \"xxx");
     check_kaggle_refused(and_row(kaggle_row("Train/0/00000_00000.png", 0)), "Train.csv",
-                         "once more; expected each image once");
+                         "again; expected each image once");
     check_kaggle_refused(with(""), "", "has no annotation");
     check_kaggle_refused(
         [](const fs::path& f) {
@@ -279,14 +279,14 @@ TEST_CASE("Kaggle's tables of GTSRB are held against its images") {
             table.replace(place, row.size(), kaggle_row("Train/7/00000_00001.png", 8));
             write_file(f / "Train.csv", table);
         },
-        "Train.csv", "has class 8; expected 7, as the folder");
+        "Train.csv", "has class 8; expected 7, the folder's class");
     check_kaggle_refused(
         [](const fs::path& f) {
             for (const char* name : {"Test.csv", "Test/GT-final_test.csv"}) fs::remove(f / name);
         },
         "", "lacks GTSRB's test labels");
     check_kaggle_refused([](const fs::path& f) { fs::create_directory(f / "Train/43"); },
-                         "Train/43", "is no class of GTSRB; expected 0 .. 42");
+                         "Train/43", "is not a class of GTSRB; expected 0 .. 42");
     check_kaggle_refused([](const fs::path& f) { fs::remove_all(f / "Train/12"); }, "Train/12",
                          "is missing");
     check_kaggle_refused(

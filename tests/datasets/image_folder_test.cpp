@@ -179,7 +179,7 @@ TEST_CASE("whatever is not an image in its class is named") {
              }),
              "train: is empty");
     contains(refusal([](const fs::path& f) { write_file(f / "train/list.txt", "x"); }),
-             "list.txt: is no folder");
+             "list.txt: is not a folder");
     contains(refusal([](const fs::path& f) { write_file(f / "train/a/list.txt", "x"); }),
              "list.txt: is not an image");
     contains(refusal([](const fs::path& f) { fs::create_directory(f / "train/a/x.png"); }),
@@ -206,7 +206,7 @@ TEST_CASE("all that does not belong to an image folder is named at once") {
         for (int i = 0; i < 3; ++i) write_file(f / "test/b" / fmt::format("{}.md", i), "x");
     });
     contains(said,
-             "holds 7 files or folders that do not belong there: \"train/list.txt\" is no folder, "
+             "holds 7 unexpected files or folders: \"train/list.txt\" is not a folder, "
              "\"train/a/0.gif\" is not an image, \"train/a/1.gif\" is not an image, "
              "\"train/a/2.gif\" is not an image, \"test/b/0.md\" is not an image and 2 more; ");
     contains(
@@ -215,13 +215,13 @@ TEST_CASE("all that does not belong to an image folder is named at once") {
             fs::create_directory(f / "test/aa");
         }),
         "has classes \"c\", \"d\" in train only and class \"aa\" in test only; expected the same");
-    contains(
-        refusal([](const fs::path& f) {
-            fs::remove_all(f / "train");
-            write_file(f / "train/0.png", picture(6, 8, 1));
-            write_file(f / "train/1.png", picture(6, 8, 1));
-        }),
-        "\"train/0.png\" is no folder, \"train/1.png\" is no folder; expected only a sub-folder");
+    contains(refusal([](const fs::path& f) {
+                 fs::remove_all(f / "train");
+                 write_file(f / "train/0.png", picture(6, 8, 1));
+                 write_file(f / "train/1.png", picture(6, 8, 1));
+             }),
+             "\"train/0.png\" is not a folder, \"train/1.png\" is not a folder; expected only a "
+             "sub-folder");
 }
 
 TEST_CASE("of several bad files the first one is named, whatever the threads do") {

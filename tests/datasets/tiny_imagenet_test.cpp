@@ -79,8 +79,8 @@ TEST_CASE("what Tiny ImageNet lacks is named") {
     const auto without = [](const char* path) {
         return [=](const fs::path& f) { fs::remove_all(f / path); };
     };
-    check_refused(without("wnids.txt"), "", "holds no Tiny ImageNet: it holds \"train\"");
-    check_refused(without("train"), "", "holds no Tiny ImageNet");
+    check_refused(without("wnids.txt"), "", "does not contain Tiny ImageNet; it holds \"train\"");
+    check_refused(without("train"), "", "does not contain Tiny ImageNet");
     check_refused(without("val"), "val", "is missing");
     check_refused(without("val/images"), "val/images", "is missing");
     check_refused(without("val/val_annotations.txt"), "val/val_annotations.txt", "is missing");
@@ -89,7 +89,7 @@ TEST_CASE("what Tiny ImageNet lacks is named") {
     check_refused(without("val/images/n00000002"), "val/images/n00000002", "is missing",
                   TinyValidation::nested_folders);
     check_refused([](const fs::path& f) { fs::create_directory(f / "train/n00000009"); },
-                  "train/n00000009", "is no class; expected those of wnids.txt");
+                  "train/n00000009", "is not a class; expected a class of wnids.txt");
     check_refused([](const fs::path& f) { fs::remove_all(f / "train/n00000002/images"); },
                   "train/n00000002", "is empty");
     check_refused(
@@ -110,7 +110,7 @@ TEST_CASE("Tiny ImageNet's tables are held against its images") {
                   "line 1 begins with \"n00000001 one\"");
     check_refused(with("words.txt", "n00000001\tone\n"), "words.txt", "does not name n00000002");
     check_refused(with("words.txt", "n00000001\t\xff\n"), "words.txt",
-                  "line 1 has no name that can be shown");
+                  "line 1 has no printable name");
     const char* const annotations = "val/val_annotations.txt";
     check_refused(with(annotations, "val_6.JPEG n00000003\n"), annotations, "line 1 has no tab");
     check_refused(with(annotations, "val_6.JPEG\tn00000004\n"), annotations,
@@ -118,7 +118,7 @@ TEST_CASE("Tiny ImageNet's tables are held against its images") {
     check_refused(with(annotations, "val_5.JPEG\tn00000003\n"), annotations,
                   "line 1 names \"val_5.JPEG\"; expected an image in");
     check_refused(with(annotations, "val_6.JPEG\tn00000003\nval_6.JPEG\tn00000002\n"), annotations,
-                  "line 2 names \"val_6.JPEG\" once more");
+                  "line 2 names \"val_6.JPEG\" again");
     check_refused(with(annotations, "val_6.JPEG\tn00000003\nval_8.JPEG\tn00000001\n"),
                   "val/images/val_7.JPEG", "has no annotation");
 }
