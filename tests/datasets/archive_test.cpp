@@ -20,7 +20,7 @@ using tests::write_file;
 
 const char* const kFormats[] = {"a.zip", "a.tar.gz", "a.tar"};
 
-// What opening an archive of these entries says.
+// The error message of opening an archive with these entries.
 std::string refusal(const std::string& name, const std::vector<ArchiveEntry>& entries) {
     const TemporaryDirectory folder;
     write_archive(folder / name, entries);
@@ -37,7 +37,7 @@ void check_contains(const std::string& message, std::string_view part) {
     CHECK(message.find(part) != std::string::npos);
 }
 
-// A number in little endian at a place in a file.
+// Overwrites a number in a file, in little endian.
 template <class T>
 void overwrite(const fs::path& path, std::size_t place, T value) {
     std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
@@ -46,7 +46,7 @@ void overwrite(const fs::path& path, std::size_t place, T value) {
     REQUIRE(file.good());
 }
 
-// Writes an octal number into the first header of a tar.
+// Sets the size in the first header of a tar.
 void declare_size(const fs::path& path, std::string_view octal) {
     constexpr std::size_t kHeader = 512, kSize = 124, kChecksum = 148, kChecksumBytes = 8;
     std::string file = engine::read_text_file(path, 1 << 20);
@@ -58,7 +58,7 @@ void declare_size(const fs::path& path, std::string_view octal) {
     write_file(path, file);
 }
 
-TEST_CASE("archives and directories are the same tree") {
+TEST_CASE("archives and directories give the same file tree") {
     const TemporaryDirectory folder;
     const std::string large(300'000, 'x');
     write_file(folder / "d/b/two.txt", "2");
@@ -111,7 +111,7 @@ TEST_CASE("archives and directories are the same tree") {
     }
 }
 
-TEST_CASE("many files come in batches, every one once") {
+TEST_CASE("many files are read in batches, each file once") {
     const TemporaryDirectory folder;
     std::vector<std::string> paths;
     for (int i = 0; i < 1100; ++i) {
@@ -134,7 +134,7 @@ TEST_CASE("many files come in batches, every one once") {
     }
 }
 
-TEST_CASE("an overlay asks the first tree that has a file") {
+TEST_CASE("an overlay reads a file from the first tree that has it") {
     const TemporaryDirectory folder;
     write_file(folder / "d/f/a", "directory");
     write_file(folder / "d/f/b", "directory");
@@ -179,7 +179,7 @@ TEST_CASE("names that lead out of an archive, or occur twice, are refused") {
         check_contains(refusal(name, {{.name = "a"}, {.name = "a.b"}, {.name = "a/x"}}),
                        "as a file and as a folder");
     }
-    // Letters beyond ASCII are names like any other.
+    // Characters beyond ASCII are allowed.
     const TemporaryDirectory folder;
     for (const char* name : kFormats) {
         write_archive(folder / name, {{.name = "Übung/é", .contents = "x"}});
@@ -202,7 +202,7 @@ TEST_CASE("an archive may hold files and folders only") {
     }
 }
 
-TEST_CASE("whatever is no whole archive is refused") {
+TEST_CASE("empty, truncated, damaged and other files are refused as archives") {
     const TemporaryDirectory folder;
     const auto message = [&](const char* name) {
         return message_of([&] { open_file_tree(folder / name); });
@@ -214,7 +214,7 @@ TEST_CASE("whatever is no whole archive is refused") {
     check_contains(message("none"), "none: is missing");
     check_contains(message_of([] { open_file_tree("/dev/null"); }), "neither a directory nor");
 
-    // Random bytes, which no compression makes shorter.
+    // Random bytes are incompressible.
     const auto noise = tests::random_images({0, 1, 2, 3}).pixels;
     const std::string contents(noise.begin(), noise.end());
     for (const char* name : {"a.zip", "a.tar.gz", "a.tar"}) {
@@ -225,13 +225,13 @@ TEST_CASE("whatever is no whole archive is refused") {
         CHECK(message(name).starts_with((folder / name).string()));
         CHECK(message(name).find('\n') == std::string::npos);
     }
-    // A byte inside the compressed data.
+    // Damaged bytes inside the compressed data.
     write_archive(folder / "b.zip", {{.name = "x", .contents = contents}});
     overwrite(folder / "b.zip", 5000, std::uint64_t{0x1234'5678});
     const auto tree = open_file_tree(folder / "b.zip");
     check_contains(message_of([&] { read_file(*tree, "x", 1 << 20); }), "b.zip/x: is damaged");
 
-    // Twice through gzip; and one that changes after it has been opened.
+    // An archive compressed twice, and one that changes after it has been opened.
     write_archive(folder / "c.tar.gz", {{.name = "x", .contents = contents}});
     {
         const std::unique_ptr<archive, int (*)(archive*)> twice(archive_write_new(),
@@ -259,12 +259,12 @@ TEST_CASE("a zip with a password is refused") {
     check_contains(message_of([&] { open_archive(folder / "a.zip"); }), "a.zip/x: is encrypted");
 }
 
-TEST_CASE("bombs are refused by what they say and by what they do") {
+TEST_CASE("archive bombs are refused by declared and by actual size") {
     const TemporaryDirectory folder;
     const auto message = [&](const char* name) {
         return message_of([&] { open_archive(folder / name); });
     };
-    // Seven files of zeros, 40 MB each, compress to some 280 kB: more than a hundred times.
+    // Seven files of zeros, 40 MB each, compress to about 280 kB, by more than a factor of 100.
     const std::string zeros(40'000'000, '\0');
     for (const char* name : {"a.zip", "a.tar.gz"}) {
         std::vector<ArchiveEntry> entries;
@@ -273,12 +273,12 @@ TEST_CASE("bombs are refused by what they say and by what they do") {
         write_archive(folder / name, entries);
         check_contains(message(name), "unpacks to over");
     }
-    // One that says it holds more than any image, and has no data at all.
+    // Declares more bytes than any image may have, and has no data.
     write_archive(folder / "b.tar", {{.name = "x.ppm"}});
     declare_size(folder / "b.tar", "77777777777");
     check_contains(message("b.tar"), "b.tar/x.ppm: holds 8589934591 bytes; expected at most");
 
-    // One that says it holds little and has 300 kB.
+    // Declares 10 bytes and has 300 kB.
     write_archive(folder / "c.zip", {{.name = "x.ppm", .contents = std::string(300'000, 'x')}});
     const std::string file = engine::read_text_file(folder / "c.zip", 1 << 20);
     const std::size_t directory = file.rfind("PK\x01\x02");

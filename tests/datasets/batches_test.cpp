@@ -67,12 +67,12 @@ TEST_CASE("the last, incomplete batch is dropped unless it is the only one") {
         CHECK(static_cast<std::int64_t>(all.size()) == c.images);
         CHECK(std::set(all.begin(), all.end()).size() == all.size());
     }
-    // Which images are dropped changes from epoch to epoch.
+    // Different epochs drop different images.
     const Indices first = all_of({14, 4, 1, 0}), second = all_of({14, 4, 1, 1});
     CHECK(std::set(first.begin(), first.end()) != std::set(second.begin(), second.end()));
 }
 
-TEST_CASE("an epoch has its batches on the device") {
+TEST_CASE("an epoch's indices and labels are on the device") {
     const Images images = random_images(11);
     const BatchSource source = source_of(images);
     const Epoch epoch(source, 4, 3, 2);
@@ -92,7 +92,7 @@ TEST_CASE("an epoch has its batches on the device") {
     CHECK(Epoch(source, 20, 0, 0).indices(0).shape() == Shape{11});
 }
 
-TEST_CASE("the order depends on seed and epoch alone") {
+TEST_CASE("the order depends only on seed and epoch") {
     const Indices order = all_of({50, 10, 3, 2});
     CHECK(all_of({50, 10, 3, 2}) == order);
     CHECK(all_of({50, 25, 3, 2}) == order);
@@ -100,7 +100,7 @@ TEST_CASE("the order depends on seed and epoch alone") {
     CHECK(all_of({50, 10, 3, 3}) != order);
 }
 
-TEST_CASE("batches hold the images asked for, normalised or as pixels") {
+TEST_CASE("batches hold the requested images, normalised or as pixels") {
     const Images images = random_images(9);
     const BatchSource source = source_of(images);
     CHECK(source.size() == 9);
@@ -138,7 +138,7 @@ TEST_CASE("an image's augmentation does not depend on its batch") {
         changed += alone.to_host<float>() != source.input(std::span(&i, 1)).to_host<float>();
     }
     CHECK(changed > 0);
-    // Pixels and normalised input have the same draw: padding is the darkest pixel in both.
+    // Pixels and normalised input get the same crop and flip; padding is black in both.
     const std::vector<float> pixels = source.pixels(everything, augmentation).to_host<float>(),
                              input = together.to_host<float>();
     const float mean[] = {0.5f, 0.25f, 0.125f}, inverse[] = {4, 2, 0.5f};
@@ -152,7 +152,7 @@ TEST_CASE("an image's augmentation does not depend on its batch") {
     CHECK(source.input(everything, augmentation).to_host<float>() == together.to_host<float>());
 }
 
-TEST_CASE("what batches refuse") {
+TEST_CASE("batches refuse indices out of range and mismatched sizes") {
     const Images images = random_images(3);
     const BatchSource source = source_of(images);
     for (const std::int32_t index : {-1, 3}) {

@@ -70,7 +70,7 @@ TEST_CASE("all layouts of CIFAR-10 give the same pixels and labels") {
     }
 }
 
-TEST_CASE("a limit keeps the same random images, in their order, of every layout") {
+TEST_CASE("a limit keeps the same random images of every layout, in their order") {
     const TinyCifar10 tiny;
     const TemporaryDirectory binary, pictures;
     tiny.write_binary(binary.path());
@@ -104,7 +104,7 @@ TEST_CASE("draw_subset draws each index equally often, without replacement, asce
     CHECK(draw_subset(3, 0, 1, 1) == std::vector<std::int64_t>{0, 1, 2});
 }
 
-TEST_CASE("pickles that Python 3 and numpy 2 made of a batch are read") {
+TEST_CASE("batches pickled by Python 3 and numpy 2 are read") {
     for (const char* name : {"python3_bytes_keys.pickle", "python3_text_keys.pickle"}) {
         const fs::path path = fs::path(CNPD_FIXTURES) / "cifar10" / name;
         const auto file = engine::read_file(path, 1 << 20);
@@ -120,7 +120,7 @@ TEST_CASE("pickles that Python 3 and numpy 2 made of a batch are read") {
     }
 }
 
-TEST_CASE("binary batches of another size or with other labels are refused") {
+TEST_CASE("binary batches of the wrong size or with invalid labels are refused") {
     const Images images = tests::random_images({1, 9});
     const std::string file = tests::binary_batch(images);
     const auto refusal = [](const std::string& contents, std::int64_t count) {
@@ -140,7 +140,7 @@ TEST_CASE("binary batches of another size or with other labels are refused") {
     check_message(refusal(other, 2), "x.bin", "image 1 has label 10");
 }
 
-TEST_CASE("a missing or strange file is named") {
+TEST_CASE("messages name a missing or invalid file") {
     const TinyCifar10 tiny;
     const auto broken = [&](const auto& change) {
         const TemporaryDirectory folder;
@@ -178,14 +178,14 @@ TEST_CASE("a missing or strange file is named") {
     check_message(message_of([&] { load_tiny(empty.path()); }), empty.path().string(),
                   "does not contain CIFAR-10");
     check_message(message_of([&] { load_tiny(empty / "none"); }), "none", "is missing");
-    // Ten images are not ten thousand.
+    // The batches have ten images instead of 10,000.
     const TemporaryDirectory official;
     tiny.write_binary(official.path());
     check_message(message_of([&] { load("cifar10", {.data = official.path().string()}); }),
                   "data_batch_1.bin", "expected 30730000: 10000 images of 3073");
 }
 
-TEST_CASE("an image folder of another number of classes is not CIFAR-10") {
+TEST_CASE("an image folder without exactly ten classes is refused as CIFAR-10") {
     const TinyCifar10 tiny;
     const TemporaryDirectory folder;
     tiny.write_folder(folder.path());
@@ -193,7 +193,7 @@ TEST_CASE("an image folder of another number of classes is not CIFAR-10") {
     check_message(message_of([&] { load_tiny(folder.path()); }), "train", "holds 9 classes");
 }
 
-TEST_CASE("progress counts up to the number of images, and may stop the loading") {
+TEST_CASE("progress counts up to the number of images and can stop loading") {
     const TinyCifar10 tiny;
     const TemporaryDirectory binary, pictures;
     tiny.write_binary(binary.path());

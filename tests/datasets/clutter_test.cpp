@@ -1,4 +1,4 @@
-// What operating systems, network drives and notebooks leave among a data set's files.
+// Files that operating systems, network drives and notebooks leave in a data set.
 #include <algorithm>
 
 #include "datasets/dataset.h"
@@ -21,7 +21,7 @@ void write_folder_set(const fs::path& folder) {
             write_file(folder / split / name / "1.ppm", tests::ppm_of(32, 32, 9));
 }
 
-// Seven files, of which a directory's walk sees six names.
+// Adds seven files. Listing a directory skips six names, as one is a folder with two files.
 void litter(const fs::path& folder, const fs::path& images) {
     for (const char* name : {".DS_Store", "Thumbs.db", "desktop.ini", "._1.ppm", "@eaDir/1.ppm"})
         write_file(folder / images / name, "x");
@@ -29,7 +29,7 @@ void litter(const fs::path& folder, const fs::path& images) {
     write_file(folder / images / ".ipynb_checkpoints/2.ppm", "x");
 }
 
-TEST_CASE("what a data set skips is said once, with names, whatever the set and its place") {
+TEST_CASE("skipped files are reported once, with names, for every data set, unpacked and packed") {
     struct Case {
         const char *name, *images;
         void (*write)(const fs::path&);
@@ -69,7 +69,7 @@ TEST_CASE("what a data set skips is said once, with names, whatever the set and 
     }
 }
 
-TEST_CASE("few skipped files are all named, and control characters quoted") {
+TEST_CASE("all names are listed if few files are skipped; control characters are quoted") {
     const TemporaryDirectory folder;
     write_folder_set(folder.path());
     write_file(folder / "train/Icon\r", "");
@@ -84,7 +84,7 @@ TEST_CASE("few skipped files are all named, and control characters quoted") {
                 "skipped 2 files, hidden or left by operating systems (\"Icon\\x0d\", THUMBS.DB)"));
 }
 
-TEST_CASE("names that only look like clutter are not skipped") {
+TEST_CASE("is_clutter knows clutter from names that resemble it") {
     for (const char* name : {"__MACOSX", "._1.png", ".DS_Store", "Thumbs.db", "desktop.ini",
                              "@eaDir", ".ipynb_checkpoints", ".git", "$RECYCLE.BIN",
                              "System Volume Information", "lost+found"}) {

@@ -1,4 +1,4 @@
-// What holds for every data set: limits, sizes.
+// Properties of every data set: limits and sizes.
 #include "datasets/dataset.h"
 
 #include "kernels/common/error.h"
@@ -14,14 +14,14 @@ namespace fs = std::filesystem;
 using tests::TemporaryDirectory;
 using tests::write_file;
 
-// Image i of a set.
+// The pixels of image i.
 std::vector<std::uint8_t> pixels_of(const Images& images, std::int64_t i) {
     const std::int64_t bytes = images.h * images.w * images.c;
     const auto first = images.pixels.begin() + i * bytes;
     return {first, first + bytes};
 }
 
-// Every image that is left is, by its origin, the image of the whole set that it says.
+// Checks that every remaining image equals the image of the whole set that its origin refers to.
 void check_origin(const Images& some, const Origin& origin, const Images& all,
                   const Origin& whole) {
     REQUIRE(some.n < all.n);
@@ -39,7 +39,7 @@ void check_origin(const Images& some, const Origin& origin, const Images& all,
     CHECK(origin.files.size() == (whole.files.empty() ? 0 : static_cast<std::size_t>(some.n)));
 }
 
-TEST_CASE("the images that a limit leaves know their places in the whole set") {
+TEST_CASE("the origin of limited images gives their indices in the whole set") {
     const TemporaryDirectory folder;
     tests::write_gtsrb(folder / "gtsrb");
     tests::write_tiny_imagenet(folder / "tiny");
@@ -71,7 +71,7 @@ TEST_CASE("the images that a limit leaves know their places in the whole set") {
     CHECK(pictures.train_origin.files[15] == "train/b/15.ppm");
 }
 
-TEST_CASE("batches of CIFAR-10 and drawn signs know their places too") {
+TEST_CASE("the origin of limited images is correct for CIFAR-10's batches and the synthetic set") {
     const TemporaryDirectory folder;
     for (const char* name : {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4",
                              "data_batch_5", "test_batch"})

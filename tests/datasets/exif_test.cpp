@@ -1,4 +1,4 @@
-// The orientation that cameras write into JPEGs.
+// The EXIF orientation of JPEGs.
 #include <array>
 #include <cmath>
 #include <string>
@@ -7,7 +7,7 @@
 #include "datasets/image.h"
 #include "datasets/image_files.h"
 
-// The library keeps its writer to itself, and so does each test that makes JPEGs.
+// The library does not export its image writer, so tests that write JPEGs include their own copy.
 #define STBI_WRITE_NO_STDIO
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -27,21 +27,21 @@ using tests::write_file;
 
 constexpr std::int64_t kH = 16, kW = 24;  // of the upright image
 
-// Smooth, and different under each of the eight orientations.
+// Smooth, and different in each of the eight orientations.
 std::array<std::uint8_t, 3> upright_pixel(std::int64_t y, std::int64_t x) {
     return {static_cast<std::uint8_t>(40 + 8 * x), static_cast<std::uint8_t>(40 + 10 * y),
             static_cast<std::uint8_t>(200 - 4 * x - 2 * y)};
 }
 
-// Where the standard says that the stored image's row 0 and column 0 are seen, for orientation
-// 1 to 8: top, bottom, left or right.
+// The sides of the upright image (top, bottom, left, right) at which the stored image's row 0 and
+// column 0 are, for orientations 1 to 8 as in the standard.
 constexpr const char* kSides[] = {"tl", "tr", "br", "bl", "lt", "rt", "rb", "lb"};
 
 Image stored_for(int orientation) {
     const char row_side = kSides[orientation - 1][0], column_side = kSides[orientation - 1][1];
     const bool rows_are_rows = row_side == 't' || row_side == 'b';
     Image image{.h = rows_are_rows ? kH : kW, .w = rows_are_rows ? kW : kH, .c = 3};
-    // How far from its side a stored row or column is.
+    // Maps a stored row or column at `distance` from `side` to an upright coordinate.
     const auto place = [](char side, std::int64_t distance) {
         return side == 't' || side == 'l' ? distance
                : side == 'b'              ? kH - 1 - distance
@@ -76,7 +76,7 @@ std::string number(std::uint32_t value, int bytes, bool big) {
     return text;
 }
 
-// Puts an EXIF block with two entries behind the start of the image.
+// Inserts an EXIF block with two entries after the start marker.
 std::string with_orientation(const std::string& file, std::uint32_t orientation, bool big = true) {
     const auto n = [&](std::uint32_t value, int bytes) { return number(value, bytes, big); };
     const std::string tiff = (big ? "MM" : "II") + n(42, 2) + n(8, 4) + n(2, 2) + n(0x0100, 2) +
@@ -88,7 +88,7 @@ std::string with_orientation(const std::string& file, std::uint32_t orientation,
            number(static_cast<std::uint32_t>(block.size() + 2), 2, true) + block + file.substr(2);
 }
 
-// The largest difference to the upright image.
+// The largest difference from the upright image.
 int worst(const Image& image) {
     REQUIRE(image.h == kH);
     REQUIRE(image.w == kW);
@@ -101,9 +101,9 @@ int worst(const Image& image) {
     return largest;
 }
 
-constexpr int kClose = 12;  // The orientations differ by far more.
+constexpr int kClose = 12;  // different orientations differ by more than 3 * kClose
 
-TEST_CASE("JPEGs are turned upright from all eight EXIF orientations, if that is asked for") {
+TEST_CASE("with apply_exif JPEGs are turned upright from all eight EXIF orientations") {
     for (int orientation = 1; orientation <= 8; ++orientation)
         for (const bool big : {true, false}) {
             CAPTURE(orientation);
@@ -112,7 +112,7 @@ TEST_CASE("JPEGs are turned upright from all eight EXIF orientations, if that is
                               file = with_orientation(plain, orientation, big);
             CHECK(exif_orientation(bytes_of(file)) == orientation);
             CHECK(worst(decode_image(bytes_of(file), "x", true)) <= kClose);
-            // Ignored otherwise.
+            // Without apply_exif the orientation is ignored.
             const Image ignored = decode_image(bytes_of(file), "x");
             CHECK(ignored.h == stored.h);
             CHECK(ignored.pixels == decode_image(bytes_of(plain), "x").pixels);
@@ -120,12 +120,12 @@ TEST_CASE("JPEGs are turned upright from all eight EXIF orientations, if that is
         }
 }
 
-TEST_CASE("an EXIF block that is damaged or odd means upright") {
+TEST_CASE("a damaged EXIF block or an invalid orientation means upright") {
     const std::string plain = jpeg(stored_for(1)), sound = with_orientation(plain, 6);
     CHECK(exif_orientation(bytes_of(plain)) == 1);
     for (const std::uint32_t value : {0u, 9u, 65535u})
         CHECK(exif_orientation(bytes_of(with_orientation(plain, value))) == 1);
-    // The block is in the first 100 bytes; whatever is changed there must do no harm.
+    // The block is in the first 100 bytes. Every changed bit still gives a valid orientation.
     for (std::size_t i = 0; i < 100; ++i)
         for (const int bit : {0, 3, 7}) {
             std::string file = sound;
@@ -138,7 +138,8 @@ TEST_CASE("an EXIF block that is damaged or odd means upright") {
         CHECK(exif_orientation(bytes_of(sound).first(size)) >= 1);
 }
 
-TEST_CASE("a data set of JPEGs is turned upright with the option, from a folder and an archive") {
+TEST_CASE(
+    "with the option exif a data set of JPEGs is turned upright, from a folder and an archive") {
     const TemporaryDirectory folder;
     for (const char* split : {"train", "test"})
         for (int orientation = 1; orientation <= 8; ++orientation)
@@ -158,7 +159,7 @@ TEST_CASE("a data set of JPEGs is turned upright with the option, from a folder 
                 CHECK(worst({.h = kH, .w = kW, .c = 3, .pixels = {first, first + bytes}}) <=
                       kClose);
             }
-        // The sizes differ where the orientation is ignored.
+        // If the orientation is ignored, the sizes differ.
         CHECK(tests::message_of([&] {
                   load("folder", {.data = (folder / data).string()});
               }).find("give --image-size") != std::string::npos);

@@ -42,7 +42,7 @@ void check_set(const Dataset& set) {
     }
 }
 
-// What loading says of a sound set after it has been changed.
+// Checks the error message of loading a valid data set after `change`.
 template <class Change>
 void check_refused(const Change& change, std::string_view path, std::string_view found) {
     const TemporaryDirectory folder;
@@ -68,7 +68,7 @@ TEST_CASE("GTSRB is read in the layouts of its archives, torchvision and Backdoo
     }
 }
 
-TEST_CASE("GTSRB is not mirrored, and its pixels stay as they are") {
+TEST_CASE("GTSRB is neither mirrored nor normalised") {
     const TemporaryDirectory folder;
     write_gtsrb(folder.path());
     const Dataset set = load_gtsrb(folder.path(), {.seed = 3, .train_limit = 10, .test_limit = 5});
@@ -84,7 +84,7 @@ TEST_CASE("GTSRB is not mirrored, and its pixels stay as they are") {
     CHECK(load_gtsrb(folder.path(), {.image_size = 48}).train.w == 48);
 }
 
-TEST_CASE("GTSRB is read from archives: one with all of it, or the official three in a folder") {
+TEST_CASE("GTSRB is read from one archive with everything and from the three official ones") {
     const TemporaryDirectory unpacked, folder;
     write_gtsrb(unpacked.path());
     for (const char* name : {"all.zip", "all.tar.gz"}) {
@@ -105,12 +105,12 @@ TEST_CASE("GTSRB is read from archives: one with all of it, or the official thre
         {{.name = "GT-final_test.csv",
           .contents = engine::read_text_file(unpacked / "GT-final_test.csv", 1 << 20)}});
     check_set(load_gtsrb(folder / "three"));
-    // Archives that are not needed are not opened.
+    // Unneeded archives are not opened.
     write_file(unpacked / "GTSRB_Final_Test_GT.zip", "damaged");
     check_set(load_gtsrb(unpacked.path()));
 }
 
-TEST_CASE("what GTSRB lacks is named") {
+TEST_CASE("messages name missing and unexpected parts of GTSRB") {
     check_refused([](const fs::path& f) { fs::remove_all(f / "GTSRB/Final_Training"); }, "",
                   "lacks GTSRB's training images; it holds \"GT-final_test.csv\", \"GTSRB\"; "
                   "expected GTSRB/Final_Training/Images/");
@@ -134,7 +134,7 @@ TEST_CASE("what GTSRB lacks is named") {
         training + "00007", "is empty; expected images of this class");
 }
 
-TEST_CASE("GTSRB's tables and images have to name each other") {
+TEST_CASE("errors in GTSRB's tables, and images without a row, are refused") {
     const std::string folder = "GTSRB/Final_Training/Images/00007/",
                       table = folder + "GT-00007.csv";
     const auto with_table = [&](const std::string& rows) {
@@ -180,7 +180,7 @@ TEST_CASE("GTSRB's tables and images have to name each other") {
         "GTSRB/Final_Test/Images/00000.ppm", "has no annotation");
 }
 
-TEST_CASE("GTSRB's images and rows that lack each other are named together") {
+TEST_CASE("images without a row and rows without an image of GTSRB are listed together") {
     const auto said = [](const std::string& rows) {
         const TemporaryDirectory folder;
         write_gtsrb(folder.path());
@@ -203,7 +203,7 @@ TEST_CASE("GTSRB's images and rows that lack each other are named together") {
     CHECK(rows.find("\"x4.ppm\" and 2 more; expected an image in") != std::string::npos);
 }
 
-TEST_CASE("GTSRB without the tables of its classes, as in torchvision's folder, goes by folders") {
+TEST_CASE("GTSRB without class tables, as in torchvision's folder, is labelled by folder names") {
     const TemporaryDirectory folder;
     write_gtsrb(folder.path(), {.training = "gtsrb/GTSRB/Training",
                                 .test = "gtsrb/GTSRB/Final_Test/Images",
@@ -216,7 +216,7 @@ TEST_CASE("GTSRB without the tables of its classes, as in torchvision's folder, 
     check_set(load_gtsrb(folder / "all.zip"));
 }
 
-// A set in Kaggle's layout, after it has been changed.
+// The same for Kaggle's layout.
 template <class Change>
 void check_kaggle_refused(const Change& change, std::string_view path, std::string_view found) {
     const TemporaryDirectory folder;
@@ -225,7 +225,7 @@ void check_kaggle_refused(const Change& change, std::string_view path, std::stri
     tests::check_names(message_of([&] { load_gtsrb(folder.path()); }), folder, path, found);
 }
 
-TEST_CASE("GTSRB is read as Kaggle has it, from a folder and from its archive") {
+TEST_CASE("GTSRB is read in Kaggle's layout, from a folder and from an archive") {
     const TemporaryDirectory folder, packed;
     tests::write_kaggle_gtsrb(folder.path());
     check_set(load_gtsrb(folder.path()));
@@ -234,12 +234,12 @@ TEST_CASE("GTSRB is read as Kaggle has it, from a folder and from its archive") 
         check_set(load_gtsrb(packed / name));
     }
     check_set(load_gtsrb(packed.path()));  // the folder that holds the archive
-    // Without the capital letters' copies, which some file systems do not keep apart.
+    // Without Train and Test: case-insensitive file systems merge them with train and test.
     for (const char* name : {"Train", "Test"}) fs::remove_all(folder / name);
     check_set(load_gtsrb(folder.path()));
 }
 
-TEST_CASE("Kaggle's tables of GTSRB are held against its images") {
+TEST_CASE("errors in Kaggle's tables of GTSRB are refused") {
     const auto with = [](const std::string& rows, const char* table = "Train.csv") {
         return [=](const fs::path& f) { write_file(f / table, tests::kaggle_header() + rows); };
     };

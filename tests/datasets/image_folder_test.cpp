@@ -23,7 +23,7 @@ std::string picture(std::int64_t h, std::int64_t w, std::uint8_t value) {
     return {file.begin(), file.end()};
 }
 
-// Three images of 6 x 8 pixels in each of classes b and a, and one for testing.
+// Three training images of 6 x 8 pixels and one test image in each of the classes b and a.
 void write_set(const fs::path& folder) {
     for (const char* name : {"b", "a"}) {
         for (int i = 0; i < 3; ++i)
@@ -73,7 +73,7 @@ TEST_CASE("an image folder is read in the order of its names") {
     CHECK(set.std.size() == 3);
 }
 
-TEST_CASE("class folders sort as numbers where all names are numbers") {
+TEST_CASE("class folders are sorted as numbers if all names are numbers") {
     const TemporaryDirectory folder;
     for (const char* split : {"train", "test"})
         for (const char* name : {"0", "1", "10", "2"})
@@ -89,7 +89,7 @@ TEST_CASE("images of several sizes need --image-size") {
     write_file(folder / "train/b/9.png", picture(31, 17, 90));
     const std::string said = message_of([&] { load("folder", {.data = folder.path().string()}); });
     for (const char* part : {"9.png", "17 x 31", "8 x 6", "--image-size"}) contains(said, part);
-    // Also where it is the first one that is odd, which says how large all are.
+    // The first image determines the expected size, even if it is the one that differs.
     write_file(folder / "train/a/0.png", picture(31, 17, 90));
     contains(message_of([&] { load("folder", {.data = folder.path().string()}); }),
              "a/1.png has 8 x 6 pixels, the first image has 17 x 31; give --image-size");
@@ -102,7 +102,7 @@ TEST_CASE("images of several sizes need --image-size") {
                     InputError);
 }
 
-TEST_CASE("an image folder is read from an archive, with or without a folder around it") {
+TEST_CASE("an image folder is read from an archive, at its top or inside one folder") {
     const TemporaryDirectory folder, packed;
     write_set(folder.path());
     const Dataset expected = load("folder", {.data = folder.path().string()});
@@ -134,7 +134,7 @@ TEST_CASE("links inside the folder are followed") {
     fs::remove(alias.path());
 }
 
-TEST_CASE("links and names that are tricks are refused") {
+TEST_CASE("links out of the data, broken links and unprintable names are refused") {
     const TemporaryDirectory outside;
     write_file(outside / "a.png", picture(6, 8, 1));
     contains(refusal([&](const fs::path& f) {
@@ -161,7 +161,7 @@ TEST_CASE("links and names that are tricks are refused") {
              "train: holds the name \"\\xff\"; expected names in UTF-8");
 }
 
-TEST_CASE("whatever is not an image in its class is named") {
+TEST_CASE("messages name missing parts and invalid files") {
     contains(refusal([](const fs::path& f) { fs::remove_all(f / "test"); }), "test: is missing");
     contains(refusal([](const fs::path& f) { fs::remove_all(f / "train"); }), "train: is missing");
     contains(refusal([](const fs::path& f) { fs::create_directory(f / "train/c"); }),
@@ -199,7 +199,7 @@ TEST_CASE("whatever is not an image in its class is named") {
              "x.png: holds 67108865 bytes");
 }
 
-TEST_CASE("all that does not belong to an image folder is named at once") {
+TEST_CASE("one message lists all unexpected files and classes") {
     const std::string said = refusal([](const fs::path& f) {
         write_file(f / "train/list.txt", "x");
         for (int i = 0; i < 3; ++i) write_file(f / "train/a" / fmt::format("{}.gif", i), "x");
@@ -224,7 +224,7 @@ TEST_CASE("all that does not belong to an image folder is named at once") {
              "sub-folder");
 }
 
-TEST_CASE("of several bad files the first one is named, whatever the threads do") {
+TEST_CASE("of several invalid files the first one is reported, independent of threads") {
     for (int repeat = 0; repeat < 5; ++repeat)
         contains(refusal([](const fs::path& f) {
                      for (int i = 0; i < 40; ++i)
@@ -233,9 +233,9 @@ TEST_CASE("of several bad files the first one is named, whatever the threads do"
                  "x00.png");
 }
 
-TEST_CASE("a set that does not fit into memory is refused before it is read") {
+TEST_CASE("a data set that is too large for memory is refused before it is read") {
     contains(refusal([](const fs::path& f) {
-                 // The first image says how large all are: 16 million pixels, 48 MB each.
+                 // The first image determines the size of all: 16 million pixels, 48 MB each.
                  std::string file = "P6 4000 4000 255\n";
                  file.resize(file.size() + 48'000'000);
                  write_file(f / "train/a/0.ppm", file);

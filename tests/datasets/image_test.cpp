@@ -58,7 +58,7 @@ std::string refusal(const std::string& file) {
     return message;
 }
 
-TEST_CASE("PNG and PPM are read exactly, JPEG nearly") {
+TEST_CASE("PNG and PPM are read exactly, JPEG approximately") {
     for (const auto& [h, w] : {std::pair{1, 1}, {7, 5}, {32, 32}, {3, 67}}) {
         const Image image = gradient(h, w, 3);
         for (const std::string& file : {png(image), ppm(image)}) {
@@ -78,9 +78,9 @@ TEST_CASE("PNG and PPM are read exactly, JPEG nearly") {
     CHECK(worst <= 6);
 }
 
-TEST_CASE("pictures that other programs wrote are read") {
+TEST_CASE("images written by other programs are read") {
     const std::filesystem::path folder = std::filesystem::path(CNPD_FIXTURES) / "images";
-    // 16 bits, interlaced; the others were made of it.
+    // 16 bits, interlaced; the other files were made from it.
     const Image original = load_image(folder / "interlaced.png");
     REQUIRE(original.h == 12);
     REQUIRE(original.w == 16);
@@ -97,7 +97,7 @@ TEST_CASE("pictures that other programs wrote are read") {
     CHECK(baseline.pixels == load_image(folder / "progressive.jpg").pixels);
 }
 
-TEST_CASE("images of other channel counts become RGB") {
+TEST_CASE("images with other numbers of channels are converted to RGB") {
     const Image grey = gradient(4, 6, 1);
     const Image read = decode_image(bytes_of(png(grey)), "x");
     REQUIRE(read.c == 3);
@@ -110,7 +110,7 @@ TEST_CASE("images of other channel counts become RGB") {
         CHECK(opaque.pixels[i] == transparent.pixels[i / 3 * 4 + i % 3]);
 }
 
-TEST_CASE("every cut of an image file is refused") {
+TEST_CASE("an image file truncated at any length is refused") {
     const Image image = gradient(16, 16, 3);
     const std::string whole_png = png(image);
     for (const std::string& file : {whole_png, jpeg(image), ppm(image)}) {
@@ -129,8 +129,8 @@ TEST_CASE("every cut of an image file is refused") {
     }
 }
 
-// A JPEG whose file was cut off has no end marker; whatever repairs it may put one back.
-TEST_CASE("a JPEG that ends early is refused, with an end marker put back or not") {
+// A truncated JPEG has no end marker; repair tools may append one.
+TEST_CASE("a truncated JPEG is refused, with and without an end marker appended") {
     const std::filesystem::path folder = std::filesystem::path(CNPD_FIXTURES) / "images";
     const std::string end = "\xff\xd9";
     for (const char* name : {"baseline.jpg", "progressive.jpg"}) {
@@ -149,7 +149,7 @@ TEST_CASE("a JPEG that ends early is refused, with an end marker put back or not
     }
 }
 
-TEST_CASE("a JPEG whose last scan lacks bytes is refused, wherever it was cut") {
+TEST_CASE("a JPEG whose last scan is truncated at any length is refused") {
     Image noise = gradient(40, 56, 3);
     for (std::size_t i = 0; i < noise.pixels.size(); ++i)
         noise.pixels[i] = static_cast<std::uint8_t>(i * i * 2654435761u >> 7);
@@ -168,17 +168,17 @@ TEST_CASE("a JPEG whose last scan lacks bytes is refused, wherever it was cut") 
     }
 }
 
-TEST_CASE("files that are no images are refused by name") {
+TEST_CASE("files that are not images are refused by name") {
     CHECK(refusal("").find("is empty") != std::string::npos);
     CHECK(refusal("hello").find("a JPEG, PNG or PPM") != std::string::npos);
     CHECK(refusal(std::string(5000, '\0')).find("is not an image") != std::string::npos);
-    // A GIF, a BMP and a TGA: formats that stb_image could read.
+    // A GIF and a BMP: formats that stb_image could read.
     CHECK(refusal("GIF89a\x01\0\x01\0\x80\0\0" + std::string(50, '\0')).find("is not an image") !=
           std::string::npos);
     CHECK(refusal("BM" + std::string(100, '\x01')).find("is not an image") != std::string::npos);
 }
 
-TEST_CASE("a JPEG's tables of codes are not larger than the decoder's") {
+TEST_CASE("a JPEG with a Huffman table larger than the decoder's is refused") {
     std::string file = jpeg(gradient(8, 8, 3));
     const std::size_t table = file.find("\xff\xc4");
     REQUIRE(table != std::string::npos);
@@ -187,7 +187,7 @@ TEST_CASE("a JPEG's tables of codes are not larger than the decoder's") {
           std::string::npos);
 }
 
-TEST_CASE("a JPEG cannot keep the decoder busy with endless scans") {
+TEST_CASE("a JPEG with too many scans is refused") {
     std::string file = jpeg(gradient(8, 8, 3));
     const std::size_t scan = file.find("\xff\xda");
     REQUIRE(scan != std::string::npos);
@@ -196,9 +196,9 @@ TEST_CASE("a JPEG cannot keep the decoder busy with endless scans") {
     CHECK(refusal(file).find("too many scans; expected at most 100") != std::string::npos);
 }
 
-// The fuzzer found them, and UBSan stopped in stb_image: see datasets/CMakeLists.txt. Whether the
-// second is an image depends on stb_image's version.
-TEST_CASE("JPEGs with codes that end early, and coefficients that overflow, do no harm") {
+// Found by the fuzzer: UBSan reported errors in stb_image (see datasets/CMakeLists.txt). Some
+// versions of stb_image decode the second file, others refuse it.
+TEST_CASE("JPEGs whose codes end early or whose coefficients overflow are harmless") {
     const std::filesystem::path folder = std::filesystem::path(CNPD_FIXTURES) / "images";
     CHECK_THROWS_AS(load_image(folder / "codes_end_early.jpg"), FileError);
     try {
@@ -211,9 +211,9 @@ TEST_CASE("JPEGs with codes that end early, and coefficients that overflow, do n
 
 TEST_CASE("a message quotes a file on one line") {
     std::string file = png(gradient(4, 4, 3));
-    file.replace(file.find("IDAT"), 4, "I\nA\x1b");  // refusal() looks for a line's end
+    file.replace(file.find("IDAT"), 4, "I\nA\x1b");  // refusal() checks that there is no line break
     const std::string message = refusal(file);
-    // stb_image 2.28 and later do not quote it.
+    // stb_image 2.28 and later do not quote the chunk.
     const bool quoted = message.find("I\\x0aA\\x1b") != std::string::npos;
     CHECK((quoted || message.find("unknown image type") != std::string::npos));
 }
@@ -226,11 +226,11 @@ TEST_CASE("sizes are checked before pixels are allocated") {
     CHECK(refusal("P6 5 5 11111111111\n").find("too many digits; expected at most 9") !=
           std::string::npos);
     std::string file = png(gradient(2, 2, 3));
-    file[16] = 0x7f;  // the width's highest byte
+    file[16] = 0x7f;  // the most significant byte of the width
     CHECK(refusal(file).size() > 10);
 }
 
-// Appends a PNG chunk; stb_image does not look at check sums.
+// Appends a PNG chunk.
 void add_chunk(std::string& file, const std::string& type, const std::string& data) {
     for (int shift = 24; shift >= 0; shift -= 8) file += static_cast<char>(data.size() >> shift);
     std::uint32_t crc = 0xffffffffu;
@@ -242,7 +242,7 @@ void add_chunk(std::string& file, const std::string& type, const std::string& da
     for (int shift = 24; shift >= 0; shift -= 8) file += static_cast<char>(~crc >> shift);
 }
 
-TEST_CASE("a PNG with a flipped bit is refused, wherever the bit is") {
+TEST_CASE("a PNG with any flipped bit is refused") {
     const std::vector<std::uint8_t> pixels(5 * 7 * 3, 99);
     const auto png = encode_png(pixels, 5, 7, 3);
     const std::string sound(png.begin(), png.end());
@@ -255,8 +255,8 @@ TEST_CASE("a PNG with a flipped bit is refused, wherever the bit is") {
     }
 }
 
-TEST_CASE("a small PNG cannot unpack to gigabytes") {
-    // 64 MiB of zeros, deflated; the image is to have 4 x 4 pixels.
+TEST_CASE("a PNG whose data unpack to far more than its pixels is refused") {
+    // 64 MiB of zeros, deflated, for an image of 4 x 4 pixels.
     const std::vector<std::uint8_t> zeros(64 << 20);
     int size = 0;
     unsigned char* packed = stbi_zlib_compress(const_cast<unsigned char*>(zeros.data()),
@@ -295,7 +295,7 @@ TEST_CASE("resizing keeps constants and linear ramps, and averages when shrinkin
     CHECK_THROWS_AS(resize(ramp, 0, 5), Error);
 }
 
-TEST_CASE("encode_png refuses sizes that do not fit the pixels") {
+TEST_CASE("encode_png refuses sizes that do not match the pixels") {
     const std::vector<std::uint8_t> pixels(12);
     CHECK_NOTHROW(encode_png(pixels, 2, 2, 3));
     CHECK_THROWS_AS(encode_png(pixels, 2, 3, 3), Error);

@@ -33,7 +33,7 @@ bool contains(const std::string& message, std::string_view part) {
     return found;
 }
 
-// A batch of two images with something of its own in place of labels and data.
+// A batch with the given pickled labels and data.
 std::string batch_with(const std::string& labels, const std::string& data) {
     return PickleWriter()
         .raw("}(")
@@ -49,7 +49,7 @@ std::string array(std::int64_t rows, std::int64_t columns, std::size_t bytes) {
     return PickleWriter().array(rows, columns, std::string(bytes, 'x')).text.substr(2);
 }
 
-TEST_CASE("nothing but numpy's arrays can be called") {
+TEST_CASE("only the callables of numpy arrays are accepted") {
     contains(refusal("\x80\x02"
                      "cos\nsystem\n(U\x02idtR."),
              "a call of \"os\" \"system\"; expected only calls that build numpy arrays");
@@ -81,7 +81,8 @@ TEST_CASE("damaged pickles are refused") {
     contains(refusal("\x80\x02(N."), "left over");
     contains(refusal("\x80\x02t."), "a mark is missing");
     contains(refusal("\x80\x02\x85."), "values are missing");
-    contains(refusal("\x80\x02N(\x85."), "values are missing");  // not past a mark
+    contains(refusal("\x80\x02N(\x85."),
+             "values are missing");  // values below a mark cannot be popped
     contains(refusal("\x80\x02q\x01."), "a value is missing");
     contains(refusal("\x80\x02h\x01."), "memo entry 1 is empty");
     contains(refusal("\x80\x02Nr\xff\xff\xff\xff."), "memo entry 4294967295");
@@ -100,7 +101,7 @@ TEST_CASE("damaged pickles are refused") {
              "ends after");
 }
 
-TEST_CASE("a pickle cannot ask for more memory than its size warrants") {
+TEST_CASE("a pickle cannot use much more memory than its size") {
     contains(refusal("\x80\x02" + std::string(300'000, 'N') + "."), "too many values");
     contains(refusal("\x80\x02" + std::string(300'000, '(') + "."), "too many marks");
     std::string recalled = "\x80\x02Nq";
@@ -115,11 +116,11 @@ TEST_CASE("a pickle cannot ask for more memory than its size warrants") {
     contains(refusal(writer.raw("N.").text), "text decoded twice");
 }
 
-TEST_CASE("a list that contains itself is harmless") {
+TEST_CASE("a list may contain itself") {
     CHECK_NOTHROW(Pickle(bytes_of(std::string("\x80\x02]q\0h\0a.", 9)), "p"));
 }
 
-TEST_CASE("arrays have to be uint8, row-major and as long as their shape says") {
+TEST_CASE("arrays have to be uint8, row-major and as long as their shape requires") {
     const std::string labels = "](K\1K\2e";
     CHECK(batch_refusal(batch_with(labels, array(2, 3072, 6144)), 2) == "no InputError");
     contains(batch_refusal(batch_with(labels, array(2, 3072, 6143)), 2), "array of 6143 bytes");
@@ -139,13 +140,13 @@ TEST_CASE("arrays have to be uint8, row-major and as long as their shape says") 
              "dtype 'u1'");
     contains(changed("U\x01|", "U\x01>"), "dtype 'u1'");
     contains(changed("\x89T", "\x88T"), "row-major");
-    // Never built: only reconstructed.
+    // Reconstructed, but not built.
     const std::string data = array(2, 3072, 6144);
     const std::string unbuilt = data.substr(0, data.find('R') + 1);
     contains(batch_refusal(batch_with(labels, unbuilt), 2), "the wrong shape");
 }
 
-TEST_CASE("labels have to be as many as images, and below ten") {
+TEST_CASE("there has to be one label from 0 to 9 for each image") {
     const std::string data = array(2, 3072, 6144);
     contains(batch_refusal(batch_with("](K\1K\2K\3e", data), 2), "holds 3 labels");
     contains(batch_refusal(batch_with("](K\1K\12e", data), 2), "image 1 has label 10");
@@ -162,7 +163,7 @@ TEST_CASE("labels have to be as many as images, and below ten") {
     contains(batch_refusal(batch_with("](K\1K\2e", data), 3), "holds 2 labels");
 }
 
-TEST_CASE("the classes' names have to be the official ones") {
+TEST_CASE("the class names have to be the official ones") {
     const std::string file = tests::python_names();
     CHECK(read_python_names(bytes_of(file), "p").back() == "truck");
     std::string other = file;
@@ -171,7 +172,7 @@ TEST_CASE("the classes' names have to be the official ones") {
              "names class 6 \"toad\"; expected frog");
 }
 
-TEST_CASE("every cut of a batch is refused") {
+TEST_CASE("a batch truncated at any length is refused") {
     const std::string file = tests::python_batch(tests::random_images({4, 7}));
     CHECK(batch_refusal(file, 2) == "no InputError");
     for (std::size_t size = 0; size < file.size(); size += size < 700 ? 1 : 97)

@@ -13,12 +13,12 @@
 namespace cnpd::datasets {
 namespace {
 
-TEST_CASE("the synthetic set has ten classes of 32x32 RGB images, evenly filled") {
+TEST_CASE("the synthetic set has ten balanced classes of 32x32 RGB images") {
     const Dataset set = load("synthetic", {.train_limit = 110, .test_limit = 37});
     CHECK(set.name == "synthetic");
     CHECK(set.class_names.size() == 10);
     CHECK(std::set(set.class_names.begin(), set.class_names.end()).size() == 10);
-    CHECK_FALSE(set.flip);  // left and right differ
+    CHECK_FALSE(set.flip);  // mirroring would change turn_left and turn_right
     CHECK(set.crop_padding == 2);
     for (const Images* images : {&set.train, &set.test}) {
         CHECK(images->h == 32);
@@ -32,7 +32,7 @@ TEST_CASE("the synthetic set has ten classes of 32x32 RGB images, evenly filled"
     CHECK(set.test.n == 37);
 }
 
-TEST_CASE("synthetic images depend on the seed alone, not on threads or on the set's size") {
+TEST_CASE("synthetic images depend only on the seed, not on threads or on the set's size") {
     const int threads = omp_get_max_threads();
     omp_set_num_threads(1);
     const Dataset serial = synthetic::generate({.seed = 7, .train = 130, .test = 41});
@@ -45,12 +45,12 @@ TEST_CASE("synthetic images depend on the seed alone, not on threads or on the s
 
     const Dataset other = synthetic::generate({.seed = 8, .train = 130, .test = 41});
     CHECK(other.train.pixels != serial.train.pixels);
-    // Train and test share no image.
+    // Train and test images differ.
     CHECK_FALSE(std::equal(serial.test.pixels.begin(), serial.test.pixels.end(),
                            serial.train.pixels.begin()));
 }
 
-TEST_CASE("synthetic images leave pure white to the trigger and match their statistics") {
+TEST_CASE("synthetic images contain no pure white and match the stored mean and deviation") {
     const Dataset set = synthetic::generate({.seed = 3, .train = 1000, .test = 0});
     double sum[3] = {}, squares[3] = {};
     int brightest_corner = 0;
@@ -78,7 +78,7 @@ TEST_CASE("synthetic images leave pure white to the trigger and match their stat
     }
 }
 
-TEST_CASE("an unknown data set is refused with the names that exist") {
+TEST_CASE("an unknown data set is refused with a list of the known ones") {
     CHECK_THROWS_AS(load("imagenet", {}), InputError);
     CHECK_THROWS_AS(load("synthetic", {.train_limit = -1}), InputError);
     try {

@@ -38,7 +38,7 @@ void check_set(const Dataset& set) {
     CHECK_FALSE(set.flip);
 }
 
-TEST_CASE("Tiny ImageNet is read whichever way its validation images are sorted") {
+TEST_CASE("Tiny ImageNet is read with validation images in every layout") {
     for (const auto validation :
          {TinyValidation::flat, TinyValidation::folders, TinyValidation::nested_folders}) {
         const TemporaryDirectory folder, nested;
@@ -46,7 +46,7 @@ TEST_CASE("Tiny ImageNet is read whichever way its validation images are sorted"
         write_tiny_imagenet(nested / "tiny-imagenet-200", validation);
         const Dataset set = load_tiny(folder.path());
         check_set(set);
-        // Their names run against their classes.
+        // The order of the names is the reverse of the order of the classes.
         if (validation == TinyValidation::flat) CHECK(set.test.labels == std::vector{2, 1, 0});
         check_set(load_tiny(nested.path()));
         for (const char* name : {"tiny-imagenet-200.zip", "tiny.tar.gz"}) {
@@ -65,7 +65,7 @@ TEST_CASE("Tiny ImageNet is read whichever way its validation images are sorted"
           4 * 32 * 32 * 3);
 }
 
-// What loading says of a sound set after it has been changed.
+// Checks the error message of loading a valid data set after `change`.
 template <class Change>
 void check_refused(const Change& change, std::string_view path, std::string_view found,
                    TinyValidation validation = TinyValidation::flat) {
@@ -75,7 +75,7 @@ void check_refused(const Change& change, std::string_view path, std::string_view
     tests::check_names(message_of([&] { load_tiny(folder.path()); }), folder, path, found);
 }
 
-TEST_CASE("what Tiny ImageNet lacks is named") {
+TEST_CASE("messages name missing and unexpected parts of Tiny ImageNet") {
     const auto without = [](const char* path) {
         return [=](const fs::path& f) { fs::remove_all(f / path); };
     };
@@ -97,7 +97,7 @@ TEST_CASE("what Tiny ImageNet lacks is named") {
         "train/n00000002/images/x.gif", "is not an image");
 }
 
-TEST_CASE("Tiny ImageNet's tables are held against its images") {
+TEST_CASE("errors in Tiny ImageNet's tables, and images without a row, are refused") {
     const auto with = [](const char* path, const char* contents) {
         return [=](const fs::path& f) { write_file(f / path, contents); };
     };
