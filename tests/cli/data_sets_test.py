@@ -1,4 +1,4 @@
-"""Training on the official layouts of GTSRB and Tiny ImageNet, unpacked and packed."""
+"""Data sets in their layouts, skipped files, changed images, indices.json and --exif."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class DataSets(support.ProgramTest):
         names = json.loads((out / "config.json").read_text())["input"]["class_names"]
         self.assertIn("rouge-é", names)
 
-    def test_system_files_are_skipped(self):
+    def test_files_left_by_operating_systems_are_skipped(self):
         data = pictures.write_image_folder(self.folder / "signs")
         plain = self.train("folder", data, "plain")
         for name in ("Thumbs.db", "train/desktop.ini", "train/red/._0.png", "test/.DS_Store",
@@ -53,7 +53,7 @@ class DataSets(support.ProgramTest):
         self.check_same_models(plain, self.train("folder", data, "littered"),
                                self.train("folder", packed, "packed"))
 
-    def test_train_and_defend_report_skipped_files_once(self):
+    def test_skipped_files_are_reported_once_by_train_and_defend(self):
         data = pictures.write_image_folder(self.folder / "signs")
         for name in ("train/red/._0.png", "train/red/.DS_Store", "test/blue/Thumbs.db"):
             (data / name).write_bytes(b"x")
@@ -76,7 +76,7 @@ class DataSets(support.ProgramTest):
                                                  "1", "--batch-size", "8", "--clean-ratio", "0.5"))
             self.assertNotIn("skipped", quiet.stderr)
 
-    def test_all_unexpected_files_are_listed(self):
+    def test_unexpected_files_are_listed_together(self):
         data = pictures.write_image_folder(self.folder / "signs")
         for i in range(4):
             (data / "train" / "red" / f"{i}.txt").write_text("x")
@@ -140,7 +140,7 @@ class DataSets(support.ProgramTest):
         self.assertEqual(config["class_names"], ["thing 0", "thing 1", "thing 2"])
         self.assertEqual((config["height"], config["width"]), (64, 64))
 
-    def test_cifar10_and_drawn_signs_are_resized(self):
+    def test_cifar10_and_synthetic_are_resized(self):
         data = pictures.write_cifar10(self.folder / "cifar10")
         for name, source in (("cifar10", ["--data", data]), ("synthetic", [])):
             out = self.folder / f"{name}-run"
@@ -152,7 +152,7 @@ class DataSets(support.ProgramTest):
 
 
 class OtherImages(support.ProgramTest):
-    """A run stores a fingerprint of its pixels, labels and names."""
+    """A run stores a fingerprint of its images' pixels, labels and names; other images are refused."""
 
     def setUp(self):
         super().setUp()
@@ -162,7 +162,7 @@ class OtherImages(support.ProgramTest):
         self.succeed(*support.train(self.victim, *self.options, "--data", self.data))
         self.other = self.folder / "other"
         shutil.copytree(self.data, self.other)
-        # One shade of one pixel.
+        # Change one channel of one pixel by one.
         picture = self.other / "train" / "red" / "1.ppm"
         contents = bytearray(picture.read_bytes())
         contents[-1] ^= 1
@@ -172,19 +172,19 @@ class OtherImages(support.ProgramTest):
         return support.defend(self.victim, self.folder / "defense", "--method", "ft", "--epochs", "1",
                               "--batch-size", "8", "--clean-ratio", "0.5", *more)
 
-    def test_defend_and_evaluate_refuse_other_images_under_the_same_names(self):
+    def test_defend_and_evaluate_refuse_other_images_with_the_same_names(self):
         stored = json.loads((self.victim / "config.json").read_text())["dataset"]["fingerprint"]
         self.refuse(self.defend("--data", self.other), f"the images are not those that {self.victim} "
                     "was trained on", stored, "give the original data set with --data")
         self.refuse(["evaluate", "--run", self.victim, "--data", self.other], stored)
         self.succeed(*self.defend("--data", self.data))
 
-    def test_defend_refuses_images_changed_in_place(self):
+    def test_defend_refuses_images_that_have_changed_in_place(self):
         shutil.rmtree(self.data)
         self.other.rename(self.data)
         self.refuse(self.defend(), "the images are not those", "give the original data set with --data")
 
-    def test_images_in_other_classes_are_other_images(self):
+    def test_defend_refuses_images_moved_to_another_class(self):
         shutil.rmtree(self.other)
         shutil.copytree(self.data, self.other)
         (self.other / "train" / "red" / "9.png").write_bytes(
@@ -192,7 +192,7 @@ class OtherImages(support.ProgramTest):
         (self.other / "train" / "blue" / "0.png").unlink()
         self.refuse(self.defend("--data", self.other), "the images are not those")
 
-    def test_resume_refuses_other_images_under_the_same_names(self):
+    def test_resume_refuses_other_images_with_the_same_names(self):
         self.refuse(support.train(self.victim, *self.options, "--data", self.other, "--resume"),
                     "settings or images", "the same --data", "--overwrite")
         moved = self.folder / "moved"
@@ -205,7 +205,7 @@ class OtherImages(support.ProgramTest):
 
 
 class Indices(support.ProgramTest):
-    """indices.json has the poisoned and the clean images as positions in the whole set."""
+    """indices.json lists poisoned and clean images by their indices in the whole data set."""
 
     def make(self, data, *more):
         victim, defense = self.folder / "victim", self.folder / "defense"
@@ -220,7 +220,7 @@ class Indices(support.ProgramTest):
             self.assertEqual(both[kind]["poisoned"], indices[kind]["poisoned"])
         return both
 
-    def test_positions_with_a_limit_are_those_of_the_whole_set(self):
+    def test_indices_under_a_limit_refer_to_the_whole_set(self):
         data = pictures.write_image_folder(self.folder / "signs", per_class=20)
         whole = [path.relative_to(data).as_posix() for colour in sorted(pictures.COLOURS)
                  for path in sorted((data / "train" / colour).iterdir())]
@@ -234,12 +234,12 @@ class Indices(support.ProgramTest):
         self.assertEqual(both["overlap"], len(set(both["poisoned"]) & set(both["clean_subset"])))
         self.assertNotEqual(both["original"]["clean_subset"], both["clean_subset"])
 
-    def test_without_a_limit_they_are_the_same(self):
+    def test_without_a_limit_the_original_indices_are_the_same(self):
         both = self.make(pictures.write_image_folder(self.folder / "signs"))
         self.assertEqual(both["original"],
                          {kind: both[kind] for kind in ("poisoned", "clean_subset")})
 
-    def test_sets_without_files_have_positions_only(self):
+    def test_data_sets_without_files_have_indices_only(self):
         out = self.folder / "out"
         self.succeed(*support.train(out, "--epochs", "1", "--train-limit", "100"))
         indices = json.loads((out / "indices.json").read_text())
@@ -259,13 +259,13 @@ class CleanRatio(support.ProgramTest):
 
 
 class Exif(support.ProgramTest):
-    """--exif applies the EXIF orientation, and predict uses the run's setting."""
+    """--exif turns JPEGs upright; predict uses the setting of the run."""
 
     def setUp(self):
         super().setUp()
         jpeg = (FIXTURES / "images" / "baseline.jpg").read_bytes()
         self.data = self.folder / "photos"
-        # 16 x 12 pixels, and 12 x 16 when turned.
+        # 16 x 12 pixels; 12 x 16 when turned upright.
         for split in ("train", "test"):
             for i, label in enumerate(("a", "b")):
                 (self.data / split / label).mkdir(parents=True)
@@ -296,7 +296,7 @@ class Exif(support.ProgramTest):
         self.assertEqual((config["dataset"]["exif"], config["input"]["height"],
                           config["input"]["width"]), (True, 16, 12))
         self.assertFalse(same)
-        # evaluate uses the run's setting too.
+        # evaluate loads the same images as the run.
         self.succeed("evaluate", "--run", out, "--quiet")
 
     def test_a_run_of_an_older_version(self):

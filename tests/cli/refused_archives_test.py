@@ -1,4 +1,4 @@
-"""Archives, and data sets with tables, that the program refuses."""
+"""Archives and tables that the program refuses."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ class RefusedArchives(support.ProgramTest):
         self.refuse(support.train(self.folder / "out", "--dataset", "folder", "--data", path),
                     str(path), *expected)
 
-    def test_not_an_archive(self):
+    def test_files_that_are_not_archives(self):
         for what, contents in (("empty", b""), ("text", b"train/\n" * 100),
                                ("gzip", bytes([31, 139, 8]) + bytes(100)), ("zip", b"PK\3\4"),
                                ("zeros", bytes(10240))):
@@ -97,7 +97,7 @@ class RefusedArchives(support.ProgramTest):
                                                         "train/red/9.ppm": bytes(80_000_000)})
         self.refuse_data(path, "train/red/9.ppm", "at most 67108864")
 
-    def test_wrong_sizes(self):
+    def test_wrong_declared_sizes(self):
         path = pictures.pack(self.folder / "data.zip", self.files)
         contents = bytearray(path.read_bytes())
         at = contents.index(b"PK\1\2") + 24

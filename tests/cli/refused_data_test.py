@@ -13,7 +13,7 @@ FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
 
 
 def broken_images():
-    """Names and contents of files that are not images, or truncated."""
+    """Names and contents of image files that are damaged, truncated, too large or of another format."""
     png = pictures.png(pictures.pixels_of((200, 60, 60), 0))
     ppm = pictures.ppm(pictures.pixels_of((200, 60, 60), 0))
     jpeg = (FIXTURES / "images" / "baseline.jpg").read_bytes()
@@ -39,7 +39,7 @@ def broken_images():
 
 
 def with_jpeg_size(jpeg, width, height):
-    """Changes the size in the frame header."""
+    """Changes the size in a JPEG's frame header."""
     at = jpeg.index(b"\xff\xc0") + 5
     return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4:]
 
@@ -51,7 +51,7 @@ class RefusedImages(support.RunsTest):
                 (self.folder / name).write_bytes(contents)
                 self.refuse(["predict", "--run", self.defense, name], name, cwd=self.folder)
 
-    def test_predict_not_a_file(self):
+    def test_predict_missing_and_special_files(self):
         os.mkfifo(self.folder / "pipe.png")
         for name in ("missing.png", "victim", "/dev/null", "/dev/zero", "pipe.png", ""):
             with self.subTest(name):
@@ -119,7 +119,7 @@ class RefusedFolders(support.ProgramTest):
         (self.data / "train" / "red" / "folder.png").mkdir()
         self.refuse_data("folder.png")
 
-    def test_a_class_of_its_own(self):
+    def test_a_class_in_train_only(self):
         (self.data / "train" / "yellow").mkdir()
         shutil.copy(self.data / "train" / "red" / "0.png", self.data / "train" / "yellow")
         self.refuse_data("yellow", "train only")
@@ -148,7 +148,7 @@ class RefusedFolders(support.ProgramTest):
         (self.data / "train").symlink_to(outside / "train")
         self.refuse_data("train", "link")
 
-    def test_inconsistent_options(self):
+    def test_options_that_do_not_match_the_classes(self):
         self.refuse(["train", "--dataset", "folder", "--data", self.data, "--out",
                      self.folder / "out", "--target", "3"], "--target: class 3: classes are 0 to 2")
         self.refuse(["train", "--dataset", "cifar10", "--data", self.data, "--out",
@@ -202,7 +202,7 @@ class RefusedCifar10(support.ProgramTest):
         self.refuse_data("data_batch_1")
         self.assertFalse(marker.exists())
 
-    def test_names_of_other_classes(self):
+    def test_wrong_class_names(self):
         pictures.write_cifar10(self.data / "cifar-10-batches-bin")
         (self.data / "cifar-10-batches-bin" / "batches.meta.txt").write_text("airplane\ncar\n")
         self.refuse_data("batches.meta.txt", "car")

@@ -138,8 +138,7 @@ TEST_CASE("a damaged EXIF block or an invalid orientation means upright") {
         CHECK(exif_orientation(bytes_of(sound).first(size)) >= 1);
 }
 
-TEST_CASE(
-    "with the option exif a data set of JPEGs is turned upright, from a folder and an archive") {
+TEST_CASE("the exif option turns a data set of JPEGs upright, from a folder and an archive") {
     const TemporaryDirectory folder;
     for (const char* split : {"train", "test"})
         for (int orientation = 1; orientation <= 8; ++orientation)

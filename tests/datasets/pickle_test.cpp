@@ -81,8 +81,8 @@ TEST_CASE("damaged pickles are refused") {
     contains(refusal("\x80\x02(N."), "left over");
     contains(refusal("\x80\x02t."), "a mark is missing");
     contains(refusal("\x80\x02\x85."), "values are missing");
-    contains(refusal("\x80\x02N(\x85."),
-             "values are missing");  // values below a mark cannot be popped
+    // Values below a mark cannot be popped.
+    contains(refusal("\x80\x02N(\x85."), "values are missing");
     contains(refusal("\x80\x02q\x01."), "a value is missing");
     contains(refusal("\x80\x02h\x01."), "memo entry 1 is empty");
     contains(refusal("\x80\x02Nr\xff\xff\xff\xff."), "memo entry 4294967295");
