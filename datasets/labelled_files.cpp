@@ -56,7 +56,7 @@ std::vector<std::string> list_images(const FileTree& tree, const std::string& fo
                                      Strangers& strangers, std::string_view also) {
     std::vector<std::string> names = tree.list(folder);
     if (!also.empty()) std::erase_if(names, [&](const auto& name) { return name.ends_with(also); });
-    if (names.empty()) throw FileError(tree.full_name(folder), "is empty", "images of this class");
+    if (names.empty()) throw FileError(tree.full_name(folder), "is empty", "images");
     std::erase_if(names, [&](const std::string& name) {
         if (has_image_name(name)) return false;
         strangers.add(join(folder, name), "is not an image", "a .jpg, .jpeg, .png or .ppm file");

@@ -173,8 +173,8 @@ TEST_CASE("files that are not images are refused by name") {
     CHECK(refusal("hello").find("a JPEG, PNG or PPM") != std::string::npos);
     CHECK(refusal(std::string(5000, '\0')).find("is not an image") != std::string::npos);
     // A GIF and a BMP: formats that stb_image could read.
-    CHECK(refusal("GIF89a\x01\0\x01\0\x80\0\0" + std::string(50, '\0')).find("is not an image") !=
-          std::string::npos);
+    CHECK(refusal(std::string("GIF89a\x01\0\x01\0\x80\0\0", 13) + std::string(50, '\0'))
+              .find("is not an image") != std::string::npos);
     CHECK(refusal("BM" + std::string(100, '\x01')).find("is not an image") != std::string::npos);
 }
 
