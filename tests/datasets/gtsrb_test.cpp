@@ -131,7 +131,7 @@ TEST_CASE("messages name missing and unexpected parts of GTSRB") {
                 fs::remove(f / training / "00007" / name);
             write_file(f / training / "00007/GT-00007.csv", gtsrb_header());
         },
-        training + "00007", "is empty; expected images of this class");
+        training + "00007", "is empty; expected images");
 }
 
 TEST_CASE("errors in GTSRB's tables, and images without a row, are refused") {
