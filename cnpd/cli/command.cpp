@@ -106,7 +106,7 @@ runs::Given Command::options_of_run(const ordered_json&, const std::string& path
 runs::Given all_of(const settings::Fields& fields) {
     runs::Given given;
     for (const settings::Field& field : fields.all())
-        given.emplace_back(field.option().substr(2), field.text());
+        if (!field.is_unset()) given.emplace_back(field.option().substr(2), field.text());
     return given;
 }
 

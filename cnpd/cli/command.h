@@ -86,7 +86,7 @@ std::unique_ptr<Command> add_info(CLI::App& program, const Words& words);
 // FileError for unknown keys.
 void apply_config(const CLI::App& program, CLI::App& subcommand, Command& command);
 
-// All settings as options, for options_of_run().
+// All settings with a value of their own, as options, for options_of_run().
 runs::Given all_of(const settings::Fields& fields);
 
 // Prints a result on stdout: as JSON, or as a table with one row for each model.

@@ -66,7 +66,9 @@ std::string HelpFormatter::make_option(const CLI::Option* option, bool is_positi
 std::string HelpFormatter::make_option_opts(const CLI::Option* option) const {
     const bool takes_value =
         option->get_items_expected_max() > 0 && !option->get_type_name().empty();
-    std::string text = takes_value ? " " + option->get_type_name() : "";
+    // A validator's range stands behind a colon: "INT:INT in [0 - 4096]".
+    const std::string type = option->get_type_name();
+    std::string text = takes_value ? " " + type.substr(0, type.find(':')) : "";
     if (option->get_required()) text += " (required)";
     return text;
 }

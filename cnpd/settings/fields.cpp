@@ -139,11 +139,15 @@ std::string Field::text() const {
 }
 
 std::string Field::default_text() const {
+    if (is_unset()) return otherwise_;
     const std::string value = text();
-    const bool follows = value.empty() || value == "0" || value == "-1";
-    if (follows && !otherwise_.empty()) return otherwise_;
     if (is_switch()) return value == "true" ? "yes" : "no";
     return value;
+}
+
+bool Field::is_unset() const {
+    const std::string value = text();
+    return !otherwise_.empty() && (value.empty() || value == "0" || value == "-1");
 }
 
 std::string Field::type_text() const {

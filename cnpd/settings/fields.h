@@ -76,6 +76,7 @@ class Field {
     bool is_text() const { return std::holds_alternative<std::string*>(member_); }
     std::string option() const;  // "--patch-size"
     std::string help() const { return help_; }
+    bool is_unset() const;             // the value ("", 0, -1) for which otherwise() has the text
     std::string default_text() const;  // of the current value: "3", "the recipe's"
     std::string type_text() const;     // of the value, in --help: "INT", or its unit
     const std::vector<std::string>& detail_lines() const { return details_; }

@@ -308,7 +308,7 @@ class Exif(support.ProgramTest):
 
     def test_help(self):
         said = self.succeed("train", "--help").stdout
-        self.assertRegex(re.sub(r"\s+", " ", said), "--exif,--no-exif Turn JPEGs upright .*EXIF orientation")
+        self.assertRegex(re.sub(r"\s+", " ", said), "--exif,--no-exif Apply the EXIF orientation of JPEGs")
 
 
 support.main()

@@ -236,10 +236,10 @@ void Polarizing::complete(const Victim& victim, const std::vector<std::string>& 
         a.strategy = Strategy::given;
     if (a.push_to >= 0 && a.strategy != Strategy::given)
         throw InputError("--push-to needs --strategy given");
-    if (a.push_to < 0 && a.strategy == Strategy::given)
+    if (a.push_to < 0 && !was_given("push-to") && a.strategy == Strategy::given)
         throw InputError("--strategy given needs --push-to");
     const std::int64_t classes = victim.model.classes();
-    if (a.push_to >= classes)
+    if (a.push_to >= classes || (a.push_to < 0 && was_given("push-to")))
         throw InputError(fmt::format("--push-to {}: classes are 0 to {}", a.push_to, classes - 1));
     training::complete(a);
     if (bilevel_.insertion_point.empty()) bilevel_.insertion_point = victim.model.insertion_point();
