@@ -172,12 +172,12 @@ Markup results_section(const ReportData& data) {
     Markup seen = markup("ACC: share of the clean images predicted as their class.");
     if (!data.benign) {
         seen += markup(
-            " ASR, with a bar: share of the images with the trigger predicted as the attacker "
-            "wants");
+            " ASR (and bar): share of the images with the trigger predicted as the attacker "
+            "wants.");
         if (columns.untriggered)
-            seen += markup("; Without trigger: share of the same images predicted so without it");
+            seen += markup(" Without trigger: the same for these images without the trigger.");
         seen += markup(
-            ". R-ACC: share of the images with the trigger predicted as their original class.");
+            " R-ACC: share of the images with the trigger predicted as their original class.");
     }
     seen += markup("{}", counts(data));
     return section("results", "Results", seen, table);

@@ -80,7 +80,7 @@ table { border-collapse: collapse; }
 .results .highlight { background: var(--defense-wash); }
 .results .highlight th, .results .highlight td { font-weight: 650; }
 .results .track { display: inline-block; vertical-align: middle; width: 90px; margin-right: 4px; }
-.results .value { display: inline-block; min-width: 66px; }
+.results .value { display: inline-block; min-width: 76px; }
 
 .pixels { image-rendering: pixelated; display: block; height: auto; background: var(--wash); }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 52px 64px; }
