@@ -7,21 +7,17 @@
 #include "datasets/image.h"
 #include "datasets/image_files.h"
 
-// The library does not export its image writer, so tests that write JPEGs include their own copy.
-#define STBI_WRITE_NO_STDIO
-#define STB_IMAGE_WRITE_STATIC
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#include <stb/stb_image_write.h>
-
 #include "tests/support/archives.h"
 #include "tests/support/cifar10_files.h"
 #include "tests/support/files.h"
+#include "tests/support/jpeg.h"
 
 namespace cnpd::datasets {
 namespace {
 
 namespace fs = std::filesystem;
 using tests::bytes_of;
+using tests::jpeg;
 using tests::TemporaryDirectory;
 using tests::write_file;
 
@@ -56,17 +52,6 @@ Image stored_for(int orientation) {
             image.pixels.insert(image.pixels.end(), pixel.begin(), pixel.end());
         }
     return image;
-}
-
-std::string jpeg(const Image& image) {
-    std::string file;
-    const auto append = [](void* context, void* data, int size) {
-        static_cast<std::string*>(context)->append(static_cast<const char*>(data), size);
-    };
-    REQUIRE(stbi_write_jpg_to_func(append, &file, static_cast<int>(image.w),
-                                   static_cast<int>(image.h), static_cast<int>(image.c),
-                                   image.pixels.data(), 95));
-    return file;
 }
 
 std::string number(std::uint32_t value, int bytes, bool big) {

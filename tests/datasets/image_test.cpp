@@ -4,21 +4,18 @@
 #include <cmath>
 #include <string>
 
-#define STBI_WRITE_NO_STDIO
-#define STB_IMAGE_WRITE_STATIC
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#include <stb/stb_image_write.h>
-
 #include "engine/files.h"
 #include "kernels/common/error.h"
 #include "tests/support/cifar10_files.h"
 #include "tests/support/compare.h"
 #include "tests/support/files.h"
+#include "tests/support/jpeg.h"
 
 namespace cnpd::datasets {
 namespace {
 
 using tests::bytes_of;
+using tests::jpeg;
 using tests::message_of;
 
 Image gradient(std::int64_t h, std::int64_t w, std::int64_t c) {
@@ -33,17 +30,6 @@ Image gradient(std::int64_t h, std::int64_t w, std::int64_t c) {
 std::string png(const Image& image) {
     const auto file = encode_png(image.pixels, image.h, image.w, image.c);
     return {file.begin(), file.end()};
-}
-
-std::string jpeg(const Image& image) {
-    std::string file;
-    const auto append = [](void* context, void* data, int size) {
-        static_cast<std::string*>(context)->append(static_cast<const char*>(data), size);
-    };
-    REQUIRE(stbi_write_jpg_to_func(append, &file, static_cast<int>(image.w),
-                                   static_cast<int>(image.h), static_cast<int>(image.c),
-                                   image.pixels.data(), 95));
-    return file;
 }
 
 std::string ppm(const Image& image) {
