@@ -112,7 +112,7 @@ ordered_json evaluate(const fs::path& path, const std::string& data_override,
         run->defended
             ? evaluation::to_json(evaluation::measure(tests, *run->victim, *run->defended))
             : evaluation::to_json(evaluation::measure(tests, *run->victim));
-    if (!data.attack->plants_backdoor()) result["benign"] = true;
+    if (run->is_benign()) result["benign"] = true;
     return result;
 }
 
