@@ -134,12 +134,14 @@ AdversarialBatch Adversary::attack(const Tensor& pixels, const Tensor& aim) cons
     Tensor adversarial = pixels.clone();
     Tensor input = normalise(pixels);
     Tensor push_to;
+    ops::Routes during;  // the polarizers of the examples during the loop
     AdversarialBatch batch;
     const auto finish = [&](const Cut& cut) {
         batch.adversarial = {cut.z.detach(), cut.residual.detach()};
         batch.pixels = adversarial;
         const engine::NoGrad no_grad;
         if (away) ops::aim_at_reached(suffix(batch.adversarial), batch.attack);
+        batch.route = known ? during : ops::Routes(batch.attack.route);
         return batch;
     };
     for (std::int64_t step = 0; step < settings_.steps; ++step) {
@@ -154,12 +156,14 @@ AdversarialBatch Adversary::attack(const Tensor& pixels, const Tensor& aim) cons
             const engine::NoGrad no_grad;
             batch.attack =
                 start(batch.clean, plain ? logits.front() : suffix(batch.clean), aim, push_to);
+            batch.predicted = batch.attack.predicted;
+            // With untarget, an image has no target yet; the victim's prediction selects its
+            // polarizer.
+            during = away    ? batch.predicted
+                     : known ? ops::Routes(batch.attack.route)
+                             : ops::Routes(push_to);
         }
-        // With untarget, an image has no target yet; the victim's prediction selects its polarizer.
-        if (composite)
-            logits.push_back(defended_(cut, away    ? batch.attack.predicted
-                                            : known ? batch.attack.route
-                                                    : push_to));
+        if (composite) logits.push_back(defended_(cut, during));
         const std::vector<Tensor> of_logits =
             ops::attack_gradients(logits, push_to, settings_.stop_share, batch.attack);
         if (batch.attack.seen_stopped()) return finish(cut);

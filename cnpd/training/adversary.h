@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cnpd/ops/adversarial.h"
+#include "cnpd/ops/polarizer.h"
 #include "cnpd/settings/names.h"
 #include "datasets/batches.h"
 #include "models/classifier.h"
@@ -58,16 +59,16 @@ struct AdversarialBatch {
     models::Cut clean, adversarial;  // the victim's state at the insertion point for both
     engine::Tensor pixels;           // [N,H,W,C] in [0,1], of the adversarial examples
     ops::Attack attack;
+    ops::Routes predicted, route;  // attack.predicted and attack.route, which select polarizers
 };
 
 class Adversary {
   public:
-    // Logits [N,classes] of the defended model, from a batch's cut at the insertion point. labels
-    // (int32 [N]) select the polarizer: an example's target, 0 for an example without a target, and
-    // the victim's prediction for clean images and with untarget. Recorded on the tape if gradients
-    // are enabled.
-    using Defended =
-        std::function<engine::Tensor(const models::Cut&, const engine::Tensor& labels)>;
+    // Logits [N,classes] of the defended model, from a batch's cut at the insertion point. The
+    // routes select the polarizer: an example's target, 0 for an example without a target, and the
+    // victim's prediction for clean images and with untarget. Recorded on the tape if gradients are
+    // enabled.
+    using Defended = std::function<engine::Tensor(const models::Cut&, const ops::Routes&)>;
 
     // The victim must be frozen, and outlive the adversary. `normalisation` is that of the victim's
     // input. `seed` determines the random classes. Without `defended`, examples can only be made

@@ -7,9 +7,9 @@
 //     out[n,p] = gamma[y_n] (u[n,p] - mean[y_n]) inv_std[y_n] + beta[y_n]
 //     inv_std = 1 / sqrt(variance + eps)
 //
-// Shapes, labels and layouts as in polarizer.h. With bfloat16 activations the statistics are
-// computed from the sums, before these are rounded to u. The backward function here returns du;
-// polarizer_dgrad and polarizer_wgrad with W compute dz and dW from it.
+// Shapes, samples and layouts as in polarizer.h. With bfloat16 activations W and, in the backward
+// pass, the gradient of u are rounded; statistics are computed from the sums, before these are
+// rounded to u.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@
 
 namespace cnpd::kernels {
 
-// weight [classes,C,C], all else [classes,C].
+// All [classes,C].
 struct PolarizerBatchNorm {
-    const float *weight, *gamma, *beta;
+    const float *gamma, *beta;
     // running = (1 - momentum) running + momentum batch, with the unbiased variance, as in PyTorch;
     // unchanged for a class without samples. Both null: not computed.
     float *running_mean, *running_variance;
@@ -29,23 +29,28 @@ struct PolarizerBatchNorm {
 };
 
 // Writes u [N,P,C], mean and inv_std [classes,C] (0 and 1 for a class without samples) for the
-// backward pass, and out [N,P,C].
-CNPD_ACTIVATION_KERNEL(void polarizer_batch_forward(const PolarizerShape& shape,
-                                                    const Activation* z, const std::int32_t* labels,
-                                                    const PolarizerBatchNorm& norm, Activation* u,
-                                                    float* mean, float* inv_std, Activation* out))
+// backward pass, and out [N,P,C]. weight [classes,C,C].
+CNPD_ACTIVATION_KERNEL(void polarizer_batch_forward(
+    const PolarizerShape& shape, const Activation* z, const PolarizerSamples& samples,
+    const Activation* weight, const PolarizerBatchNorm& norm, Activation* u, float* mean,
+    float* inv_std, Activation* out))
 
-// Stored by the forward pass for the backward pass.
+// Inputs of the backward pass, most of them stored by the forward pass.
 template <typename Activation>
 struct PolarizerBatch {
-    const Activation* u;
-    const float *mean, *inv_std, *gamma;
+    const Activation *z, *u;              // [N,P,C]; z may be null if dweight is
+    const float *mean, *inv_std, *gamma;  // [classes,C]
+    PolarizerMaps<Activation> weight;     // a and, on a GPU, transposed; b is not used
 };
-
-// Writes du [N,P,C], through the statistics, and dgamma, dbeta [classes,C]; zero for a class
-// without samples. du may be dout.
+// Null: not wanted.
+template <typename Activation>
+struct PolarizerBatchGradients {
+    Activation* dz;         // [N,P,C]
+    float* dweight;         // [classes,C,C]; zero for a class without samples, as the following
+    float *dgamma, *dbeta;  // [classes,C], always wanted
+};
 CNPD_ACTIVATION_KERNEL(void polarizer_batch_backward(
-    const PolarizerShape& shape, const Activation* dout, const std::int32_t* labels,
-    const PolarizerBatch<Activation>& batch, Activation* du, float* dgamma, float* dbeta))
+    const PolarizerShape& shape, const Activation* dout, const PolarizerSamples& samples,
+    const PolarizerBatch<Activation>& batch, const PolarizerBatchGradients<Activation>& gradients))
 
 }  // namespace cnpd::kernels

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "kernels/common/parallel.h"
@@ -78,10 +79,12 @@ void batch_statistics(const PolarizerShape& s, const std::int32_t* labels,
 }  // namespace
 
 void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
-                             const std::int32_t* labels, const PolarizerBatchNorm& norm, float* u,
-                             float* mean, float* inv_std, float* out) {
+                             const PolarizerSamples& samples, const float* weight,
+                             const PolarizerBatchNorm& norm, float* u, float* mean, float* inv_std,
+                             float* out) {
+    const std::int32_t* const labels = samples.labels;
     const std::vector<float> no_bias(shape.classes * shape.channels, 0.0f);
-    polarizer_forward(shape, z, labels, nullptr, false, norm.weight, no_bias.data(), u);
+    polarizer_forward(shape, z, samples, {weight, no_bias.data()}, u);
     batch_statistics(shape, labels, norm, u, mean, inv_std);
     parallel_for(shape.n, 1, [&](std::int64_t first, std::int64_t last) {
         for_each_row(shape, labels, first, last, [&](std::int64_t at, std::int64_t row) {
@@ -95,8 +98,9 @@ void polarizer_batch_forward(const PolarizerShape& shape, const float* z,
 }
 
 void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
-                              const std::int32_t* labels, const PolarizerBatch<float>& batch,
-                              float* du, float* dgamma, float* dbeta) {
+                              const PolarizerSamples& samples, const PolarizerBatch<float>& batch,
+                              const PolarizerBatchGradients<float>& gradients) {
+    const std::int32_t* const labels = samples.labels;
     const std::int64_t vectors = shape.classes * shape.channels;
     const std::vector<double> rows = rows_of_classes(shape, labels);
     std::vector<double> sum_g(vectors, 0.0), sum_gx(vectors, 0.0);
@@ -113,12 +117,15 @@ void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
     std::vector<float> a(vectors), b(vectors), c(vectors);
     for (std::int64_t at = 0; at < vectors; ++at) {
         const double inverse = batch.inv_std[at], count = std::max(rows[at / shape.channels], 1.0);
-        dbeta[at] = static_cast<float>(sum_g[at]);
-        dgamma[at] = static_cast<float>(sum_gx[at] * inverse);
+        gradients.dbeta[at] = static_cast<float>(sum_g[at]);
+        gradients.dgamma[at] = static_cast<float>(sum_gx[at] * inverse);
         a[at] = batch.gamma[at] * batch.inv_std[at];
         b[at] = static_cast<float>(sum_g[at] / count);
         c[at] = static_cast<float>(sum_gx[at] * inverse * inverse / count);
     }
+    if (!gradients.dz && !gradients.dweight) return;
+    const auto du = std::make_unique_for_overwrite<float[]>(
+        static_cast<std::size_t>(shape.n * shape.positions * shape.channels));
     parallel_for(shape.n, 1, [&](std::int64_t first, std::int64_t last) {
         for_each_row(shape, labels, first, last, [&](std::int64_t at, std::int64_t row) {
 #pragma omp simd
@@ -127,6 +134,9 @@ void polarizer_batch_backward(const PolarizerShape& shape, const float* dout,
                                            c[at + i] * (batch.u[row + i] - batch.mean[at + i]));
         });
     });
+    if (gradients.dz) polarizer_dgrad(shape, du.get(), samples, batch.weight, gradients.dz);
+    if (gradients.dweight)
+        polarizer_wgrad(shape, batch.z, du.get(), samples, gradients.dweight, nullptr);
 }
 
 }  // namespace cnpd::kernels::cpu

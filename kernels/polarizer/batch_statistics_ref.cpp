@@ -22,9 +22,11 @@ std::int64_t for_rows_of(const PolarizerShape& shape, const std::int32_t* labels
 }  // namespace
 
 template <typename T>
-void polarizer_batch_forward(const PolarizerShape& shape, const T* z, const std::int32_t* labels,
+void polarizer_batch_forward(const PolarizerShape& shape, const T* z,
+                             const PolarizerSamples& samples, const T* weight,
                              const PolarizerBatchNorm& norm, T* u, float* mean, float* inv_std,
                              T* out) {
+    const std::int32_t* const labels = samples.labels;
     const std::int64_t channels = shape.channels;
     for (std::int64_t at = 0; at < shape.classes * channels; ++at) {
         const std::int64_t label = at / channels, i = at % channels;
@@ -32,7 +34,7 @@ void polarizer_batch_forward(const PolarizerShape& shape, const T* z, const std:
         for_rows_of(shape, labels, label, [&](std::int64_t row) {
             double value = 0;
             for (std::int64_t j = 0; j < channels; ++j)
-                value += double{norm.weight[at * channels + j]} * z[row * channels + j];
+                value += double{weight[at * channels + j]} * z[row * channels + j];
             u[row * channels + i] = T(static_cast<float>(value));
             values.push_back(value);
         });
@@ -63,9 +65,11 @@ CNPD_INSTANTIATE(polarizer_batch_forward);
 
 template <typename T>
 void polarizer_batch_backward(const PolarizerShape& shape, const T* dout,
-                              const std::int32_t* labels, const PolarizerBatch<T>& batch, T* du,
-                              float* dgamma, float* dbeta) {
+                              const PolarizerSamples& samples, const PolarizerBatch<T>& batch,
+                              const PolarizerBatchGradients<T>& gradients) {
+    const std::int32_t* const labels = samples.labels;
     const std::int64_t channels = shape.channels;
+    std::vector<T> du(static_cast<std::size_t>(shape.n * shape.positions * channels));
     for (std::int64_t at = 0; at < shape.classes * channels; ++at) {
         const std::int64_t label = at / channels, i = at % channels;
         const double mean = batch.mean[at], inverse = batch.inv_std[at];
@@ -84,9 +88,12 @@ void polarizer_batch_backward(const PolarizerShape& shape, const T* dout,
                 batch.gamma[at] * inverse *
                 (dout[row * channels + i] - sum_g / count - x(row) * sum_gx / count)));
         });
-        dgamma[at] = static_cast<float>(sum_gx);
-        dbeta[at] = static_cast<float>(sum_g);
+        gradients.dgamma[at] = static_cast<float>(sum_gx);
+        gradients.dbeta[at] = static_cast<float>(sum_g);
     }
+    if (gradients.dz) polarizer_dgrad(shape, du.data(), samples, batch.weight, gradients.dz);
+    if (gradients.dweight)
+        polarizer_wgrad(shape, batch.z, du.data(), samples, gradients.dweight, nullptr);
 }
 CNPD_INSTANTIATE(polarizer_batch_backward);
 

@@ -6,7 +6,7 @@
 // offsets.
 //
 // 200 classes, 16,384 samples, 32 warps: 16 steps per pass. 64 KB of labels are read twice and 64
-// KB of offsets written, and 34 KB of tiles for 16 rows per sample: 0.1 us of memory. The limit is
+// KB of offsets written, and 18 KB of tiles for 16 rows per sample: 0.1 us of memory. The limit is
 // the instruction rate of one multiprocessor, about 40 instructions per step and warp, 8 warps per
 // scheduler: 2 x 5,000 cycles, and 3,000 for sums over 32 x 200 counters and for the tiles.
 // Predicted: 8 us and a launch. The previous version, a pass over all samples for every class, had
@@ -39,10 +39,10 @@ __device__ Share share_of_warp(std::int64_t samples) {
 // Calls visit(n, place) for each sample of the share that has a class: `place` is the value of the
 // class's counter, which is then incremented.
 template <typename Visit>
-__device__ void count_share(const std::int32_t* labels, const GroupShape& s, int* counter,
+__device__ void count_share(const std::int32_t* labels, const PolarizerShape& s, int* counter,
                             const Visit& visit) {
     const int lane = static_cast<int>(threadIdx.x % 32);
-    const Share share = share_of_warp(s.samples);
+    const Share share = share_of_warp(s.n);
     for (std::int64_t begin = share.begin; begin < share.end; begin += 32 * kAhead) {
         int label[kAhead];
         for (int k = 0; k < kAhead; ++k) {
@@ -115,7 +115,7 @@ __device__ void write_tiles(int label, Counts first, int tiles, int2* tile) {
 // counter [warps,classes]: turns the number of samples of a class in a warp's share into the offset
 // of the first of them. Writes all other parts of the groups. Returns how many samples have a
 // class.
-__device__ int place_classes(const GroupShape& s, int* counter, const Groups& groups) {
+__device__ int place_classes(const PolarizerShape& s, int* counter, const Groups& groups) {
     const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
     const auto classes = static_cast<int>(s.classes);
     Counts first{0, 0};
@@ -125,14 +125,14 @@ __device__ int place_classes(const GroupShape& s, int* counter, const Groups& gr
         if (label < classes) {
             for (int at = label; at < threads / 32 * classes; at += classes)
                 mine.samples += counter[at];
-            const std::int64_t rows = mine.samples * s.rows_of_sample;
-            mine.tiles = static_cast<int>((rows + s.rows_of_tile - 1) / s.rows_of_tile);
+            const std::int64_t rows = mine.samples * s.positions;
+            mine.tiles = static_cast<int>((rows + kTileRows - 1) / kTileRows);
         }
         const Scan sums = scan(mine);
         const Counts here = first + sums.before;
         if (label < classes) {
             groups.first[label] = here.samples;
-            if (groups.first_tile) groups.first_tile[label] = here.tiles;
+            groups.first_tile[label] = here.tiles;
             int place = here.samples;
             for (int at = label; at < threads / 32 * classes; at += classes) {
                 const int count = counter[at];
@@ -143,14 +143,17 @@ __device__ int place_classes(const GroupShape& s, int* counter, const Groups& gr
         write_tiles(label, here, mine.tiles, groups.tile);
         first = first + sums.total;
     }
-    if (thread == 0) groups.first[classes] = first.samples;
-    for (std::int64_t tile = first.tiles + thread; tile < s.most_tiles(); tile += threads)
+    if (thread == 0) {
+        groups.first[classes] = first.samples;
+        groups.first_tile[classes] = first.tiles;
+    }
+    for (std::int64_t tile = first.tiles + thread; tile < most_tiles(s); tile += threads)
         groups.tile[tile] = make_int2(kNoClass, 0);
     return first.samples;
 }
 
 __global__ void __launch_bounds__(kMostThreads)
-    sort_by_label(const std::int32_t* labels, GroupShape s, Groups groups) {
+    sort_by_label(const std::int32_t* labels, PolarizerShape s, Groups groups) {
     CNPD_DYNAMIC_SHARED(int, counter);  // [warps,classes]
     const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
     int* const of_warp = counter + thread / 32 * s.classes;
@@ -163,25 +166,24 @@ __global__ void __launch_bounds__(kMostThreads)
     count_share(labels, s, of_warp, [&](std::int64_t n, int place) {
         groups.order[place] = static_cast<std::int32_t>(n);
     });
-    for (std::int64_t at = placed + thread; at < s.samples; at += threads)
-        groups.order[at] = kNoClass;
+    for (std::int64_t at = placed + thread; at < s.n; at += threads) groups.order[at] = kNoClass;
 }
 
 }  // namespace
 
-void group_by_label(const std::int32_t* labels, const GroupShape& shape, const Groups& groups) {
+void group_samples(const PolarizerShape& shape, const std::int32_t* labels, std::int32_t* words) {
     // As many warps as there are samples and memory for counters: with 2,000 classes or more not
     // all fit.
     constexpr std::int64_t kSharedBytes = 96 << 10, kMostWarps = kMostThreads / 32;
     const std::int64_t row_bytes = shape.classes * static_cast<std::int64_t>(sizeof(int));
     const std::int64_t fitting = kSharedBytes / std::max<std::int64_t>(row_bytes, 1);
     const std::int64_t warps = std::clamp<std::int64_t>(
-        std::min<std::int64_t>(fitting, ceil_div(shape.samples, 32)), 1, kMostWarps);
-    launch({.name = "group_by_label",
+        std::min<std::int64_t>(fitting, ceil_div(shape.n, 32)), 1, kMostWarps);
+    launch({.name = "group_samples",
             .grid = 1,
             .block = static_cast<unsigned>(32 * warps),
             .dynamic_shared = static_cast<std::size_t>(warps * row_bytes)},
-           sort_by_label, labels, shape, groups);
+           sort_by_label, labels, shape, groups_in(shape, words));
 }
 
 }  // namespace cnpd::kernels::cuda

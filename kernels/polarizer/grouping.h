@@ -1,34 +1,31 @@
-// Sorts the samples of a batch by class, and lists the tiles of a grouped matrix product. CUDA
-// only: the CPU loops over samples.
+// What group_samples (group_layout.h) writes: the samples of a batch sorted by label, and the tiles
+// of a grouped matrix product, 128 rows of [N P, C] with the same map. For .cu files.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/common/backend.h"
 #include "kernels/common/cuda.h"
+#include "kernels/polarizer/group_layout.h"
+#include "kernels/polarizer/polarizer.h"
 
 namespace cnpd::kernels::cuda {
 
-// Fewer than 2^31 rows.
-struct GroupShape {
-    std::int64_t samples = 0, classes = 1, rows_of_sample = 1, rows_of_tile = 1;
-
-    // Every class may end with a partial tile.
-    CNPD_HOST_DEVICE std::int64_t most_tiles() const {
-        return samples * rows_of_sample / rows_of_tile + (classes < samples ? classes : samples);
-    }
-};
-
+// The parts of a batch's groups, in one buffer.
 struct Groups {
-    std::int32_t* order;  // [samples] samples sorted by class, stable; -1 behind the last
-    std::int32_t* first;  // [classes + 1] where each class begins in `order`
-    int2* tile;           // [most_tiles()] class of a tile and its number in the class; -1: none
-    std::int32_t* first_tile = nullptr;  // [classes] where each class begins in `tile`; or null
+    int2* tile;                // [most_tiles] class of a tile and its number in the class; -1: none
+    std::int32_t* order;       // [N] samples sorted by class, stable; -1 behind the last
+    std::int32_t* first;       // [classes + 1] where each class begins in `order`
+    std::int32_t* first_tile;  // [classes + 1] where each class begins in `tile`
 };
 
-// Labels int32 [samples]; null: all 0. A sample whose label is outside of [0, classes) is in no
-// class and no tile. One launch whose grid depends on the shape alone, so a graph can replay it
-// with other labels.
-void group_by_label(const std::int32_t* labels, const GroupShape& shape, const Groups& groups);
+inline Groups groups_in(const PolarizerShape& s, std::int32_t* words) {
+    Groups groups;
+    groups.tile = reinterpret_cast<int2*>(words);
+    groups.order = words + 2 * most_tiles(s);
+    groups.first = groups.order + s.n;
+    groups.first_tile = groups.first + s.classes + 1;
+    return groups;
+}
 
 }  // namespace cnpd::kernels::cuda

@@ -130,21 +130,29 @@ void multiply_by_maps(const PolarizerShape& shape, const float* source, const st
 }  // namespace
 
 void polarizer_fold(std::int64_t classes, std::int64_t channels,
-                    const PolarizerParameters& parameters, float* a, float* b) {
+                    const PolarizerParameters& parameters, float* a, float* transposed, float* b) {
     parallel_for(classes * channels, 64, [&](std::int64_t first, std::int64_t last) {
         for (std::int64_t row = first; row < last; ++row) {
             const float scale =
                 parameters.gamma[row] / std::sqrt(parameters.variance[row] + parameters.eps);
             for (std::int64_t i = row * channels; i < (row + 1) * channels; ++i)
                 a[i] = scale * parameters.weight[i];
-            b[row] = parameters.beta[row] - parameters.mean[row] * scale;
+            if (b) b[row] = parameters.beta[row] - parameters.mean[row] * scale;
+        }
+    });
+    if (!transposed) return;
+    parallel_for(classes * channels, 64, [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t row = first; row < last; ++row) {
+            const float* const map = a + row / channels * channels * channels;
+            for (std::int64_t i = 0; i < channels; ++i)
+                transposed[row * channels + i] = map[i * channels + row % channels];
         }
     });
 }
 
 void polarizer_fold_backward(std::int64_t classes, std::int64_t channels,
-                             const PolarizerParameters& parameters, const float* da,
-                             const float* db, float* dweight, float* dgamma, float* dbeta) {
+                             const PolarizerParameters& parameters, const float* da, float* dweight,
+                             float* dgamma) {
     parallel_for(classes * channels, 64, [&](std::int64_t first, std::int64_t last) {
         for (std::int64_t row = first; row < last; ++row) {
             const float inverse_std = 1 / std::sqrt(parameters.variance[row] + parameters.eps);
@@ -155,26 +163,40 @@ void polarizer_fold_backward(std::int64_t classes, std::int64_t channels,
                 dscale += da[i] * parameters.weight[i];
                 dweight[i] = scale * da[i];
             }
-            dgamma[row] = (dscale - parameters.mean[row] * db[row]) * inverse_std;
-            dbeta[row] = db[row];
+            dgamma[row] = dscale * inverse_std;
         }
     });
 }
 
-void polarizer_forward(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
-                       const float* weights, bool accumulate, const float* a, const float* b,
-                       float* out) {
+void polarizer_shift_backward(std::int64_t count, const PolarizerParameters& parameters,
+                              const float* db, float* dgamma) {
+    for (std::int64_t i = 0; i < count; ++i)
+        dgamma[i] =
+            -parameters.mean[i] * db[i] / std::sqrt(parameters.variance[i] + parameters.eps);
+}
+
+namespace {
+
+// A term of a mixture: with `weights` [N] the result is multiplied by the sample's weight; with
+// accumulate it is added to `out`.
+struct Term {
+    const float* weights = nullptr;
+    bool accumulate = false;
+};
+
+void apply_maps(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+                const PolarizerMaps<float>& maps, const Term& term, float* out) {
     const std::int64_t channels = shape.channels, positions = shape.positions;
-    multiply_by_maps(shape, z, labels, a, true, out, !accumulate,
+    multiply_by_maps(shape, z, labels, maps.a, true, out, !term.accumulate,
                      [&](std::int64_t sample, std::int64_t label, const float* product) {
-                         const float weight = weights ? weights[sample] : 1.0f;
-                         const float* bias = b + label * channels;
+                         const float weight = term.weights ? term.weights[sample] : 1.0f;
+                         const float* bias = maps.b + label * channels;
                          for (std::int64_t p = 0; p < positions; ++p) {
                              const float* from = product + p * channels;
                              float* to = out + (sample * positions + p) * channels;
                              // The product may be `to` itself; every element is read before it is
                              // written.
-                             if (accumulate) {
+                             if (term.accumulate) {
 #pragma omp simd
                                  for (std::int64_t c = 0; c < channels; ++c)
                                      to[c] += weight * (from[c] + bias[c]);
@@ -187,10 +209,24 @@ void polarizer_forward(const PolarizerShape& shape, const float* z, const std::i
                      });
 }
 
-void polarizer_dgrad(const PolarizerShape& shape, const float* dout, const std::int32_t* labels,
-                     const float* a, float* dz) {
+}  // namespace
+
+void polarizer_forward(const PolarizerShape& shape, const float* z, const PolarizerSamples& samples,
+                       const PolarizerMaps<float>& maps, float* out) {
+    apply_maps(shape, z, samples.labels, maps, {}, out);
+}
+
+void polarizer_mixture(const PolarizerShape& shape, const float* z, const PolarizerMixture& mixture,
+                       const PolarizerMaps<float>& maps, float* out) {
+    for (std::int64_t j = 0; j < mixture.terms; ++j)
+        apply_maps(shape, z, mixture.labels + j * shape.n, maps,
+                   {.weights = mixture.weights + j * shape.n, .accumulate = j > 0}, out);
+}
+
+void polarizer_dgrad(const PolarizerShape& shape, const float* dout,
+                     const PolarizerSamples& samples, const PolarizerMaps<float>& maps, float* dz) {
     const std::int64_t sample_size = shape.positions * shape.channels;
-    multiply_by_maps(shape, dout, labels, a, false, dz, true,
+    multiply_by_maps(shape, dout, samples.labels, maps.a, false, dz, true,
                      [&](std::int64_t sample, std::int64_t, const float* product) {
                          float* to = dz + sample * sample_size;
                          if (product != to) std::copy_n(product, sample_size, to);
@@ -202,7 +238,7 @@ namespace {
 // The rows [first, first + width) of one class's da and db.
 struct GradientRows {
     std::int64_t label, first, width;
-    float *da, *db;  // of the class
+    float *da, *db;  // of the class; db or null
 };
 
 // Sums over the class's samples, block by block in order. `rows_z` and `rows_dout` have space for a
@@ -212,8 +248,8 @@ void add_up(const PolarizerShape& shape, const float* z, const float* dout, cons
     const std::int64_t channels = shape.channels, samples = block_samples(shape);
     const std::int64_t* order = groups.order.data();
     const std::int64_t begin = groups.starts[to.label], end = groups.starts[to.label + 1];
-    float* const sums = to.db + to.first;
-    std::fill_n(sums, to.width, 0.0f);
+    float* const sums = to.db ? to.db + to.first : nullptr;
+    if (sums) std::fill_n(sums, to.width, 0.0f);
     if (begin == end) std::fill_n(to.da + to.first * channels, to.width * channels, 0.0f);
     for (std::int64_t at = begin; at < end; at += samples) {
         const std::int64_t last = std::min(end, at + samples);
@@ -239,7 +275,7 @@ void add_up(const PolarizerShape& shape, const float* z, const float* dout, cons
                        .beta = at == begin ? 0.0f : 1.0f,
                        .c = to.da + to.first * channels,
                        .ldc = channels});
-        for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t row = 0; sums && row < rows; ++row)
             for (std::int64_t i = 0; i < to.width; ++i)
                 sums[i] += block_dout[row * dout_stride + i];
     }
@@ -250,11 +286,11 @@ void add_up(const PolarizerShape& shape, const float* z, const float* dout, cons
 // Cut by classes and by rows of each da. A class's samples are gathered once for each cut of its
 // rows, so there are two cuts, or more if there are few classes.
 void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* dout,
-                     const std::int32_t* labels, float* da, float* db) {
+                     const PolarizerSamples& samples, float* da, float* db) {
     constexpr std::int64_t kPieces = 8, kVector = 16;
     const std::int64_t channels = shape.channels;
     if (channels == 0 || shape.classes == 0) return;
-    const Groups groups = group_by_label(shape, labels);
+    const Groups groups = group_by_label(shape, samples.labels);
     const std::int64_t wanted = std::max<std::int64_t>(kPieces / shape.classes, 2);
     const std::int64_t share = (channels + wanted - 1) / wanted;
     const std::int64_t width = std::max((share + kVector - 1) / kVector, std::int64_t{2}) * kVector;
@@ -266,7 +302,7 @@ void polarizer_wgrad(const PolarizerShape& shape, const float* z, const float* d
         const std::int64_t label = piece / cuts, first = piece % cuts * width;
         add_up(shape, z, dout, groups,
                {label, first, std::min(width, channels - first), da + label * channels * channels,
-                db + label * channels},
+                db ? db + label * channels : nullptr},
                rows_z.get() + thread * block_size, rows_dout.get() + thread * block_size);
     });
 }

@@ -54,13 +54,13 @@ struct Scene {
 
     Scene() { std::iota(all.begin(), all.end(), 0); }
 
-    Tensor half(const models::Cut& cut, const Tensor& labels) const {
-        asked.push_back(labels.to_host<std::int32_t>());
+    Tensor half(const models::Cut& cut, const cnpd::ops::Routes& routes) const {
+        asked.push_back(routes.labels().to_host<std::int32_t>());
         return victim->suffix({engine::ops::scale(cut.z, 0.5f), cut.residual}, kPoint);
     }
     Adversary adversary(const AdversarySettings& settings, std::uint64_t seed = 1) const {
         return Adversary(*victim, kPoint, {images.mean(), images.inverse_std()}, settings, seed,
-                         [this](const auto& cut, const auto& labels) { return half(cut, labels); });
+                         [this](const auto& cut, const auto& routes) { return half(cut, routes); });
     }
     std::vector<std::int32_t> aims(const AdversarySettings& settings, std::uint64_t epoch = 0,
                                    std::uint64_t seed = 1) const {

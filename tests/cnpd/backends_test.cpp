@@ -70,9 +70,10 @@ std::vector<PolarizerKind> all_polarizers() {
     return all;
 }
 
-std::unique_ptr<polarizers::Polarizer> polarizer_on(Device device, const PolarizerKind& kind) {
-    return defenses::untrained_polarizer(kind, {.classes = 10, .channels = 16, .device = device},
-                                         3);
+std::unique_ptr<polarizers::Polarizer> polarizer_on(Device device, const PolarizerKind& kind,
+                                                    DType activations = DType::float32) {
+    return defenses::untrained_polarizer(
+        kind, {.classes = 10, .channels = 16, .device = device, .activations = activations}, 3);
 }
 
 const std::vector<std::int32_t>& batch(int step) {
@@ -127,7 +128,7 @@ std::vector<double> defense_losses(Device device, const PolarizerKind& kind = {}
     const Tensor routes =
         Tensor::from(std::vector<std::int32_t>{3, 0, 1, 5, 5, 0, 0, 9}, {count}, device);
 
-    const auto made = polarizer_on(device, kind);
+    const auto made = polarizer_on(device, kind, activations);
     polarizers::Polarizer& polarizer = *made;
     Sgd optimizer(polarizer.parameter_groups(5e-4), {.momentum = 0.9});
     optimizer.set_learning_rate(0.05);
@@ -253,7 +254,7 @@ Defended defend_on(Device device, bool as_written, double stop_share,
     const auto victim = model_on(device, activations);
     victim->freeze();
     const auto source = tiny_source_on(device);
-    const auto made = polarizer_on(device, kind);
+    const auto made = polarizer_on(device, kind, activations);
     polarizers::Polarizer& polarizer = *made;
     defenses::BilevelTask task(*victim, polarizer, source, nullptr,
                                {.insertion_point = victim->insertion_point(),

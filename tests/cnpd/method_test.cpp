@@ -40,9 +40,6 @@ TEST_CASE("polarizers: fold, output and gradients") {
         CAPTURE(name);
         const Fixture f = Fixture("method").in("polarizer").in(name);
         const auto parameters = parameters_of(f, true);
-        const auto maps = cnpd::ops::fold_polarizer(parameters);
-        check_l2(maps.a, f.tensor("a"), kSum, "a");
-        check_l2(maps.b, f.tensor("b"), kSum, "b");
         const Tensor z = f.leaf("z");
         // A single map needs no labels.
         for (const bool labelled : {true, false}) {
@@ -50,7 +47,10 @@ TEST_CASE("polarizers: fold, output and gradients") {
             const Tensor labels = labelled ? f.integers("labels") : Tensor();
             for (Tensor leaf : {z, parameters.weight, parameters.gamma, parameters.beta})
                 leaf.zero_grad();
-            const Tensor out = cnpd::ops::polarize(z, labels, parameters, maps);
+            const auto maps = cnpd::ops::fold_polarizer(parameters);
+            check_l2(maps.a, f.tensor("a"), kSum, "a");
+            check_l2(maps.b, f.tensor("b"), kSum, "b");
+            const Tensor out = cnpd::ops::polarize(z, labels, maps);
             check_l2(out, f.tensor("out"), kSum, "out");
             backward(weighted_sum(out, f.tensor("dout")));
             check_l2(z.grad(), f.tensor("dz"), kSum, "dz");
@@ -65,7 +65,7 @@ TEST_CASE("a class without samples gets exactly no gradient") {
     const Fixture f = Fixture("method").in("polarizer").in("per_class");
     const auto parameters = parameters_of(f, true);
     const auto maps = cnpd::ops::fold_polarizer(parameters);
-    backward(sum(cnpd::ops::polarize(f.tensor("z"), f.integers("labels"), parameters, maps)));
+    backward(sum(cnpd::ops::polarize(f.tensor("z"), f.integers("labels"), maps)));
     for (const Tensor& leaf : {parameters.weight, parameters.gamma, parameters.beta})
         CHECK(cnpd::engine::ops::sum_of_squares(leaf.grad().rows(3, 1)) == 0);
 }
@@ -77,18 +77,19 @@ TEST_CASE("no gradients are computed for constant polarizers and constant featur
     const auto maps = cnpd::ops::fold_polarizer(constant);
 
     const Tensor leaf = f.leaf("z");
-    const Tensor out = cnpd::ops::polarize(leaf, labels, constant, maps);
+    const Tensor out = cnpd::ops::polarize(leaf, labels, maps);
     CHECK(leaf.unique());  // the tape does not need z
     backward(weighted_sum(out, f.tensor("dout")));
     check_l2(leaf.grad(), f.tensor("dz"), kSum, "dz");
     CHECK(!constant.weight.grad().defined());
 
     const Tensor z = f.tensor("z");
-    backward(weighted_sum(cnpd::ops::polarize(z, labels, trained, maps), f.tensor("dout")));
+    backward(weighted_sum(cnpd::ops::polarize(z, labels, cnpd::ops::fold_polarizer(trained)),
+                          f.tensor("dout")));
     CHECK(!z.grad().defined());
     check_l2(trained.weight.grad(), f.tensor("dweight"), kSum, "dweight");
 
-    CHECK(!cnpd::ops::polarize(z, labels, constant, maps).requires_grad());
+    CHECK(!cnpd::ops::polarize(z, labels, maps).requires_grad());
 }
 
 TEST_CASE("mixtures of polarizers are sums of weighted maps") {
@@ -99,13 +100,13 @@ TEST_CASE("mixtures of polarizers are sums of weighted maps") {
     const std::int64_t n = z.shape()[0];
     const std::vector<std::int32_t> labels = random_labels(3 * n, 4);
     const std::vector<float> weights = random_values(3 * n);
-    const Tensor mixed = cnpd::ops::polarize_mixture(z, Tensor::from(labels, {3, n}),
-                                                     Tensor::from(weights, {3, n}), maps);
+    const Tensor mixed = cnpd::ops::polarize_mixture(
+        z, {Tensor::from(labels, {3, n}), Tensor::from(weights, {3, n})}, maps);
     std::vector<double> expected(z.elements());
     const std::int64_t size = z.elements() / n;
     for (std::int64_t term = 0; term < 3; ++term) {
         const Tensor label = Tensor::from(std::span(labels).subspan(term * n, n), Shape{n});
-        const std::vector<float> out = host(cnpd::ops::polarize(z, label, parameters, maps));
+        const std::vector<float> out = host(cnpd::ops::polarize(z, label, maps));
         for (std::int64_t i = 0; i < z.elements(); ++i)
             expected[i] += static_cast<double>(weights[term * n + i / size]) * out[i];
     }
@@ -119,7 +120,7 @@ TEST_CASE("polarizers refuse wrong shapes") {
     const Tensor z = f.tensor("z"), labels = f.integers("labels");
     const auto refuse = [&](const Tensor& features, const Tensor& y,
                             const cnpd::ops::AffineMaps& m) {
-        CHECK_THROWS_AS(cnpd::ops::polarize(features, y, parameters, m), ShapeError);
+        CHECK_THROWS_AS(cnpd::ops::polarize(features, y, m), ShapeError);
     };
     constexpr Device other{.backend = Backend::cpu, .index = 1};
     refuse(Tensor(), labels, maps);
@@ -129,8 +130,8 @@ TEST_CASE("polarizers refuse wrong shapes") {
     refuse(z, Tensor(), maps);  // several maps
     refuse(z, Tensor::zeros({7}), maps);
     refuse(z, Tensor::zeros({7}, DType::int32, other), maps);
-    refuse(z, labels, {.a = maps.a.rows(0, 3), .b = maps.b});
-    refuse(z, labels, {.a = maps.a, .b = maps.b.rows(0, 3)});
+    refuse(z, labels, {.a = maps.a.rows(0, 3), .b = maps.b, .transposed = {}});
+    refuse(z, labels, {.a = maps.a, .b = maps.b.rows(0, 3), .transposed = {}});
     refuse(z, labels, {});
 
     auto wrong = parameters;
@@ -144,10 +145,10 @@ TEST_CASE("polarizers refuse wrong shapes") {
     CHECK_THROWS_AS(cnpd::ops::fold_polarizer(wrong), ShapeError);
 
     const Tensor two = Tensor::zeros({2, 7}, DType::int32), weight = Tensor::zeros({2, 7});
-    CHECK_NOTHROW(cnpd::ops::polarize_mixture(z, two, weight, maps));
-    CHECK_THROWS_AS(cnpd::ops::polarize_mixture(z, labels, weight, maps), ShapeError);
-    CHECK_THROWS_AS(cnpd::ops::polarize_mixture(z, two.rows(0, 1), weight, maps), ShapeError);
-    CHECK_THROWS_AS(cnpd::ops::polarize_mixture(z, two, Tensor::zeros({7, 2}), maps), ShapeError);
+    CHECK_NOTHROW(cnpd::ops::polarize_mixture(z, {two, weight}, maps));
+    CHECK_THROWS_AS(cnpd::ops::polarize_mixture(z, {labels, weight}, maps), ShapeError);
+    CHECK_THROWS_AS(cnpd::ops::polarize_mixture(z, {two.rows(0, 1), weight}, maps), ShapeError);
+    CHECK_THROWS_AS(cnpd::ops::polarize_mixture(z, {two, Tensor::zeros({7, 2})}, maps), ShapeError);
 }
 
 TEST_CASE("the defense loss and its gradients") {
@@ -277,7 +278,7 @@ TEST_CASE("the polarized victim: logits, loss and the polarizers' gradients") {
     const models::Cut cut = victim->prefix(passes.tensor("input"), victim->insertion_point());
     CHECK(!cut.z.requires_grad());
     const auto logits_of = [&](const Tensor& route) {
-        return victim->suffix({cnpd::ops::polarize(cut.z, route, parameters, maps), cut.residual},
+        return victim->suffix({cnpd::ops::polarize(cut.z, route, maps), cut.residual},
                               victim->insertion_point());
     };
     const Tensor clean = logits_of(part.integers("predicted"));

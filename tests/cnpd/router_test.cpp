@@ -10,6 +10,8 @@
 using namespace cnpd;
 using namespace cnpd::engine;
 using namespace cnpd::tests;
+using cnpd::engine::ops::add;
+using cnpd::engine::ops::reshape;
 
 namespace {
 
@@ -21,24 +23,18 @@ TEST_CASE("router: a-CNPD's polarizer and the gradients of all its parameters") 
     const Fixture f = Fixture("method").in("router");
     const Tensor queries = f.leaf("queries"), keys = f.leaf("keys"), experts = f.leaf("experts"),
                  gamma = f.leaf("gamma"), beta = f.leaf("beta"), z = f.leaf("z");
-    const Tensor attention = cnpd::ops::router_attention(queries, keys);
-    check_l2(attention, f.tensor("attention"), kSum, "attention");
-    const Tensor mixed = cnpd::ops::mix_experts(attention, experts);
-    check_l2(mixed, f.tensor("mixed"), kSum, "mixed");
-
-    // One batch norm for all classes.
-    const Tensor first = Tensor::zeros({5}, DType::int32);
-    const auto for_each_class = [&](const Tensor& row) {
-        return cnpd::engine::ops::embedding(row, first);
-    };
-    const cnpd::ops::PolarizerParameters parameters{
-        .weight = mixed,
-        .gamma = for_each_class(gamma),
-        .beta = for_each_class(beta),
-        .mean = for_each_class(f.tensor("mean")),
-        .variance = for_each_class(f.tensor("variance"))};
-    const Tensor out = cnpd::ops::polarize(z, f.integers("labels"), parameters,
-                                           cnpd::ops::fold_polarizer(parameters));
+    const cnpd::ops::RoutedMaps routed =
+        cnpd::ops::route_maps({.queries = queries,
+                               .keys = keys,
+                               .experts = experts,
+                               .gamma = reshape(gamma, {gamma.elements()}),
+                               .beta = reshape(beta, {beta.elements()}),
+                               .mean = f.tensor("mean").view({gamma.elements()}),
+                               .variance = f.tensor("variance").view({gamma.elements()})});
+    check_l2(routed.attention, f.tensor("attention"), kSum, "attention");
+    check_l2(cnpd::ops::mix_experts(routed.attention, experts.detach()), f.tensor("mixed"), kSum,
+             "mixed");
+    const Tensor out = cnpd::ops::polarize(z, f.integers("labels"), routed.maps);
     check_l2(out, f.tensor("out"), kSum, "out");
     backward(weighted_sum(out, f.tensor("dout")));
     check_l2(queries.grad(), f.tensor("dqueries"), 4 * kSum, "dqueries");
@@ -49,41 +45,74 @@ TEST_CASE("router: a-CNPD's polarizer and the gradients of all its parameters") 
     check_l2(z.grad(), f.tensor("dz"), kSum, "dz");
 }
 
+namespace {
+
+// Random parameters of a router over 4 classes and 3 experts.
+cnpd::ops::RouterParameters parameters_of(const std::vector<Tensor>& in) {
+    return {.queries = in[0],
+            .keys = in[1],
+            .experts = in[2],
+            .gamma = in[3],
+            .beta = in[4],
+            .mean = random_tensor({5}, 0.5f),
+            .variance = Tensor::full({5}, 0.7f)};
+}
+std::vector<Tensor> random_parameters() {
+    return {random_tensor({4, 7}), random_tensor({3, 7}), random_tensor({3, 5, 5}, 0.2f),
+            random_tensor({5}), random_tensor({5})};
+}
+
+}  // namespace
+
 TEST_CASE("router: gradients against central differences") {
-    const Tensor dmixed = random_tensor({4, 2, 3, 5}, 0.2f);
+    const Tensor da = random_tensor({4, 5, 5}, 0.2f), db = random_tensor({4, 5}, 0.2f);
+    const Tensor mean = random_tensor({5}, 0.5f);
     check_gradients(
         [&](const std::vector<Tensor>& in) {
-            return weighted_sum(
-                cnpd::ops::mix_experts(cnpd::ops::router_attention(in[0], in[1]), in[2]), dmixed);
+            cnpd::ops::RouterParameters parameters = parameters_of(in);
+            parameters.mean = mean;
+            const auto maps = cnpd::ops::route_maps(parameters).maps;
+            return add(weighted_sum(maps.a, da), weighted_sum(maps.b, db));
         },
-        {random_tensor({4, 7}), random_tensor({3, 7}), random_tensor({3, 2, 3, 5}, 0.2f)});
+        random_parameters());
+    const Tensor dmixed = random_tensor({4, 2, 3}, 0.2f);
+    check_gradients(
+        [&](const std::vector<Tensor>& in) {
+            return weighted_sum(cnpd::ops::mix_experts(in[0], in[1]), dmixed);
+        },
+        {random_tensor({4, 3}), random_tensor({3, 2, 3}, 0.2f)});
 }
 
 TEST_CASE("router: no gradients are computed for constants") {
-    const Tensor attention =
-        cnpd::ops::router_attention(random_tensor({4, 3}), random_leaf({2, 3}));
-    CHECK(attention.requires_grad());
-    const Tensor constant =
-        cnpd::ops::router_attention(random_tensor({4, 3}), random_tensor({2, 3}));
-    CHECK(!constant.requires_grad());
-    const Tensor experts = random_leaf({2, 5});
-    backward(sum(cnpd::ops::mix_experts(constant, experts)));
-    CHECK(!constant.grad().defined());
-    CHECK(experts.grad().defined());
+    CHECK(!cnpd::ops::route_maps(parameters_of(random_parameters())).maps.a.requires_grad());
+    std::vector<Tensor> some = random_parameters();
+    some[2].set_requires_grad();
+    const auto maps = cnpd::ops::route_maps(parameters_of(some)).maps;
+    CHECK(maps.a.requires_grad());
+    CHECK(!maps.b.requires_grad());
+    backward(sum(maps.a));
+    CHECK(some[2].grad().defined());
+    CHECK(!some[0].grad().defined());
 }
 
 TEST_CASE("router: wrong shapes are refused") {
     using cnpd::ops::mix_experts;
-    using cnpd::ops::router_attention;
     constexpr Device other{.backend = Backend::cpu, .index = 1};
-    const Tensor queries = Tensor::zeros({5, 4}), keys = Tensor::zeros({3, 4});
-    CHECK_NOTHROW(router_attention(queries, keys));
-    CHECK_THROWS_AS(router_attention(queries, Tensor::zeros({3, 5})), ShapeError);
-    CHECK_THROWS_AS(router_attention(queries, Tensor::zeros({0, 4})), ShapeError);
-    CHECK_THROWS_AS(router_attention(queries.view({20}), keys), ShapeError);
-    CHECK_THROWS_AS(router_attention(queries, {}), ShapeError);
-    CHECK_THROWS_AS(router_attention(queries, Tensor::zeros({3, 4}, DType::float32, other)),
-                    ShapeError);
+    const auto refused = [](std::size_t which, const Tensor& wrong) {
+        std::vector<Tensor> all = random_parameters();
+        all[which] = wrong;
+        CHECK_THROWS_AS(cnpd::ops::route_maps(parameters_of(all)), ShapeError);
+    };
+    CHECK_NOTHROW(cnpd::ops::route_maps(parameters_of(random_parameters())));
+    refused(0, Tensor::zeros({28}));
+    refused(0, {});
+    refused(1, Tensor::zeros({3, 5}));
+    refused(1, Tensor::zeros({0, 7}));
+    refused(1, Tensor::zeros({3, 7}, DType::float32, other));
+    refused(2, Tensor::zeros({3, 5, 4}));
+    refused(2, Tensor::zeros({4, 5, 5}));
+    refused(3, Tensor::zeros({4}));
+    refused(4, {});
     const Tensor attention = Tensor::zeros({5, 3});
     CHECK_NOTHROW(mix_experts(attention, Tensor::zeros({3, 2, 2})));
     CHECK_THROWS_AS(mix_experts(attention, Tensor::zeros({4, 2, 2})), ShapeError);

@@ -252,6 +252,7 @@ TEST_CASE("gradients are multiplied by the number of classes and clipped class b
     for (std::int64_t y = 0; y < 3; ++y) {
         CAPTURE(y);
         const std::int64_t first = 2 * y, count = y < 2 ? 2 : 1;
+        alone.refresh();
         backward(weighted_sum(alone.apply(features.rows(first, count), labels.rows(first, count)),
                               small_dy.rows(first, count)));
         alone.prepare_gradients(0);

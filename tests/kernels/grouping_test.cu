@@ -51,40 +51,34 @@ std::vector<std::int32_t> random_labels(std::int64_t count, std::int64_t classes
 }
 
 struct HostGroups {
-    std::vector<std::int32_t> order, first;
     std::vector<int2> tile;
-    std::vector<std::int32_t> first_tile;
-};
+    std::vector<std::int32_t> order, first, first_tile;
 
-// Buffers for the groups of a shape.
-struct DeviceGroups {
-    explicit DeviceGroups(const cuda::GroupShape& shape)
-        : order(shape.samples),
-          first(shape.classes + 1),
-          tile(shape.most_tiles()),
-          first_tile(shape.classes) {}
-    operator cuda::Groups() const {
-        return {order.data(), first.data(), tile.data(), first_tile.data()};
+    HostGroups(const PolarizerShape& s, const std::vector<std::int32_t>& words)
+        : tile(most_tiles(s)), order(s.n), first(s.classes + 1), first_tile(s.classes + 1) {
+        const std::int32_t* from = words.data();
+        for (int2& each : tile) each = make_int2(*from, *(from + 1)), from += 2;
+        for (auto* part : {&order, &first, &first_tile}) {
+            std::copy_n(from, part->size(), part->begin());
+            from += part->size();
+        }
+        CHECK(from == words.data() + words.size());
     }
-    HostGroups host() const { return {order.host(), first.host(), tile.host(), first_tile.host()}; }
-    Device<std::int32_t> order, first;
-    Device<int2> tile;
-    Device<std::int32_t> first_tile;
 };
 
-HostGroups grouped(const std::vector<std::int32_t>* labels, const cuda::GroupShape& shape) {
+HostGroups grouped(const std::vector<std::int32_t>* labels, const PolarizerShape& shape) {
     const Device<std::int32_t> device_labels(labels ? *labels : std::vector<std::int32_t>{});
-    const DeviceGroups groups(shape);
-    cuda::group_by_label(labels ? device_labels.data() : nullptr, shape, groups);
+    const Device<std::int32_t> words(group_words(shape));
+    cuda::group_samples(shape, labels ? device_labels.data() : nullptr, words.data());
     gpu::synchronize();
-    return groups.host();
+    return {shape, words.host()};
 }
 
-bool has_class(std::int32_t label, const cuda::GroupShape& shape) {
+bool has_class(std::int32_t label, const PolarizerShape& shape) {
     return label >= 0 && label < shape.classes;
 }
 
-void check_grouping(const std::vector<std::int32_t>& labels, const cuda::GroupShape& shape,
+void check_grouping(const std::vector<std::int32_t>& labels, const PolarizerShape& shape,
                     const HostGroups& groups) {
     std::vector<std::int32_t> sorted(labels.size());
     std::iota(sorted.begin(), sorted.end(), 0);
@@ -102,15 +96,16 @@ void check_grouping(const std::vector<std::int32_t>& labels, const cuda::GroupSh
         first.push_back(begin);
         first_tile.push_back(static_cast<std::int32_t>(expected.size()));
         const auto samples = std::count(labels.begin(), labels.end(), y);
-        for (std::int64_t row = 0; row < samples * shape.rows_of_sample; row += shape.rows_of_tile)
-            expected.emplace_back(y, row / shape.rows_of_tile);
+        for (std::int64_t row = 0; row < samples * shape.positions; row += kTileRows)
+            expected.emplace_back(y, row / kTileRows);
         begin += static_cast<std::int32_t>(samples);
     }
     first.push_back(placed);
+    first_tile.push_back(static_cast<std::int32_t>(expected.size()));
     CHECK(groups.first == first);
     CHECK(groups.first_tile == first_tile);
-    REQUIRE(static_cast<std::int64_t>(expected.size()) <= shape.most_tiles());
-    expected.resize(static_cast<std::size_t>(shape.most_tiles()), {-1, 0});
+    REQUIRE(static_cast<std::int64_t>(expected.size()) <= most_tiles(shape));
+    expected.resize(static_cast<std::size_t>(most_tiles(shape)), {-1, 0});
     for (const int2& tile : groups.tile) tiles.emplace_back(tile.x, tile.y);
     CHECK(tiles == expected);
 }
@@ -122,14 +117,12 @@ TEST_CASE("grouping: the order of std::stable_sort, and every tile once") {
     // Sizes around a warp's samples and those that it reads at once, and more classes than samples.
     for (const std::int64_t samples : {0, 1, 31, 33, 128, 257, 1000})
         for (const std::int64_t classes : {1, 2, 43, 300})
-            for (const std::int64_t rows_of_sample : {1, 100}) {
+            for (const std::int64_t positions : {1, 100}) {
                 CAPTURE(samples);
                 CAPTURE(classes);
-                CAPTURE(rows_of_sample);
-                const cuda::GroupShape shape{.samples = samples,
-                                             .classes = classes,
-                                             .rows_of_sample = rows_of_sample,
-                                             .rows_of_tile = 64};
+                CAPTURE(positions);
+                const PolarizerShape shape{
+                    .n = samples, .positions = positions, .classes = classes};
                 const auto labels = random_labels(samples, classes);
                 check_grouping(labels, shape, grouped(&labels, shape));
             }
@@ -137,8 +130,7 @@ TEST_CASE("grouping: the order of std::stable_sort, and every tile once") {
 
 TEST_CASE("grouping: one class for all, with and without labels") {
     if (gpu::device_count() == 0) return;
-    const cuda::GroupShape shape{
-        .samples = 70, .classes = 3, .rows_of_sample = 5, .rows_of_tile = 64};
+    const PolarizerShape shape{.n = 70, .positions = 5, .classes = 3};
     check_grouping(std::vector<std::int32_t>(70, 0), shape, grouped(nullptr, shape));
     const std::vector<std::int32_t> last(70, 2);
     check_grouping(last, shape, grouped(&last, shape));
@@ -151,8 +143,7 @@ TEST_CASE("grouping: several steps per warp, several classes per thread") {
              {4133, 200}, {131, 1000}, {301, 2500}}) {
         CAPTURE(samples);
         CAPTURE(classes);
-        const cuda::GroupShape shape{
-            .samples = samples, .classes = classes, .rows_of_sample = 16, .rows_of_tile = 128};
+        const PolarizerShape shape{.n = samples, .positions = 16, .classes = classes};
         const auto labels = random_labels(samples, classes);
         check_grouping(labels, shape, grouped(&labels, shape));
     }
@@ -160,8 +151,7 @@ TEST_CASE("grouping: several steps per warp, several classes per thread") {
 
 TEST_CASE("grouping: labels outside of the classes") {
     if (gpu::device_count() == 0) return;
-    const cuda::GroupShape shape{
-        .samples = 200, .classes = 10, .rows_of_sample = 4, .rows_of_tile = 64};
+    const PolarizerShape shape{.n = 200, .positions = 4, .classes = 10};
     auto labels = random_labels(200, 10);
     for (std::size_t n = 0; n < labels.size(); n += 3) labels[n] = n % 2 ? -1 : 10;
     labels[40] = std::numeric_limits<std::int32_t>::max();
@@ -173,18 +163,16 @@ TEST_CASE("grouping: labels outside of the classes") {
 
 TEST_CASE("grouping: a graph is replayed with other labels") {
     if (gpu::device_count() == 0) return;
-    const cuda::GroupShape shape{
-        .samples = 500, .classes = 7, .rows_of_sample = 3, .rows_of_tile = 64};
-    const Device<std::int32_t> labels(shape.samples);
-    const DeviceGroups groups(shape);
+    const PolarizerShape shape{.n = 500, .positions = 3, .classes = 7};
+    const Device<std::int32_t> labels(shape.n), words(group_words(shape));
     const auto graph =
-        gpu::Graph::capture([&] { cuda::group_by_label(labels.data(), shape, groups); });
+        gpu::Graph::capture([&] { cuda::group_samples(shape, labels.data(), words.data()); });
     CHECK(graph.nodes() == 1);
     for (const std::int64_t present : {7, 2}) {
-        const auto values = random_labels(shape.samples, present);
+        const auto values = random_labels(shape.n, present);
         gpu::copy_to_device(labels.data(), values.data(), values.size() * sizeof(values[0]));
         graph.launch();
         gpu::synchronize();
-        check_grouping(values, shape, groups.host());
+        check_grouping(values, shape, {shape, words.host()});
     }
 }

@@ -1,6 +1,7 @@
 #include "kernels/polarizer/batch_statistics.h"
 
-#include "tests/support/backends.h"
+#include "tests/support/bfloat16.h"
+#include "tests/support/polarizer.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
@@ -11,7 +12,7 @@ namespace {
 struct Case {
     PolarizerShape shape;
     std::vector<float> z, dout, weight, gamma, beta, running_mean, running_variance;
-    std::vector<std::int32_t> labels;
+    Samples samples;
 
     explicit Case(const PolarizerShape& s, float shift = 0)
         : shape(s),
@@ -24,8 +25,7 @@ struct Case {
           beta(random_values(s.classes * s.channels)),
           running_mean(random_values(s.classes * s.channels)),
           running_variance(random_values(s.classes * s.channels, 0.1f, 1)),
-          labels(random_labels(
-              s.n, static_cast<std::int32_t>(std::max<std::int64_t>(s.classes - 1, 1)))) {}
+          samples(random_samples(s)) {}
 
     std::int64_t activations() const { return shape.n * shape.positions * shape.channels; }
     std::int64_t vectors() const { return shape.classes * shape.channels; }
@@ -50,30 +50,52 @@ struct Forward {
 template <class Function>
 void forward(const Implementation<Function>& run, const Case& c, Forward& r) {
     Staging staging(run.memory);
-    const PolarizerBatchNorm norm{.weight = staging.pass(c.weight),
-                                  .gamma = staging.pass(c.gamma),
+    const PolarizerBatchNorm norm{.gamma = staging.pass(c.gamma),
                                   .beta = staging.pass(c.beta),
                                   .running_mean = staging.pass(r.running_mean),
                                   .running_variance = staging.pass(r.running_variance)};
-    run.function(c.shape, staging.pass(c.z), staging.pass(c.labels), norm, staging.pass(r.u),
-                 staging.pass(r.mean), staging.pass(r.inv_std), staging.pass(r.out));
+    run.function(c.shape, staging.pass(c.z), c.samples.in(staging), staging.pass(c.weight), norm,
+                 staging.pass(r.u), staging.pass(r.mean), staging.pass(r.inv_std),
+                 staging.pass(r.out));
     staging.finish();
 }
 
 struct Backward {
-    Guarded<float> du, dgamma, dbeta;
+    Guarded<float> dz, dweight, dgamma, dbeta;
     explicit Backward(const Case& c)
-        : du(c.activations()), dgamma(c.vectors()), dbeta(c.vectors()) {}
-    bool intact() const { return du.intact() && dgamma.intact() && dbeta.intact(); }
+        : dz(c.activations()),
+          dweight(static_cast<std::int64_t>(c.weight.size())),
+          dgamma(c.vectors()),
+          dbeta(c.vectors()) {}
+    bool intact() const {
+        return dz.intact() && dweight.intact() && dgamma.intact() && dbeta.intact();
+    }
 };
+
+std::vector<float> transposed(const Case& c) {
+    std::vector<float> maps(c.weight.size());
+    const std::int64_t channels = c.shape.channels;
+    for (std::int64_t row = 0; row < c.vectors(); ++row)
+        for (std::int64_t j = 0; j < channels; ++j)
+            maps[(row / channels * channels + j) * channels + row % channels] =
+                c.weight[row * channels + j];
+    return maps;
+}
 
 template <class Function>
 void backward(const Implementation<Function>& run, const Case& c, const Forward& f, Backward& r) {
+    const std::vector<float> other_way = transposed(c);
     Staging staging(run.memory);
-    const PolarizerBatch<float> batch{staging.pass(f.u), staging.pass(f.mean),
-                                      staging.pass(f.inv_std), staging.pass(c.gamma)};
-    run.function(c.shape, staging.pass(c.dout), staging.pass(c.labels), batch, staging.pass(r.du),
-                 staging.pass(r.dgamma), staging.pass(r.dbeta));
+    const PolarizerBatch<float> batch{
+        .z = staging.pass(c.z),
+        .u = staging.pass(f.u),
+        .mean = staging.pass(f.mean),
+        .inv_std = staging.pass(f.inv_std),
+        .gamma = staging.pass(c.gamma),
+        .weight = {staging.pass(c.weight), nullptr, staging.pass(other_way)}};
+    run.function(c.shape, staging.pass(c.dout), c.samples.in(staging), batch,
+                 {staging.pass(r.dz), staging.pass(r.dweight), staging.pass(r.dgamma),
+                  staging.pass(r.dbeta)});
     staging.finish();
 }
 
@@ -82,7 +104,7 @@ std::vector<PolarizerShape> shapes() {
         {.n = 23, .positions = 1, .channels = 1, .classes = 4},
         {.n = 23, .positions = 5, .channels = 7, .classes = 4},
         {.n = 23, .positions = 16, .channels = 64, .classes = 4},
-        {.n = 40, .positions = 150, .channels = 33, .classes = 3},
+        {.n = 9, .positions = 150, .channels = 33, .classes = 3},
         {.n = 37, .positions = 16, .channels = 24, .classes = 1},
         {.n = 9, .positions = 4, .channels = 130, .classes = 2},
         {.n = 300, .positions = 5, .channels = 4, .classes = 43},
@@ -143,7 +165,8 @@ TEST_CASE("polarizer batch statistics: each class's output has its shift and sca
             for (std::int64_t i = 0; i < shape.channels; ++i) {
                 double sum = 0, squares = 0, count = 0;
                 for (std::int64_t n = 0; n < shape.n; ++n)
-                    for (std::int64_t p = 0; p < shape.positions && c.labels[n] == y; ++p) {
+                    for (std::int64_t p = 0; p < shape.positions && c.samples.labels()[n] == y;
+                         ++p) {
                         const double v = r.out[(n * shape.positions + p) * shape.channels + i];
                         sum += v;
                         squares += v * v;
@@ -179,7 +202,9 @@ TEST_CASE("polarizer batch statistics: backward equals the reference") {
             const double of_sums = 5e-7 * std::sqrt(rows);
             check_close(r.dgamma, expected.dgamma, 1e-5, 10 * of_sums, "dgamma");
             check_close(r.dbeta, expected.dbeta, 1e-5, of_sums, "dbeta");
-            check_close(r.du, expected.du, 1e-5, 2e-4, "du");
+            // du of up to about 10 with an error of 2e-4, and its products with z and the weights.
+            check_close(r.dz, expected.dz, 1e-5, 4e-4, "dz");
+            check_close(r.dweight, expected.dweight, 1e-5, 2e-4 * std::sqrt(rows), "dweight");
             CHECK(r.intact());
             if (shape.classes > 1)
                 for (std::int64_t i = c.vectors() - shape.channels; i < c.vectors(); ++i) {
@@ -191,11 +216,9 @@ TEST_CASE("polarizer batch statistics: backward equals the reference") {
 }
 
 TEST_CASE("polarizer batch statistics: the reference's backward is the derivative of its forward") {
-    // u is z with the identity as weight.
     const PolarizerShape shape{.n = 7, .positions = 2, .channels = 2, .classes = 2};
     Case c(shape);
-    c.weight = {1, 0, 0, 1, 1, 0, 0, 1};
-    c.labels = {0, 1, 1, 0, 0, 1, 0};
+    c.samples = Samples(shape, {0, 1, 1, 0, 0, 1, 0});
     const auto loss = [&] {
         Forward f(c);
         forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, f);
@@ -207,7 +230,81 @@ TEST_CASE("polarizer batch statistics: the reference's backward is the derivativ
     forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, f);
     Backward r(c);
     backward(CNPD_REFERENCE(polarizer_batch_backward<float>), c, f, r);
-    check_slopes(c.z, r.du, loss, 1.0f / 256, 2e-3);
+    check_slopes(c.z, r.dz, loss, 1.0f / 256, 2e-3);
+    check_slopes(c.weight, r.dweight, loss, 1.0f / 256, 2e-3);
     check_slopes(c.gamma, r.dgamma, loss, 1.0f / 256, 2e-3);
     check_slopes(c.beta, r.dbeta, loss, 1.0f / 256, 2e-3);
+}
+
+TEST_CASE("polarizer batch statistics: bfloat16") {
+    for (const PolarizerShape& shape : shapes()) {
+        CAPTURE(shape.channels);
+        CAPTURE(shape.positions);
+        Case c(shape);
+        const Values z(c.z), dout(c.dout), weight(c.weight);
+        c.z = z.exact;
+        c.dout = dout.exact;
+        c.weight = weight.exact;
+        Forward f(c);
+        forward(CNPD_REFERENCE(polarizer_batch_forward<float>), c, f);
+        const auto activations = c.activations();
+        for (const auto& run : CNPD_IN_BFLOAT16(polarizer_batch_forward)) {
+            if (run.too_slow_for(activations * shape.channels)) continue;
+            INFO(run.backend);
+            Guarded<bfloat16> u(activations), out(activations);
+            Guarded<float> mean(c.vectors()), inv_std(c.vectors());
+            run(shape, z.stored, c.samples.on_backend(), weight.stored, staged([&](Staging& s) {
+                    return PolarizerBatchNorm{.gamma = s.pass(c.gamma),
+                                              .beta = s.pass(c.beta),
+                                              .running_mean = nullptr,
+                                              .running_variance = nullptr};
+                }),
+                u, mean, inv_std, out);
+            check_rounded(u, {f.u.data(), f.u.data() + activations}, 2e-6, "u");
+            check_close(mean, f.mean, 1e-5, 2e-6, "mean");
+            check_close(inv_std, f.inv_std, 2e-3, 0, "inv_std");
+            // The normalisation is applied to u after rounding: numbers up to 5, times gamma
+            // inv_std.
+            if (shape.n * shape.positions > 100 * shape.classes)
+                check_rounded(out, {f.out.data(), f.out.data() + activations},
+                              5 * 2 * 1.5 * kBfloat16Rounding, "out");
+        }
+
+        for (std::int64_t k = 0; k < c.vectors(); ++k) f.inv_std[k] = std::min(f.inv_std[k], 10.0f);
+        const Values u(std::vector<float>(f.u.data(), f.u.data() + activations));
+        std::copy(u.exact.begin(), u.exact.end(), f.u.data());
+        Backward expected(c);
+        backward(CNPD_REFERENCE(polarizer_batch_backward<float>), c, f, expected);
+        const Values other_way(transposed(c));
+        for (const auto& run : CNPD_IN_BFLOAT16(polarizer_batch_backward)) {
+            INFO(run.backend);
+            Guarded<bfloat16> dz(activations);
+            Guarded<float> dweight(expected.dweight.size()), dgamma(c.vectors()),
+                dbeta(c.vectors());
+            run(shape, dout.stored, c.samples.on_backend(), staged([&](Staging& s) {
+                    return PolarizerBatch<bfloat16>{
+                        .z = s.pass(z.stored),
+                        .u = s.pass(u.stored),
+                        .mean = s.pass(std::as_const(f.mean)),
+                        .inv_std = s.pass(std::as_const(f.inv_std)),
+                        .gamma = s.pass(c.gamma),
+                        .weight = {s.pass(weight.stored), nullptr, s.pass(other_way.stored)}};
+                }),
+                staged([&](Staging& s) {
+                    return PolarizerBatchGradients<bfloat16>{s.pass(dz), s.pass(dweight),
+                                                             s.pass(dgamma), s.pass(dbeta)};
+                }));
+            const double rows = static_cast<double>(shape.n * shape.positions);
+            check_close(dgamma, expected.dgamma, 1e-5, 5e-6 * std::sqrt(rows), "dgamma");
+            check_close(dbeta, expected.dbeta, 1e-5, 5e-7 * std::sqrt(rows), "dbeta");
+            // The gradient of u, up to 10 gamma dout, is rounded before the products: the errors of
+            // its elements add up like random numbers.
+            const double of_du = 15 * kBfloat16Rounding;
+            check_rounded(dz, {expected.dz.data(), expected.dz.data() + activations}, 3 * of_du,
+                          "dz");
+            check_close(dweight, expected.dweight, 1e-5, 3 * of_du * std::sqrt(rows), "dweight");
+            CHECK(dz.intact());
+            CHECK(dweight.intact());
+        }
+    }
 }

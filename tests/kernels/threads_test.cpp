@@ -3,7 +3,6 @@
 #include "kernels/convolution/convolution.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/polarizer/batch_statistics.h"
-#include "kernels/polarizer/inference.h"
 #include "kernels/polarizer/polarizer.h"
 #include "tests/support/teams.h"
 
@@ -125,18 +124,22 @@ TEST_CASE("threads: a polarizer gives the same bits for any number") {
     for_each_polarizer([](const PolarizerShape& s, const std::int32_t* labels) {
         const std::int64_t size = s.n * s.positions * s.channels, vectors = s.classes * s.channels;
         const auto z = random_values(size), dout = random_values(size),
-                   weights = random_values(s.n), a = random_values(vectors * s.channels),
+                   weights = random_values(2 * s.n), a = random_values(vectors * s.channels),
                    b = random_values(vectors);
+        // The two terms of a mixture.
+        auto both = random_labels(2 * s.n, static_cast<std::int32_t>(s.classes));
+        if (labels) std::copy_n(labels, s.n, both.begin());
         same_on_every_team(
             [&](float* out, float* sum, float* dz, float* da, float* db) {
-                cpu::polarizer_forward(s, z.data(), labels, nullptr, false, a.data(), b.data(),
-                                       out);
-                cpu::polarizer_inference(s, z.data(), labels, weights.data(), true, a.data(),
-                                         b.data(), sum);
-                cpu::polarizer_dgrad(s, dout.data(), labels, a.data(), dz);
-                cpu::polarizer_wgrad(s, z.data(), dout.data(), labels, da, db);
+                const PolarizerSamples samples{.labels = labels};
+                const PolarizerMaps<float> maps{a.data(), b.data()};
+                cpu::polarizer_forward(s, z.data(), samples, maps, out);
+                cpu::polarizer_mixture(s, z.data(), {2, both.data(), weights.data(), samples}, maps,
+                                       sum);
+                cpu::polarizer_dgrad(s, dout.data(), samples, maps, dz);
+                cpu::polarizer_wgrad(s, z.data(), dout.data(), samples, da, db);
             },
-            unwritten(size), random_values(size), unwritten(size), unwritten(vectors * s.channels),
+            unwritten(size), unwritten(size), unwritten(size), unwritten(vectors * s.channels),
             unwritten(vectors));
     });
 }
@@ -151,13 +154,15 @@ TEST_CASE("threads: a polarizer's fold gives the same bits for any number") {
         const PolarizerParameters parameters = {weight.data(), gamma.data(), beta.data(),
                                                 mean.data(), variance.data()};
         same_on_every_team(
-            [&](float* a, float* b, float* dweight, float* dgamma, float* dbeta) {
-                cpu::polarizer_fold(s.classes, s.channels, parameters, a, b);
-                cpu::polarizer_fold_backward(s.classes, s.channels, parameters, da.data(),
-                                             db.data(), dweight, dgamma, dbeta);
+            [&](float* a, float* transposed, float* b, float* dweight, float* dgamma,
+                float* of_shift) {
+                cpu::polarizer_fold(s.classes, s.channels, parameters, a, transposed, b);
+                cpu::polarizer_fold_backward(s.classes, s.channels, parameters, da.data(), dweight,
+                                             dgamma);
+                cpu::polarizer_shift_backward(vectors, parameters, db.data(), of_shift);
             },
-            unwritten(maps), unwritten(vectors), unwritten(maps), unwritten(vectors),
-            unwritten(vectors));
+            unwritten(maps), unwritten(maps), unwritten(vectors), unwritten(maps),
+            unwritten(vectors), unwritten(vectors));
     });
 }
 
@@ -169,15 +174,19 @@ TEST_CASE("threads: a polarizer with batch statistics gives the same bits for an
                    beta = random_values(vectors);
         same_on_every_team(
             [&](float* running_mean, float* running_variance, float* u, float* mean, float* inv_std,
-                float* out, float* du, float* dgamma, float* dbeta) {
-                const PolarizerBatchNorm norm = {weight.data(), gamma.data(), beta.data(),
-                                                 running_mean, running_variance};
-                cpu::polarizer_batch_forward(s, z.data(), labels, norm, u, mean, inv_std, out);
-                cpu::polarizer_batch_backward(s, dout.data(), labels,
-                                              {u, mean, inv_std, gamma.data()}, du, dgamma, dbeta);
+                float* out, float* dz, float* dweight, float* dgamma, float* dbeta) {
+                const PolarizerBatchNorm norm = {gamma.data(), beta.data(), running_mean,
+                                                 running_variance};
+                const PolarizerSamples samples{.labels = labels};
+                cpu::polarizer_batch_forward(s, z.data(), samples, weight.data(), norm, u, mean,
+                                             inv_std, out);
+                cpu::polarizer_batch_backward(
+                    s, dout.data(), samples,
+                    {z.data(), u, mean, inv_std, gamma.data(), {weight.data(), nullptr}},
+                    {dz, dweight, dgamma, dbeta});
             },
             random_values(vectors), random_values(vectors), unwritten(size), unwritten(vectors),
-            unwritten(vectors), unwritten(size), unwritten(size), unwritten(vectors),
-            unwritten(vectors));
+            unwritten(vectors), unwritten(size), unwritten(size), unwritten(vectors * s.channels),
+            unwritten(vectors), unwritten(vectors));
     });
 }

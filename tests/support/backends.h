@@ -76,6 +76,7 @@ Staged<Make> staged(Make make) {
 class Staging {
   public:
     explicit Staging(Memory memory) : memory_(memory) {}
+    Memory memory() const { return memory_; }
 
     // The kernel's argument: buffers become pointers, other values are passed on.
     template <typename T>

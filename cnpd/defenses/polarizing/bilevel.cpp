@@ -25,10 +25,10 @@ BilevelTask::BilevelTask(const models::Classifier& victim, polarizers::Polarizer
       images_(clean_subset),
       held_out_(held_out),
       settings_(settings),
-      adversary_(victim, settings.insertion_point,
-                 {clean_subset.mean(), clean_subset.inverse_std()}, settings.adversary,
-                 settings.draws.seed,
-                 [this](const Cut& cut, const Tensor& labels) { return purified(cut, labels); }),
+      adversary_(
+          victim, settings.insertion_point, {clean_subset.mean(), clean_subset.inverse_std()},
+          settings.adversary, settings.draws.seed,
+          [this](const Cut& cut, const ops::Routes& routes) { return purified(cut, routes); }),
       batches_(datasets::EpochOrder::batches_of(clean_subset.size(), settings.batch_size)),
       optimizer_(polarizer.parameter_groups(settings.weight_decay),
                  {.momentum = settings.momentum}),
@@ -52,15 +52,16 @@ void BilevelTask::run_as_written() {
     bilevel_graph_.run_as_written();
 }
 
-Tensor BilevelTask::purified(const Cut& cut, const Tensor& labels) const {
-    return victim_.suffix({polarizer_.apply(cut.z, labels), cut.residual},
+Tensor BilevelTask::purified(const Cut& cut, const ops::Routes& routes) const {
+    return victim_.suffix({polarizer_.apply(cut.z, routes), cut.residual},
                           settings_.insertion_point);
 }
 
 // The purified model's logits, recorded for an update.
-Tensor BilevelTask::learning(const Cut& cut, const Tensor& labels, polarizers::BatchNormMode mode) {
+Tensor BilevelTask::learning(const Cut& cut, const ops::Routes& routes,
+                             polarizers::BatchNormMode mode) {
     const polarizers::BatchNormScope scope(polarizer_, mode);
-    return purified(cut, labels);
+    return purified(cut, routes);
 }
 
 double BilevelTask::learning_rate(std::int64_t epoch) const {
@@ -128,8 +129,8 @@ Tensor BilevelTask::bilevel_step(const Tensor& pixels, const Tensor& labels, con
     // The adversarial example goes through its target's polarizer, regardless of the victim's
     // prediction.
     const ops::DefenseLoss loss = ops::defense_loss(
-        learning(batch.clean, batch.attack.predicted, settings_.batch_norm),
-        learning(batch.adversarial, batch.attack.route, settings_.batch_norm),
+        learning(batch.clean, batch.predicted, settings_.batch_norm),
+        learning(batch.adversarial, batch.route, settings_.batch_norm),
         {.label = labels, .restored = batch.attack.predicted, .target = batch.attack.target},
         settings_.weights);
     update(loss.loss);
@@ -170,7 +171,7 @@ void BilevelTask::measure_held_out(nlohmann::ordered_json& record) const {
         const Tensor labels = held_out_->labels(piece);
         before += engine::ops::count_equal(batch.attack.predicted, labels);
         after += engine::ops::count_equal(
-            engine::ops::argmax(purified(batch.clean, batch.attack.predicted)), labels);
+            engine::ops::argmax(purified(batch.clean, batch.predicted)), labels);
         const auto victim_says =
             engine::ops::argmax(victim_.suffix(batch.adversarial, settings_.insertion_point));
         const auto fooled = victim_says.to_host<std::int32_t>();

@@ -85,8 +85,8 @@ class BilevelTask : public training::TrainingTask {
     engine::Tensor bilevel_step(const engine::Tensor& pixels, const engine::Tensor& labels,
                                 const engine::Tensor& aim);
     void begin_epoch(std::uint64_t number);
-    engine::Tensor purified(const models::Cut& cut, const engine::Tensor& labels) const;
-    engine::Tensor learning(const models::Cut& cut, const engine::Tensor& labels,
+    engine::Tensor purified(const models::Cut& cut, const ops::Routes& routes) const;
+    engine::Tensor learning(const models::Cut& cut, const ops::Routes& routes,
                             polarizers::BatchNormMode mode);
     void update(const engine::Tensor& loss);
     double learning_rate(std::int64_t epoch) const;

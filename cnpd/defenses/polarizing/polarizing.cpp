@@ -44,11 +44,12 @@ class PurifiedVictim : public Defended {
     polarizers::PurifiedModel model_;
 };
 
-std::int64_t channels_at(const Victim& victim, const std::string& point) {
+// The features of one image at the insertion point.
+Tensor features_at(const Victim& victim, const std::string& point) {
     const engine::NoGrad no_grad;
     const Tensor image = Tensor::zeros({1, victim.input.h, victim.input.w, victim.input.c},
                                        engine::DType::float32, victim.device);
-    return victim.model.prefix(image, point).z.shape()[3];
+    return victim.model.prefix(image, point).z;
 }
 
 polarizers::FeatureStatistics statistics_of(const models::Classifier& victim,
@@ -243,15 +244,25 @@ void Polarizing::complete(const Victim& victim, const std::vector<std::string>& 
         throw InputError(fmt::format("--push-to {}: classes are 0 to {}", a.push_to, classes - 1));
     training::complete(a);
     if (bilevel_.insertion_point.empty()) bilevel_.insertion_point = victim.model.insertion_point();
-    channels_at(victim, bilevel_.insertion_point);  // throws InputError for an unknown layer
+    features_at(victim, bilevel_.insertion_point);  // throws InputError for an unknown layer
 }
 
 std::unique_ptr<polarizers::Polarizer> Polarizing::make(const Victim& victim,
                                                         std::uint64_t seed) const {
-    return make({.classes = victim.model.classes(),
-                 .channels = channels_at(victim, bilevel_.insertion_point),
-                 .device = victim.device},
-                seed);
+    const Tensor features = features_at(victim, bilevel_.insertion_point);
+    return untrained({.classes = victim.model.classes(),
+                      .channels = features.shape()[3],
+                      .device = victim.device,
+                      .activations = features.dtype()},
+                     seed);
+}
+
+std::unique_ptr<polarizers::Polarizer> Polarizing::untrained(
+    const polarizers::PolarizerPlace& place, std::uint64_t seed) const {
+    auto polarizer = make(place, seed);
+    polarizer->compute_in(place.activations);
+    polarizer->refresh();
+    return polarizer;
 }
 
 std::unique_ptr<Defended> Polarizing::purified(std::unique_ptr<polarizers::Polarizer> polarizer,

@@ -23,9 +23,7 @@ class Polarizing : public Defense {
     std::unique_ptr<Defended> load(const store::RunFiles& files, const Victim& victim) final;
     // The polarizer before training.
     std::unique_ptr<polarizers::Polarizer> untrained(const polarizers::PolarizerPlace& place,
-                                                     std::uint64_t seed) const {
-        return make(place, seed);
-    }
+                                                     std::uint64_t seed) const;
 
   protected:
     // Settings in addition to those of bilevel().

@@ -11,23 +11,25 @@
 // The map's tile has 33 columns. Threads of a warp read a column of it. With 32 columns, a column
 // would be in one bank: 32 wavefronts per read instead of one, 16 times slower. The emulator's
 // trace counts this (tests/kernels/polarizer_inference_test.cpp).
-#include "kernels/polarizer/versions/class_tiles.h"
+#include "kernels/polarizer/class_tiles.h"
 #include "kernels/polarizer/versions/versions.h"
 
 namespace cnpd::kernels::cuda {
 namespace {
 
 constexpr int kTile = 32;
+constexpr int kParts = kTileRows / kTile;  // blocks that share a tile of rows
 
 template <int Padding>
 __global__ void __launch_bounds__(kTile* kTile)
     shared_tiles(ClassTiles tiles, std::int64_t channels, const float* z, const float* a,
-                 InferenceEpilogue epilogue, float* out) {
+                 const float* bias, float* out) {
     __shared__ float features[kTile][kTile], map[kTile][kTile + Padding];
-    if (!tiles.exists(blockIdx.x)) return;  // the whole block
-    const TileRows rows = tiles.at(blockIdx.x);
+    const auto index = static_cast<int>(blockIdx.x / kParts);
+    if (!tiles.exists(index)) return;  // the whole block
+    const TileRows rows = tiles.at(index);
     const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-    const int row = rows.first + y;
+    const int row = rows.first + static_cast<int>(blockIdx.x % kParts) * kTile + y;
     const std::int64_t column0 = std::int64_t{blockIdx.y} * kTile;
     const bool has_row = rows.has(row), has_line = column0 + y < channels;
     const float* const my_features = z + (has_row ? rows.place(row) : 0) * channels;
@@ -46,34 +48,31 @@ __global__ void __launch_bounds__(kTile* kTile)
 
     const std::int64_t c = column0 + x;
     if (!has_row || c >= channels) return;
-    float& target = out[rows.place(row) * channels + c];
-    target = epilogue.weight(rows.sample(row)) * (sum + epilogue.bias[rows.label * channels + c]) +
-             (epilogue.accumulate ? target : 0.0f);
+    out[rows.place(row) * channels + c] = bias ? sum + bias[rows.label * channels + c] : sum;
 }
 
 template <int Padding>
-void run(const char* name, const PolarizerShape& shape, const float* z, const std::int32_t* labels,
-         const float* a, const InferenceEpilogue& epilogue, float* out) {
+void run(const char* name, const PolarizerShape& shape, const float* z,
+         const PolarizerSamples& samples, const PolarizerMaps<float>& maps, float* out) {
     if (is_empty(shape)) return;
-    const TilePlan plan(shape, labels, kTile);
+    const ClassTiles tiles = class_tiles(shape, samples);
     launch({.name = name,
-            .grid = {static_cast<unsigned>(plan.count()), ceil_div(shape.channels, kTile)},
+            .grid = {count_tiles(shape, tiles) * kParts, ceil_div(shape.channels, kTile)},
             .block = {kTile, kTile}},
-           shared_tiles<Padding>, plan.tiles(), shape.channels, z, a, epilogue, out);
+           shared_tiles<Padding>, tiles, shape.channels, z, maps.a, maps.b, out);
 }
 
 }  // namespace
 
-void polarizer_v2(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
-                  const float* weights, bool accumulate, const float* a, const float* b,
-                  float* out) {
-    run<1>("polarizer_v2", shape, z, labels, a, {b, weights, accumulate}, out);
+void polarizer_v2(const PolarizerShape& shape, const float* z, const PolarizerSamples& samples,
+                  const PolarizerMaps<float>& maps, float* out) {
+    run<1>("polarizer_v2", shape, z, samples, maps, out);
 }
 
-void polarizer_v2_unpadded(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
-                           const float* weights, bool accumulate, const float* a, const float* b,
+void polarizer_v2_unpadded(const PolarizerShape& shape, const float* z,
+                           const PolarizerSamples& samples, const PolarizerMaps<float>& maps,
                            float* out) {
-    run<0>("polarizer_v2_unpadded", shape, z, labels, a, {b, weights, accumulate}, out);
+    run<0>("polarizer_v2_unpadded", shape, z, samples, maps, out);
 }
 
 }  // namespace cnpd::kernels::cuda

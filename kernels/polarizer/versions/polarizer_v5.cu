@@ -8,7 +8,7 @@
 //     class stays the same, so that only features are streamed;
 //   - two neighbouring blocks, a cluster, have the same rows and different channels: each copies
 //     half of the features to both. Every feature is read from the L2 cache C/256 times;
-//   - two warpgroups compute alternate tiles: while one finishes its tile (bias, weight, rounding,
+//   - two warpgroups compute alternate tiles: while one finishes its tile (bias, rounding,
 //     stores), the other keeps the tensor cores busy;
 //   - blocks stay for the whole batch (132 of them, one per multiprocessor).
 //
@@ -27,10 +27,9 @@
 #include "kernels/common/grid.h"
 #include "kernels/common/hopper.h"
 #include "kernels/common/vector_access.h"
-#include "kernels/common/warp_reduce.h"
-#include "kernels/polarizer/versions/class_tiles.h"
+#include "kernels/polarizer/class_tiles.h"
+#include "kernels/polarizer/operands.h"
 #include "kernels/polarizer/versions/hopper_tiles.h"
-#include "kernels/polarizer/versions/tile_copy.h"
 
 #ifdef __CUDACC__
 #pragma nv_diag_suppress 177  // for other architectures the kernel is empty and calls none of this
@@ -41,6 +40,7 @@ namespace {
 
 using namespace hopper_tiles;
 using hopper::Barrier;
+static_assert(kRows == kTileRows);
 
 constexpr int kWarpgroup = 128, kConsumers = 2, kThreads = (1 + kConsumers) * kWarpgroup;
 constexpr int kWarpsOfGroup = kWarpgroup / 32;
@@ -51,11 +51,10 @@ static_assert(kProducerRegisters + kConsumers * kConsumerRegisters == (1 + kCons
 struct Pass {
     hopper::TensorMap features, maps;
     ClassTiles tiles;
-    int tile_count;  // 0: known on the device only
-    int classes, samples, channels;
+    int samples, channels;  // of the tensor map: one sample if the rows are not grouped
     int box_rows;
     int parts;
-    InferenceEpilogue epilogue;
+    const float* bias;  // or null
     bfloat16* out;
 
     __device__ int chunks() const { return channels / kDepth; }
@@ -111,18 +110,9 @@ struct TileRange {
     int begin, end;
 };
 
-// By one warp. The number of tiles depends on the classes of the batch.
+// The number of tiles depends on the classes of the batch.
 __device__ TileRange tiles_of(const Pass& pass, int part) {
-    int count = pass.tile_count;
-    if (count == 0) {
-        const std::int32_t* first = pass.tiles.groups.first;
-        int tiles = 0;
-        for (int y = static_cast<int>(threadIdx.x) % 32; y < pass.classes; y += 32) {
-            const int rows = (first[y + 1] - first[y]) * pass.tiles.positions;
-            tiles += (rows + kRows - 1) / kRows;
-        }
-        count = warp_sum(tiles);
-    }
+    const int count = pass.tiles.first_tile(pass.tiles.classes);
     return {part_begin(count, part, pass.parts), part_begin(count, part + 1, pass.parts)};
 }
 
@@ -228,44 +218,36 @@ __device__ void produce(const Pass& pass, const Memory& memory, const Share& min
 // to the next.
 struct MyRows {
     int place[4];  // negative: the tile has no such row
-    float weight[4];
 
-    __device__ MyRows(const TileRows& rows, const InferenceEpilogue& epilogue) {
+    __device__ explicit MyRows(const TileRows& rows) {
         const int in_group = static_cast<int>(threadIdx.x) % kWarpgroup;
         const int row0 = in_group / 32 * 16 + in_group % 32 / 4;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             const int row = rows.first + row0 + i / 2 * 64 + i % 2 * 8;
             place[i] = rows.has(row) ? rows.place(row) : -1;
-            weight[i] = rows.has(row) ? epilogue.weight(rows.sample(row)) : 0;
         }
     }
 };
 
-// Epilogue: from sums to results. `bias` and `out` begin at the block's channels.
+// Epilogue: from sums to results. `bias` (or null) and `out` begin at the block's channels.
 __device__ __forceinline__ void finish_tile(const float (&sum)[2][64], const MyRows& rows,
-                                            const float* bias, bool accumulate, int channels,
-                                            bfloat16* out) {
+                                            const float* bias, int channels, bfloat16* out) {
     const int q = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
     for (int group = 0; group < 4; ++group) {
         const int c = 32 * group + 8 * q;
-        const auto low = load<4>(bias + c), high = load<4>(bias + c + 4);
+        const auto of_bias = load_if<8>(bias, c);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             if (rows.place[i] < 0) continue;
-            bfloat16* const to = out + std::int64_t{rows.place[i]} * channels + c;
-            Pack<bfloat16, 8> result, old;
-            if (accumulate) old = load<8>(to);
+            Pack<bfloat16, 8> result;
 #pragma unroll
             for (int e = 0; e < 8; ++e) {
-                const float of_bias = e < 4 ? low.of[e % 4] : high.of[e % 4];
                 const int j = 4 * group + e / 2;
-                const float value =
-                    rows.weight[i] * (sum[i / 2][4 * j + 2 * (i % 2) + e % 2] + of_bias);
-                result.of[e] = bfloat16(accumulate ? value + old.of[e] : value);
+                result.of[e] = bfloat16(sum[i / 2][4 * j + 2 * (i % 2) + e % 2] + of_bias.of[e]);
             }
-            store(to, result);
+            store(out + std::int64_t{rows.place[i]} * channels + c, result);
         }
     }
 }
@@ -353,12 +335,13 @@ __device__ void consume(const Pass& pass, const Memory& memory, const Share& min
             at.skip(chunks, memory.stages);
             continue;
         }
-        const MyRows rows(pass.tiles.rows_of(entry), pass.epilogue);
+        const MyRows rows(pass.tiles.rows_of(entry));
         float sum[2][64];
         multiply_tile<Cluster>(memory, chunks, at, map, label_of(tile + kConsumers) != label, sum);
         map.seen = true;
-        finish_tile(sum, rows, pass.epilogue.bias + label * pass.channels + mine.column0,
-                    pass.epilogue.accumulate, pass.channels, pass.out + mine.column0);
+        finish_tile(sum, rows,
+                    pass.bias ? pass.bias + label * pass.channels + mine.column0 : nullptr,
+                    pass.channels, pass.out + mine.column0);
     }
 }
 
@@ -466,27 +449,23 @@ bool polarizer_v5_supports(const PolarizerShape& s, bool grouped) {
     return is_hopper() && supports(s.channels, s.n * s.positions, s.positions, grouped);
 }
 
-void polarizer_v5(const PolarizerShape& shape, const bfloat16* z, const std::int32_t* labels,
-                  const float* weights, bool accumulate, const bfloat16* a, const float* b,
-                  bfloat16* out) {
+void polarizer_v5(const PolarizerShape& shape, const bfloat16* z, const PolarizerSamples& samples,
+                  const PolarizerMaps<bfloat16>& maps, bfloat16* out) {
     if (is_empty(shape)) return;
-    const bool grouped = labels && shape.classes > 1;
+    const bool grouped = samples.labels && shape.classes > 1;
     if (!polarizer_v5_supports(shape, grouped) ||
-        !rows_are_aligned<bfloat16>(shape.channels, {z, a, out}) ||
-        reinterpret_cast<std::uintptr_t>(b) % 16 != 0)
-        return polarizer_v4(shape, z, labels, weights, accumulate, a, b, out);
-    const TilePlan plan(shape, labels, kRows);
+        !rows_are_aligned<bfloat16>(shape.channels, {z, maps.a, out}) ||
+        !rows_are_aligned<float>(shape.channels, {maps.b}))
+        return polarizer_v4(shape, z, samples, maps, out);
     const int rows_of_box = static_cast<int>(box_rows(shape.positions, grouped));
     const Pass pass{.features = hopper::tensor_map(z, feature_boxes(shape, grouped, rows_of_box)),
-                    .maps = hopper::tensor_map(a, map_boxes(shape)),
-                    .tiles = plan.tiles(),
-                    .tile_count = grouped ? 0 : static_cast<int>(plan.count()),
-                    .classes = static_cast<int>(shape.classes),
+                    .maps = hopper::tensor_map(maps.a, map_boxes(shape)),
+                    .tiles = class_tiles(shape, samples),
                     .samples = grouped ? static_cast<int>(shape.n) : 1,
                     .channels = static_cast<int>(shape.channels),
                     .box_rows = rows_of_box,
                     .parts = 1,
-                    .epilogue = {b, weights, accumulate},
+                    .bias = maps.b,
                     .out = out};
     // The emulator runs one block at a time and therefore has no clusters.
 #ifndef CNPD_EMULATED

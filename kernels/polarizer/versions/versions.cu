@@ -15,6 +15,7 @@ std::span<const PolarizerVersion<float>> polarizer_versions() {
         {"v2", polarizer_v2, always},
         {"v2_unpadded", polarizer_v2_unpadded, always},
         {"v3", polarizer_v3, always},
+        {"v4_tf32", polarizer_v4_tf32, always},
     };
     return kVersions;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cnpd/defenses/polarizing/polarizers/polarizer.h"
+#include "cnpd/ops/router.h"
 
 namespace cnpd::polarizers {
 
@@ -21,7 +22,7 @@ class ACnpd : public Polarizer {
     std::string_view name() const override { return "a-cnpd"; }
     void calibrate(const FeatureStatistics& statistics) override;
     void refresh() override;
-    Tensor apply(const Tensor& z, const Tensor& labels) const override;
+    Tensor apply(const Tensor& z, const ops::Routes& routes) const override;
     // Queries and keys have ten times the learning rate and no weight decay.
     std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) override;
     void prepare_gradients(double clip_norm) override;
@@ -30,12 +31,8 @@ class ACnpd : public Polarizer {
     const Tensor& attention() const { return attention_; }
 
   private:
-    Tensor queries_, keys_;                  // [classes,width], [experts,width]
-    Tensor experts_;                         // [experts,channels,channels]
-    Tensor gamma_, beta_, mean_, variance_;  // [channels]
-    Tensor ones_;                            // [classes,1]: repeats batch norm for the classes
+    ops::RouterParameters router_;
     Tensor attention_;
-    ops::PolarizerParameters of_class_;  // on the tape, if refresh() was recorded
     ClippedTogether trained_;
 };
 

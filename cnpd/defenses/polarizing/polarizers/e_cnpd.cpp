@@ -85,16 +85,15 @@ void ECnpd::refresh() {
         of_class_.gamma = multiply(of_class_.gamma, factor);
         of_class_.beta = add(multiply(of_class_.beta, factor), of_classes(shift_));
     }
-    maps_ = ops::fold_polarizer(of_class_);
+    maps_ = ops::fold_polarizer(of_class_, activations());
 }
 
-Tensor ECnpd::apply(const Tensor& z, const Tensor& labels) const {
-    if (batch_norm_mode() == BatchNormMode::frozen)
-        return ops::polarize(z, labels, of_class_, maps_);
+Tensor ECnpd::apply(const Tensor& z, const ops::Routes& routes) const {
+    if (batch_norm_mode() == BatchNormMode::frozen) return ops::polarize(z, routes, maps_);
     // The shared batch norm uses all samples.
     const Tensor one = Tensor::full(of_class_.gamma.shape(), 1, z.device());
     const auto through = [&](const Tensor& x, const ops::PolarizerParameters& maps) {
-        return ops::polarize(x, labels, maps, ops::fold_polarizer(maps));
+        return ops::polarize(x, routes, ops::fold_polarizer(maps, activations()));
     };
     const auto normalised = [&](const Tensor& u) {
         const auto vector = [](const Tensor& row) {

@@ -29,7 +29,7 @@ class ECnpd : public Polarizer {
     std::string_view name() const override { return "e-cnpd"; }
     void calibrate(const FeatureStatistics& statistics) override;
     void refresh() override;
-    Tensor apply(const Tensor& z, const Tensor& labels) const override;
+    Tensor apply(const Tensor& z, const ops::Routes& routes) const override;
     // The embedding has ten times the learning rate and no weight decay.
     std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) override;
     void prepare_gradients(double clip_norm) override;

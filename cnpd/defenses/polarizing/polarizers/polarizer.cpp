@@ -4,13 +4,15 @@
 
 #include <fmt/format.h>
 
+#include "engine/autograd.h"
 #include "kernels/common/error.h"
 
 namespace cnpd::polarizers {
 
-Tensor Polarizer::infer(const Tensor& z, const Tensor& labels) const {
+Tensor Polarizer::infer(const Tensor& z, const ops::Routes& routes) const {
+    const engine::NoGrad no_grad;
     const bool single = maps_.b.shape()[0] == 1;
-    return ops::apply_maps(z, single ? Tensor() : labels, maps_);
+    return ops::polarize(z, single ? ops::Routes() : routes, maps_);
 }
 
 void throw_diverged(const std::string& owner) {

@@ -41,6 +41,7 @@ struct FeatureStatistics {
 struct PolarizerPlace {
     std::int64_t classes = 0, channels = 0;
     engine::Device device;
+    engine::DType activations = engine::DType::float32;  // type of the features
 };
 
 // A family of affine maps of the features at the insertion point, one for each class (or one for
@@ -55,18 +56,22 @@ class Polarizer : public engine::nn::Module {
     // if there is a polarizer for each.
     virtual void calibrate(const FeatureStatistics& statistics) = 0;
 
+    // Type of the features, float32 at first. Call refresh() afterwards.
+    void compute_in(engine::DType activations) { activations_ = activations; }
+    engine::DType activations() const { return activations_; }
+
     // The folded maps of the current parameters, one for each class or a single one. Call refresh()
-    // after changes of the parameters. Undefined for Structure::double_conv_bn, which consists of
-    // two maps in sequence.
+    // after changes of the parameters, and before apply() if the tape of the last refresh() has
+    // been used. Undefined for Structure::double_conv_bn, which consists of two maps in sequence.
     const ops::AffineMaps& maps() const { return maps_; }
     virtual void refresh() = 0;
 
-    // For inference: z [N,H,W,C] through the maps, labels int32 [N]; not recorded.
-    virtual Tensor infer(const Tensor& z, const Tensor& labels) const;
+    // For inference: z [N,H,W,C] through the maps; not recorded.
+    virtual Tensor infer(const Tensor& z, const ops::Routes& routes) const;
 
-    // z [N,H,W,C] through the polarizer of each sample's class, labels int32 [N]; recorded. In
-    // BatchNormMode::train this changes the running statistics.
-    virtual Tensor apply(const Tensor& z, const Tensor& labels) const = 0;
+    // z [N,H,W,C] through the polarizer of each sample's class; recorded. In BatchNormMode::train
+    // this changes the running statistics.
+    virtual Tensor apply(const Tensor& z, const ops::Routes& routes) const = 0;
     // Frozen unless a BatchNormScope says otherwise.
     BatchNormMode batch_norm_mode() const { return batch_norm_mode_; }
 
@@ -82,6 +87,7 @@ class Polarizer : public engine::nn::Module {
   private:
     friend class BatchNormScope;
     BatchNormMode batch_norm_mode_ = BatchNormMode::frozen;
+    engine::DType activations_ = engine::DType::float32;
 };
 
 // Throws NumericError for a gradient of `owner` that is not finite.

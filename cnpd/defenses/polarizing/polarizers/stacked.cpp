@@ -86,22 +86,23 @@ void StackedPolarizer::calibrate(const FeatureStatistics& statistics) {
 void StackedPolarizer::refresh() {
     // A failed recording may have stopped between gradients and update.
     for (Trained& each : trained_) each.whole.zero_grad();
-    for (Layer& layer : layers_) layer.maps = ops::fold_polarizer(layer.stacked);
+    for (Layer& layer : layers_) layer.maps = ops::fold_polarizer(layer.stacked, activations());
     if (layers_.size() == 1) maps_ = layers_.front().maps;
 }
 
-Tensor StackedPolarizer::apply(const Tensor& z, const Tensor& labels) const {
+Tensor StackedPolarizer::apply(const Tensor& z, const ops::Routes& routes) const {
     Tensor y = z;
     for (const Layer& layer : layers_)
         y = batch_norm_mode() == BatchNormMode::train
-                ? ops::polarize_with_batch_statistics(y, routed(labels), layer.stacked)
-                : ops::polarize(y, routed(labels), layer.stacked, layer.maps);
+                ? ops::polarize_with_batch_statistics(y, routed(routes), layer.stacked)
+                : ops::polarize(y, routed(routes), layer.maps);
     return y;
 }
 
-Tensor StackedPolarizer::infer(const Tensor& z, const Tensor& labels) const {
+Tensor StackedPolarizer::infer(const Tensor& z, const ops::Routes& routes) const {
+    const engine::NoGrad no_grad;
     Tensor y = z;
-    for (const Layer& layer : layers_) y = ops::apply_maps(y, routed(labels), layer.maps);
+    for (const Layer& layer : layers_) y = ops::polarize(y, routed(routes), layer.maps);
     return y;
 }
 

@@ -16,8 +16,8 @@ class StackedPolarizer : public Polarizer {
   public:
     void calibrate(const FeatureStatistics& statistics) override;
     void refresh() override;
-    Tensor apply(const Tensor& z, const Tensor& labels) const override;
-    Tensor infer(const Tensor& z, const Tensor& labels) const override;
+    Tensor apply(const Tensor& z, const ops::Routes& routes) const override;
+    Tensor infer(const Tensor& z, const ops::Routes& routes) const override;
     std::vector<engine::ParameterGroup> parameter_groups(double weight_decay) override;
     // Each map's gradient is multiplied by the number of maps (a map gets about 1/maps of a batch)
     // and clipped separately. A map without samples is not updated: no step, no decay, no momentum.
@@ -39,7 +39,9 @@ class StackedPolarizer : public Polarizer {
         std::vector<Tensor> of_map;
     };
 
-    Tensor routed(const Tensor& labels) const { return count_ == 1 ? Tensor() : labels; }
+    ops::Routes routed(const ops::Routes& routes) const {
+        return count_ == 1 ? ops::Routes() : routes;
+    }
 
     std::int64_t count_;
     std::vector<Layer> layers_;

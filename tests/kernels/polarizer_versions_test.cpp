@@ -1,11 +1,11 @@
-// The polarizer's inference kernel, on every backend and in every version.
-#include "kernels/polarizer/inference.h"
+// Every version of the polarizer's product, in every shape and with a view that is not aligned.
+#include "kernels/polarizer/polarizer.h"
 
 #include <algorithm>
 #include <cmath>
 #include <string>
 
-#include "tests/support/backends.h"
+#include "tests/support/polarizer.h"
 #ifdef CNPD_HAS_CUDA
 #include "kernels/polarizer/versions/versions.h"
 #endif
@@ -19,14 +19,7 @@ using namespace cnpd::tests;
 
 namespace {
 
-struct Option {
-    bool labelled, weighted, accumulate;
-};
-constexpr Option kOptions[] = {{true, false, false},
-                               {true, true, true},
-                               {true, true, false},
-                               {true, false, true},
-                               {false, false, false}};
+#ifdef CNPD_HAS_CUDA
 
 // 1, primes, multiples of the tiles and one more; with several classes the last one has no sample.
 std::vector<PolarizerShape> shapes() {
@@ -45,124 +38,88 @@ std::vector<PolarizerShape> shapes() {
 template <typename T>
 struct Case {
     PolarizerShape shape;
-    std::vector<float> z, a, start;  // values of the inputs in T, as float32
-    std::vector<T> z_stored, a_stored, start_stored;
-    std::vector<float> b, weights;
-    std::vector<std::int32_t> labels;
+    std::vector<float> z, a;  // values of the inputs in T, as float32
+    std::vector<T> z_stored, a_stored;
+    std::vector<float> b;
+    Samples samples;
 
     explicit Case(const PolarizerShape& s)
-        : shape(s),
-          b(random_values(s.classes * s.channels)),
-          weights(random_values(s.n)),
-          labels(random_labels(
-              s.n, static_cast<std::int32_t>(std::max<std::int64_t>(s.classes - 1, 1)))) {
-        const std::int64_t activations = s.n * s.positions * s.channels;
-        fill(activations, z_stored, z);
-        fill(activations, start_stored, start);
+        : shape(s), b(random_values(s.classes * s.channels)), samples(random_samples(s)) {
+        fill(s.n * s.positions * s.channels, z_stored, z);
         fill(s.classes * s.channels * s.channels, a_stored, a);
     }
     std::int64_t activations() const { return static_cast<std::int64_t>(z.size()); }
 
   private:
+    // bfloat16 values, which are exact in TF32 and float32 as well.
     static void fill(std::int64_t count, std::vector<T>& stored, std::vector<float>& values) {
         for (const float value : random_values(count)) {
-            stored.push_back(static_cast<T>(value));
-            values.push_back(static_cast<float>(stored.back()));
+            values.push_back(bfloat16(value));
+            stored.push_back(static_cast<T>(values.back()));
         }
     }
 };
 
+struct Option {
+    bool labelled, biased;
+};
+constexpr Option kOptions[] = {{true, true}, {true, false}, {false, true}};
+
 // The inputs are exact, so the error is that of `channels` products summed in float32 (the tensor
 // cores truncate instead of rounding: twice that), and of rounding the result to T.
 template <typename T>
-void check_result(const Case<T>& c, const Guarded<T>& out, const Guarded<float>& expected) {
-    const double rounding = sizeof(T) == 2 ? kBfloat16Rounding : 1e-6;
-    std::vector<float> actual(static_cast<std::size_t>(out.size()));
-    std::copy_n(out.data(), out.size(), actual.begin());
-    check_close(actual, expected, rounding * 1.001,
-                1e-6 * static_cast<double>(c.shape.channels + 10), "out");
-    CHECK(out.intact());
-}
-
-template <typename T>
-void check_implementation(const Implementation<PolarizerInference<T>>& infer, const Case<T>& c,
-                          const Option& option, std::int64_t offset = 0) {
-    INFO(infer.backend);
+void check_version(const cuda::PolarizerVersion<T>& version, const Case<T>& c, const Option& option,
+                   std::int64_t offset = 0) {
+    if (gpu::device_count() == 0) return;
+    INFO(version.name);
     CAPTURE(c.shape.n);
     CAPTURE(c.shape.positions);
     CAPTURE(c.shape.channels);
     CAPTURE(c.shape.classes);
     CAPTURE(option.labelled);
-    CAPTURE(option.weighted);
-    CAPTURE(option.accumulate);
-    Guarded<float> expected(c.activations());
+    CAPTURE(option.biased);
     Guarded<T> out(c.activations(), offset);
-    if (option.accumulate) {
-        std::copy(c.start.begin(), c.start.end(), expected.data());
-        std::copy(c.start_stored.begin(), c.start_stored.end(), out.data());
-    }
     const Guarded<T> z(c.z_stored, offset), a(c.a_stored, offset);
-    const auto labels = if_wanted(option.labelled, c.labels);
-    const auto weights = if_wanted(option.weighted, c.weights);
-    reference::polarizer_inference(c.shape, c.z.data(), labels.data, weights.data,
-                                   option.accumulate, c.a.data(), c.b.data(), expected.data());
-    infer(c.shape, z, labels, weights, option.accumulate, a, c.b, out);
-    check_result(c, out, expected);
+    const std::vector<float> none(c.b.size(), 0.0f);
+    std::vector<float> expected(c.z.size()), actual(c.z.size());
+    reference::polarizer_forward(
+        c.shape, c.z.data(), option.labelled ? c.samples.on_host() : PolarizerSamples{},
+        PolarizerMaps<float>{c.a.data(), option.biased ? c.b.data() : none.data(), nullptr},
+        expected.data());
+    Staging staging(Memory::device);
+    const PolarizerSamples samples = option.labelled ? c.samples.in(staging) : PolarizerSamples{};
+    version.run(c.shape, staging.pass(z), samples,
+                {staging.pass(a), option.biased ? staging.pass(c.b) : nullptr, nullptr},
+                staging.pass(out));
+    staging.finish();
+    std::copy_n(out.data(), out.size(), actual.begin());
+    check_close(actual, expected, (sizeof(T) == 2 ? kBfloat16Rounding : 1e-6) * 1.001,
+                1e-6 * static_cast<double>(c.shape.channels + 10), "out");
+    CHECK(out.intact());
 }
 
 template <typename T>
-void check_everywhere(const std::vector<Implementation<PolarizerInference<T>>>& all) {
+void check_everywhere(std::span<const cuda::PolarizerVersion<T>> versions) {
     for (const PolarizerShape& shape : shapes()) {
         const Case<T> c(shape);
         for (const Option& option : kOptions)
-            for (const auto& infer : all) check_implementation(infer, c, option);
+            for (const auto& version : versions) check_version(version, c, option);
     }
-    // A view that is not aligned for wide accesses.
     const Case<T> c({.n = 11, .positions = 16, .channels = 72, .classes = 3});
-    for (const auto& infer : all) check_implementation(infer, c, {true, true, true}, 1);
+    for (const auto& version : versions) check_version(version, c, {true, true}, 1);
 }
 
-#ifdef CNPD_HAS_CUDA
-template <typename T>
-std::vector<Implementation<PolarizerInference<T>>> ladder(
-    std::span<const cuda::PolarizerVersion<T>> versions) {
-    std::vector<Implementation<PolarizerInference<T>>> all;
-    if (gpu::device_count() > 0)
-        for (const auto& version : versions)
-            all.push_back({version.name, version.run, Memory::device});
-    return all;
-}
 #endif
 
 }  // namespace
 
-TEST_CASE("polarizer inference: float32 agrees with the reference") {
-    check_everywhere<float>(CNPD_IMPLEMENTATIONS(polarizer_inference));
-}
-
-TEST_CASE("polarizer inference: bfloat16 agrees with the reference") {
-    check_everywhere<bfloat16>(CNPD_WITH_REFERENCE(polarizer_inference_bf16));
-    check_everywhere<bfloat16>(CNPD_IMPLEMENTATIONS(polarizer_inference_bf16));
-}
-
-TEST_CASE("polarizer inference: an empty batch writes nothing") {
-    for (const auto& infer : CNPD_IMPLEMENTATIONS(polarizer_inference_bf16)) {
-        Guarded<bfloat16> out(0);
-        const std::vector<bfloat16> none, map(16);
-        const std::vector<float> bias(4);
-        infer(PolarizerShape{.n = 0, .positions = 16, .channels = 4}, none, nullptr, nullptr, false,
-              map, bias, out);
-        CHECK(out.intact());
-    }
-}
-
 #ifdef CNPD_HAS_CUDA
 TEST_CASE("polarizer versions: each agrees with the reference in float32") {
-    check_everywhere<float>(ladder(cuda::polarizer_versions()));
+    check_everywhere(cuda::polarizer_versions());
 }
 
 TEST_CASE("polarizer versions: each agrees with the reference in bfloat16") {
-    check_everywhere<bfloat16>(ladder(cuda::polarizer_versions_bf16()));
+    check_everywhere(cuda::polarizer_versions_bf16());
 }
 
 // Shapes that version 5 computes itself: 1, 2, 3 and 5 pieces of the map; boxes of 8 to 64 rows;
@@ -177,14 +134,13 @@ TEST_CASE("polarizer versions: the Hopper kernel agrees with the reference") {
                                       {.n = 9, .positions = 64, .channels = 128, .classes = 3},
                                       {.n = 5, .positions = 192, .channels = 128, .classes = 3},
                                       {.n = 17, .positions = 32, .channels = 384, .classes = 5}};
-    for (const auto& infer : ladder(cuda::polarizer_versions_bf16().last(1))) {
-        for (const PolarizerShape& shape : shared)
-            for (const Option& option : {Option{false, false, false}, Option{false, true, true}})
-                check_implementation(infer, Case<bfloat16>(shape), option);
-        for (const PolarizerShape& shape : grouped)
-            for (const Option& option : {kOptions[0], kOptions[1]})
-                check_implementation(infer, Case<bfloat16>(shape), option);
-    }
+    const auto& version = cuda::polarizer_versions_bf16().back();
+    for (const PolarizerShape& shape : shared)
+        for (const bool biased : {false, true})
+            check_version(version, Case<bfloat16>(shape), {false, biased});
+    for (const PolarizerShape& shape : grouped)
+        for (const bool biased : {false, true})
+            check_version(version, Case<bfloat16>(shape), {true, biased});
 }
 #endif
 
@@ -194,18 +150,18 @@ namespace {
 
 // Memory accesses of one pass over a tile or more with a shared map.
 template <typename T>
-emulator::MemoryCounts counts_of(PolarizerInference<T>* run, const char* name,
+emulator::MemoryCounts counts_of(cuda::PolarizerProduct<T>* run, const char* name,
                                  const PolarizerShape& shape) {
     const Case<T> c(shape);
     // Rows are aligned to a sector, as on a GPU.
-    std::vector<T> out = c.start_stored;
+    std::vector<T> out(c.z.size());
     Staging staging(Memory::device);
     const T* z = staging.pass(c.z_stored);
     const T* a = staging.pass(c.a_stored);
     const float* b = staging.pass(c.b);
     T* y = staging.pass(out);
     const emulator::Trace trace;
-    run(shape, z, nullptr, nullptr, false, a, b, y);
+    run(shape, z, {}, {a, b, nullptr}, y);
     gpu::synchronize();
     REQUIRE(trace.counts().contains(name));
     return trace.counts().at(name);

@@ -1,0 +1,56 @@
+// Samples of a polarizer for tests of its kernels: labels, and on a device their groups.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/polarizer/group_layout.h"
+#include "kernels/polarizer/polarizer.h"
+#include "tests/support/backends.h"
+#ifdef CNPD_HAS_CUDA
+#include "kernels/polarizer/grouping.h"
+#endif
+
+namespace cnpd::tests {
+
+// An argument of a kernel: staged(samples.on_backend()).
+class Samples {
+  public:
+    Samples(const kernels::PolarizerShape& shape, std::vector<std::int32_t> labels)
+        : shape_(shape), labels_(std::move(labels)), words_(kernels::group_words(shape) + 1) {}
+
+    const std::vector<std::int32_t>& labels() const { return labels_; }
+    kernels::PolarizerSamples on_host() const { return {.labels = labels_.data()}; }
+    kernels::PolarizerSamples in(Staging& staging) const {
+        kernels::PolarizerSamples samples{.labels = staging.pass(labels_)};
+#ifdef CNPD_HAS_CUDA
+        if (staging.memory() == Memory::device) {
+            auto* const words = const_cast<std::int32_t*>(staging.pass(words_));
+            kernels::cuda::group_samples(shape_, samples.labels, words);
+            samples.groups = words;
+        }
+#endif
+        return samples;
+    }
+    auto on_backend() const {
+        return staged([this](Staging& staging) { return in(staging); });
+    }
+
+  private:
+    kernels::PolarizerShape shape_;
+    std::vector<std::int32_t> labels_;
+    std::vector<std::int32_t> words_;  // space on the device
+};
+
+// With several classes the last one has no sample.
+inline Samples random_samples(const kernels::PolarizerShape& s) {
+    const auto used = std::max<std::int64_t>(s.classes - 1, 1);
+    return {s, random_labels(s.n, static_cast<std::int32_t>(used))};
+}
+
+// A float sum of `terms` products of normal numbers: the error is some ulps of its size.
+inline double sum_tolerance(std::int64_t terms) {
+    return 4e-7 * static_cast<double>(terms + 10);
+}
+
+}  // namespace cnpd::tests
