@@ -98,6 +98,36 @@ inline float value(float element) {
 }
 }  // namespace detail
 
+namespace detail {
+
+template <int K, typename Factor>
+struct Operands {
+    const Factor *a, *b;
+    const float* c;
+    float* d;
+};
+
+// Fragments are registers: accesses to them are not checked.
+template <int K, typename Factor>
+__attribute__((no_sanitize("thread"))) void multiply(
+    std::span<void* const, cnpd::kernels::emulator::kWarp> of_lane) {
+    constexpr int kSide = 16, kOfLane = kSide * K / cnpd::kernels::emulator::kWarp;
+    float left[kSide][K], right[K][kSide];
+    for (int e = 0; e < kSide * K; ++e) {
+        const auto* lane = static_cast<const Operands<K, Factor>*>(of_lane[e / kOfLane]);
+        left[e / K][e % K] = value(lane->a[e % kOfLane]);
+        right[e / kSide][e % kSide] = value(lane->b[e % kOfLane]);
+    }
+    for (int e = 0; e < kSide * kSide; ++e) {
+        auto* lane = static_cast<Operands<K, Factor>*>(of_lane[e / 8]);
+        float sum = lane->c[e % 8];
+        for (int k = 0; k < K; ++k) sum += left[e / kSide][k] * right[k][e % kSide];
+        lane->d[e % 8] = sum;
+    }
+}
+
+}  // namespace detail
+
 // d = a b + c
 template <int K, typename Factor, typename LayoutA, typename LayoutB>
 void mma_sync(fragment<accumulator, 16, 16, K, float>& d,
@@ -105,29 +135,8 @@ void mma_sync(fragment<accumulator, 16, 16, K, float>& d,
               const fragment<matrix_b, 16, 16, K, Factor, LayoutB>& b,
               const fragment<accumulator, 16, 16, K, float>& c) {
     using Element = std::remove_cvref_t<decltype(a.x[0])>;
-    struct Operands {
-        const Element *a, *b;
-        const float* c;
-        float* d;
-    } mine{a.x, b.x, c.x, d.x};
-    cnpd::kernels::emulator::warp_collective(
-        ~0u,
-        [](std::span<void* const, cnpd::kernels::emulator::kWarp> of_lane) {
-            constexpr int kSide = 16, kOfLane = kSide * K / cnpd::kernels::emulator::kWarp;
-            float left[kSide][K], right[K][kSide];
-            for (int e = 0; e < kSide * K; ++e) {
-                const auto* lane = static_cast<const Operands*>(of_lane[e / kOfLane]);
-                left[e / K][e % K] = detail::value(lane->a[e % kOfLane]);
-                right[e / kSide][e % kSide] = detail::value(lane->b[e % kOfLane]);
-            }
-            for (int e = 0; e < kSide * kSide; ++e) {
-                auto* lane = static_cast<Operands*>(of_lane[e / 8]);
-                float sum = lane->c[e % 8];
-                for (int k = 0; k < K; ++k) sum += left[e / kSide][k] * right[k][e % kSide];
-                lane->d[e % 8] = sum;
-            }
-        },
-        &mine);
+    detail::Operands<K, Element> mine{a.x, b.x, c.x, d.x};
+    cnpd::kernels::emulator::warp_collective(~0u, detail::multiply<K, Element>, &mine);
 }
 
 }  // namespace nvcuda::wmma
