@@ -20,6 +20,14 @@ inline int thread_count() {
     return omp_get_max_threads();
 }
 
+// Threads for so many floating-point operations: waking another one up takes as long as about
+// 700,000 of them.
+inline int team_for(std::int64_t operations) {
+    constexpr std::int64_t kShare = 1 << 20;
+    if (omp_in_parallel()) return 1;
+    return static_cast<int>(std::clamp<std::int64_t>(operations / kShare, 1, thread_count()));
+}
+
 // Calls body(first, last) on disjoint ranges that together are [0, count), each at least about
 // `grain` long if there is more than one. The ranges depend on the number of threads, so an
 // element's result must not depend on its range. Long ranges begin at multiples of 64: an element

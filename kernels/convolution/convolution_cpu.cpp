@@ -1,20 +1,36 @@
 #include "kernels/convolution/convolution.h"
+#include "kernels/convolution/direct.h"
+#include "kernels/convolution/frozen_filter.h"
 #include "kernels/convolution/winograd.h"
 #include "kernels/vendor/onednn.h"
 
 namespace cnpd::kernels::cpu {
 
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue<float>& epilogue, float* y) {
-    if (winograd::applies(shape))
-        return winograd::convolution_forward(shape, x, filter, epilogue, y);
+                         FilterLayouts* layouts, const ConvolutionEpilogue<float>& epilogue,
+                         float* y) {
+    const bool by_winograd = winograd::applies(shape);
+    if (direct::applies(shape, by_winograd ? winograd::tiles_of(shape) : 0))
+        return direct::convolution_forward(shape, x, filter, layouts, epilogue, y);
+    if (by_winograd) return winograd::convolution_forward(shape, x, filter, layouts, epilogue, y);
     onednn::convolution_forward(shape, x, filter, epilogue, y);
 }
 
 void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
-                       float* dx) {
-    if (winograd::applies(shape)) return winograd::convolution_dgrad(shape, dy, filter, dx);
+                       FilterLayouts* layouts, float* dx) {
+    if (winograd::applies(shape))
+        return winograd::convolution_dgrad(shape, dy, filter, layouts, dx);
     onednn::convolution_dgrad(shape, dy, filter, dx);
+}
+
+void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
+                         const ConvolutionEpilogue<float>& epilogue, float* y) {
+    convolution_forward(shape, x, filter, nullptr, epilogue, y);
+}
+
+void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
+                       float* dx) {
+    convolution_dgrad(shape, dy, filter, nullptr, dx);
 }
 
 void convolution_wgrad(const ConvolutionShape& shape, const float* x, const float* dy,

@@ -1,7 +1,11 @@
-// Forward and dgrad. Filters are transformed once for the whole call. Then each thread processes
-// blocks of tiles: it transforms their inputs, multiplies the 36 matrices, transforms back and
-// applies the epilogue. A block's matrices fit the thread's L2 cache, so that main memory is read
-// and written once, as in direct convolution.
+// Forward and dgrad. Filters are transformed once for the whole call, or kept from an earlier one.
+// Then each thread processes blocks of tiles: it transforms their inputs, multiplies the 36
+// matrices, transforms back and applies the epilogue. A block's matrices fit the thread's L2 cache,
+// so that main memory is read and written once, as in direct convolution.
+//
+// With few tiles there are not enough blocks for all threads, and reading the transformed filter is
+// the limit. The threads then share one block: each transforms some of its inputs, and then
+// computes some of the output channels, for which it alone reads the filter.
 #include "kernels/convolution/winograd.h"
 
 #include <omp.h>
@@ -112,16 +116,26 @@ void transform_output(const Problem& problem, const Tiles& tiles, std::int64_t t
     }
 }
 
-// One block of tiles, from input to output.
+// One call's tensors. Its functions are not inlined: the compiler could contract the same
+// expression to different multiply-adds at two places, and the bits would depend on the plan.
 template <class Scheme>
-void compute_block(const Problem& problem, const Images& images, const Tiles& tiles,
-                   std::int64_t first, std::int64_t count, const Panels& filter,
-                   const Panels& inputs, const Panels& products,
-                   const ConvolutionEpilogue<float>& epilogue, float* y) {
-    transform_tiles<Scheme::kWindow, Scheme::kTransformed, Scheme::input>(images, tiles, first,
-                                                                          count, inputs);
-    for (std::int64_t k = 0; k < problem.k; k += kChunk) {
-        const std::int64_t last = std::min(k + kChunk, problem.k);
+struct Call {
+    const Problem& problem;
+    Images images;
+    Tiles tiles;
+    Panels filter;  // transformed
+    const ConvolutionEpilogue<float>& epilogue;
+    float* out;
+
+    [[gnu::noinline]] void transform_inputs(std::int64_t first, std::int64_t count,
+                                            const Panels& inputs) const {
+        transform_tiles<Scheme::kWindow, Scheme::kTransformed, Scheme::input>(images, tiles, first,
+                                                                              count, inputs);
+    }
+    // Output channels [k, last) of tiles [first, first + count).
+    [[gnu::noinline]] void compute_channels(std::int64_t first, std::int64_t count, std::int64_t k,
+                                            std::int64_t last, const Panels& inputs,
+                                            const Panels& products) const {
         for (int p = 0; p < kPositions<Scheme>; ++p)
             for (std::int64_t panel = 0; panel < panels(last - k); ++panel)
                 for (std::int64_t row = 0; row < count; row += kPanel)
@@ -132,52 +146,132 @@ void compute_block(const Problem& problem, const Images& images, const Tiles& ti
                         products.panel(p, panel) + row * kPanel);
         for (std::int64_t row = 0; row < count; ++row)
             transform_output<Scheme>(problem, tiles, first + row, products, row, k, last, epilogue,
-                                     y);
+                                     out);
     }
+};
+
+// How a call is shared among threads. No sum is divided, so the bits do not depend on it.
+struct Plan {
+    int threads;
+    bool shared;         // all threads compute one block of all tiles
+    std::int64_t block;  // tiles
+    std::int64_t chunk;  // output channels whose products are kept at a time
+};
+
+template <class Scheme>
+Plan make_plan(const Problem& problem, std::int64_t tiles) {
+    constexpr std::int64_t kFewTiles = 64, kLargeFilter = 1 << 20, kTransforms = 400;
+    const std::int64_t filter_bytes = kSlots<Scheme> * problem.c * problem.k * 4;
+    const std::int64_t operations = tiles * (2 * kPositions<Scheme> * problem.c * problem.k +
+                                             kTransforms * (problem.c + problem.k));
+    const int threads = team_for(operations);
+    const std::int64_t chunk = std::min(problem.k, kChunk);
+    if (threads == 1 ||
+        (tiles >= threads * kPanel && (tiles > kFewTiles || filter_bytes < kLargeFilter)))
+        return {threads, false, block_tiles<Scheme>(problem, tiles, threads), chunk};
+    const std::int64_t share = divide_up(panels(problem.k), threads) * kPanel;
+    return {threads, true, divide_up(tiles, kPanel) * kPanel, std::min(chunk, share)};
+}
+
+// Called by every thread of a team, with its own memory for one block.
+template <class Scheme>
+void compute_blocks(const Call<Scheme>& call, const Plan& plan, float* memory) {
+    const Panels inputs(memory, plan.block, call.problem.c);
+    const Panels products(memory + kPositions<Scheme> * inputs.position_stride, plan.block,
+                          plan.chunk);
+#pragma omp for schedule(dynamic) nowait
+    for (std::int64_t first = 0; first < call.tiles.count; first += plan.block) {
+        const std::int64_t count = std::min(plan.block, call.tiles.count - first);
+        call.transform_inputs(first, count, inputs);
+        for (std::int64_t k = 0; k < call.problem.k; k += plan.chunk)
+            call.compute_channels(first, count, k, std::min(k + plan.chunk, call.problem.k), inputs,
+                                  products);
+    }
+}
+
+// Called by every thread of a team; the inputs are common, the products are the thread's own.
+template <class Scheme>
+void share_block(const Call<Scheme>& call, const Plan& plan, const Panels& inputs,
+                 float* own_memory) {
+    const Panels products(own_memory, plan.block, plan.chunk);
+    const std::int64_t count = call.tiles.count, share = divide_up(count, plan.threads);
+#pragma omp for schedule(static)
+    for (std::int64_t first = 0; first < count; first += share)
+        call.transform_inputs(first, std::min(share, count - first), inputs.from_row(first));
+#pragma omp for schedule(static) nowait
+    for (std::int64_t k = 0; k < call.problem.k; k += plan.chunk)
+        call.compute_channels(0, count, k, std::min(k + plan.chunk, call.problem.k), inputs,
+                              products);
 }
 
 using FilterTransform = void (*)(const Problem&, const float*, std::int64_t, const Panels&);
 
+// Output panels [panel, last). Not inlined, as above.
+template <FilterTransform transform>
+[[gnu::noinline]] void transform_panels(const Problem& problem, const float* filter,
+                                        std::int64_t panel, std::int64_t last, const Panels& to) {
+    for (; panel < last; ++panel) transform(problem, filter, panel, to);
+}
+
+// A filter, and where its transformed values are kept, if they are.
+struct Filter {
+    const float* values;
+    FilterLayouts* layouts;
+    FilterLayout layout;
+};
+
 template <class Scheme, FilterTransform transform_filter>
-void correlate(const Problem& problem, const float* in, const float* filter,
+void correlate(const Problem& problem, const float* in, const Filter& filter,
                const ConvolutionEpilogue<float>& epilogue, float* out) {
     const Tiles tiles(problem.n, problem.out_h, problem.out_w, Scheme::kOutput);
-    const int threads = omp_in_parallel() ? 1 : thread_count();
-    const std::int64_t block = block_tiles<Scheme>(problem, tiles.count, threads);
-    const std::int64_t chunk = std::min(problem.k, kChunk);
-
+    const Plan plan = make_plan<Scheme>(problem, tiles.count);
+    const auto transform = [&](float* to) {
+        const Panels transformed(to, problem.c, problem.k);
+        parallel_for(panels(problem.k), 1, [&](std::int64_t first, std::int64_t last) {
+            transform_panels<transform_filter>(problem, filter.values, first, last, transformed);
+        });
+    };
     constexpr std::int64_t kMatrices = kPositions<Scheme>;
     const std::int64_t zeros_size = panels(problem.c) * kPanel;
     const std::int64_t filter_size = kSlots<Scheme> * Panels::stride(problem.c, problem.k);
-    const std::int64_t inputs_size = kMatrices * Panels::stride(block, problem.c);
-    const std::int64_t thread_size = inputs_size + kMatrices * Panels::stride(block, chunk);
+    const std::int64_t inputs_size = kMatrices * Panels::stride(plan.block, problem.c);
+    const std::int64_t products_size = kMatrices * Panels::stride(plan.block, plan.chunk);
+    const std::int64_t blocks_size =
+        (plan.shared ? inputs_size : plan.threads * inputs_size) + plan.threads * products_size;
+
+    const float* kept = filter.layouts
+                            ? filter.layouts->find_or_make(filter.layout, filter_size, transform)
+                            : nullptr;
     const Workspace workspace(static_cast<std::int64_t>(sizeof(float)) *
-                              (zeros_size + filter_size + threads * thread_size));
-    float* zeros = workspace.floats();
+                              (zeros_size + blocks_size + (kept ? 0 : filter_size)));
+    float* const zeros = workspace.floats();
     std::fill_n(zeros, zeros_size, 0.f);
-    const Panels transformed(zeros + zeros_size, problem.c, problem.k);
-    float* blocks = zeros + zeros_size + filter_size;
-    const Images images = {in,   problem.h, problem.w, problem.c, Scheme::kStep, problem.offset,
-                           zeros};
+    float* const blocks = zeros + zeros_size;
+    if (!kept) transform(blocks + blocks_size);
+    const Call<Scheme> call = {
+        .problem = problem,
+        .images = {in, problem.h, problem.w, problem.c, Scheme::kStep, problem.offset, zeros},
+        .tiles = tiles,
+        .filter = {const_cast<float*>(kept ? kept : blocks + blocks_size), problem.c, problem.k},
+        .epilogue = epilogue,
+        .out = out};
 
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(plan.threads) if (plan.threads > 1)
     {
-#pragma omp for schedule(static)
-        for (std::int64_t panel = 0; panel < panels(problem.k); ++panel)
-            transform_filter(problem, filter, panel, transformed);
-
-        float* mine = blocks + omp_get_thread_num() * thread_size;
-        const Panels inputs(mine, block, problem.c);
-        const Panels products(mine + inputs_size, block, chunk);
-#pragma omp for schedule(dynamic) nowait
-        for (std::int64_t first = 0; first < tiles.count; first += block)
-            compute_block<Scheme>(problem, images, tiles, first,
-                                  std::min(block, tiles.count - first), transformed, inputs,
-                                  products, epilogue, out);
+        const int thread = omp_get_thread_num();
+        if (plan.shared)
+            share_block(call, plan, {blocks, plan.block, problem.c},
+                        blocks + inputs_size + thread * products_size);
+        else
+            compute_blocks(call, plan, blocks + thread * (inputs_size + products_size));
     }
 }
 
 }  // namespace
+
+std::int64_t tiles_of(const ConvolutionShape& shape) {
+    return shape.n * divide_up(shape.out_h(), 4) * divide_up(shape.out_w(), 4);
+}
 
 bool applies(const ConvolutionShape& shape) {
     if (shape.r != 3 || shape.s != 3) return false;
@@ -194,7 +288,8 @@ bool applies(const ConvolutionShape& shape) {
 }
 
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,
-                         const ConvolutionEpilogue<float>& epilogue, float* y) {
+                         FilterLayouts* layouts, const ConvolutionEpilogue<float>& epilogue,
+                         float* y) {
     const Problem problem = {.n = shape.n,
                              .h = shape.h,
                              .w = shape.w,
@@ -204,13 +299,15 @@ void convolution_forward(const ConvolutionShape& shape, const float* x, const fl
                              .k = shape.k,
                              .offset = shape.pad};
     if (shape.stride == 1)
-        correlate<Stride1, transform_filter_forward<Stride1>>(problem, x, filter, epilogue, y);
+        correlate<Stride1, transform_filter_forward<Stride1>>(
+            problem, x, {filter, layouts, FilterLayout::winograd_forward}, epilogue, y);
     else
-        correlate<Stride2, transform_filter_forward<Stride2>>(problem, x, filter, epilogue, y);
+        correlate<Stride2, transform_filter_forward<Stride2>>(
+            problem, x, {filter, layouts, FilterLayout::winograd_strided_forward}, epilogue, y);
 }
 
 void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const float* filter,
-                       float* dx) {
+                       FilterLayouts* layouts, float* dx) {
     Problem problem = {.n = shape.n,
                        .h = shape.out_h(),
                        .w = shape.out_w(),
@@ -220,9 +317,11 @@ void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const flo
                        .k = shape.c,
                        .offset = 2 - shape.pad};
     if (shape.stride == 1)
-        return correlate<Stride1, transform_filter_dgrad<Stride1>>(problem, dy, filter, {}, dx);
+        return correlate<Stride1, transform_filter_dgrad<Stride1>>(
+            problem, dy, {filter, layouts, FilterLayout::winograd_dgrad}, {}, dx);
     problem.offset = 0;
-    correlate<Stride2Dgrad, transform_filter_dgrad<Stride2Dgrad>>(problem, dy, filter, {}, dx);
+    correlate<Stride2Dgrad, transform_filter_dgrad<Stride2Dgrad>>(
+        problem, dy, {filter, layouts, FilterLayout::winograd_strided_dgrad}, {}, dx);
 }
 
 }  // namespace cnpd::kernels::winograd
