@@ -11,6 +11,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/common/gpu.h"
+#include "kernels/convolution/filter_layouts.h"
 
 namespace cnpd::engine {
 namespace {
@@ -176,6 +177,19 @@ Storage::Storage(std::size_t bytes, Device device)
 
 Storage::~Storage() {
     pool_->release(data_, capacity_);
+}
+
+std::shared_ptr<kernels::FilterLayouts> Storage::filter_layouts(const Shape& shape) {
+    const std::scoped_lock lock(layouts_mutex_);
+    const std::uint64_t version = version_.load(std::memory_order_relaxed);
+    if (layouts_version_ != version || layouts_shape_ != shape) {
+        layouts_ = nullptr;
+        layouts_version_ = version;
+        layouts_shape_ = shape;
+        return nullptr;
+    }
+    if (!layouts_) layouts_ = std::make_shared<kernels::FilterLayouts>();
+    return layouts_;
 }
 
 MemoryStatistics memory_statistics(Device device) {

@@ -2,10 +2,18 @@
 // training step needs the same sizes.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "engine/device.h"
+#include "engine/shape.h"
+
+namespace cnpd::kernels {
+class FilterLayouts;
+}
 
 namespace cnpd::engine {
 
@@ -41,11 +49,26 @@ class Storage {
     std::size_t bytes() const { return bytes_; }
     Device device() const { return device_; }
 
+    // To be called before the data is changed.
+    void mark_written() {
+        version_.store(version_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+    // Where CPU convolutions keep what they computed from the data as a filter of this shape. Null
+    // in the first call after the data was written, because most filters are used once: nothing is
+    // kept for these.
+    std::shared_ptr<kernels::FilterLayouts> filter_layouts(const Shape& shape);
+
   private:
     std::byte* data_ = nullptr;
     std::size_t bytes_ = 0, capacity_ = 0;
     Device device_;
     std::shared_ptr<MemoryPool> pool_;
+
+    std::atomic<std::uint64_t> version_{1};
+    std::mutex layouts_mutex_;  // of the following
+    std::shared_ptr<kernels::FilterLayouts> layouts_;
+    std::uint64_t layouts_version_ = 0;  // of the data in the last call
+    Shape layouts_shape_;
 };
 
 // Of all pools of a device.

@@ -69,11 +69,14 @@ void Tensor::copy_from(const Tensor& source) {
     CNPD_CHECK_SHAPE(
         source.shape() == shape_ && source.dtype() == dtype_ && source.device() == device(),
         fmt::format("cannot copy {} into {}", source.shape().str(), shape_.str()));
+    storage_->mark_written();
     copy_memory::device_to_device(raw(dtype_), source.raw(dtype_), bytes(), device());
 }
 
 void Tensor::set_zero() {
-    copy_memory::set_zero(raw(dtype_), bytes(), device());
+    void* const data = raw(dtype_);
+    storage_->mark_written();
+    copy_memory::set_zero(data, bytes(), device());
 }
 
 Tensor Tensor::clone() const {
@@ -114,6 +117,12 @@ Tensor Tensor::detach() const {
     Tensor copy = *this;
     copy.autograd_ = nullptr;
     return copy;
+}
+
+std::shared_ptr<kernels::FilterLayouts> Tensor::filter_layouts() const {
+    CNPD_CHECK(defined(), "undefined tensor");
+    if (offset_ != 0 || bytes() != storage_->bytes()) return nullptr;
+    return storage_->filter_layouts(shape_);
 }
 
 Tensor& Tensor::set_requires_grad(bool required) {

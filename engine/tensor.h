@@ -53,10 +53,14 @@ class Tensor {
     std::int64_t elements() const { return shape_.elements(); }
     std::size_t bytes() const { return elements() * size_of(dtype_); }
 
-    // The device pointer. Throws ShapeError if the tensor has another element type.
+    // The device pointer. Throws ShapeError if the tensor has another element type. Write through
+    // a pointer only after this call, not in later kernels: what was computed from the data
+    // (filter_layouts) is discarded here.
     template <class T>
     T* data() {
-        return static_cast<T*>(raw(dtype_of<T>));
+        void* const pointer = raw(dtype_of<T>);
+        storage_->mark_written();
+        return static_cast<T*>(pointer);
     }
     template <class T>
     const T* data() const {
@@ -88,6 +92,9 @@ class Tensor {
     Tensor detach() const;
     // Whether no other tensor shares the data.
     bool unique() const { return storage_.use_count() == 1; }
+
+    // Storage::filter_layouts; null also for a part of a larger tensor.
+    std::shared_ptr<kernels::FilterLayouts> filter_layouts() const;
 
     // Autograd; see engine/autograd.h.
     bool requires_grad() const { return autograd_ && autograd_->requires_grad; }

@@ -4,6 +4,7 @@
 #include "engine/dispatch.h"
 #include "engine/ops.h"
 #include "engine/ops/check.h"
+#include "kernels/convolution/frozen_filter.h"
 #include "kernels/elementwise/elementwise.h"
 
 namespace cnpd::engine::ops {
@@ -49,6 +50,39 @@ Tensor filter_for(const Tensor& x, const Tensor& filter) {
     return cast(filter.detach(), x.dtype());
 }
 
+// What the CPU keeps of a filter between calls: only if the filter is constant. The data of a
+// parameter that trains changes at every step.
+std::shared_ptr<kernels::FilterLayouts> layouts_of(const Tensor& filter, bool constant) {
+    const bool supported =
+        filter.device().backend == Backend::cpu && filter.dtype() == DType::float32;
+    return constant && supported ? filter.filter_layouts() : nullptr;
+}
+
+template <class T>
+kernels::ConvolutionEpilogue<T> epilogue_of(const ConvolutionOptions& options) {
+    return {.bias = options.bias.defined() ? options.bias.data<float>() : nullptr,
+            .residual = options.residual.defined() ? options.residual.data<T>() : nullptr,
+            .relu = options.relu};
+}
+
+void forward(const ConvolutionShape& shape, const Tensor& x, const Tensor& filter, bool constant,
+             const ConvolutionOptions& options, Tensor& y) {
+    if (const auto layouts = layouts_of(filter, constant))
+        return kernels::cpu::convolution_forward(shape, x.data<float>(), filter.data<float>(),
+                                                 layouts.get(), epilogue_of<float>(options),
+                                                 y.data<float>());
+    CNPD_RUN_AS(x, convolution_forward, shape, x.data<T>(), filter.data<T>(),
+                epilogue_of<T>(options), y.data<T>());
+}
+
+void dgrad(const ConvolutionShape& shape, const Tensor& dy, const Tensor& filter, bool constant,
+           Tensor& dx) {
+    if (const auto layouts = layouts_of(filter, constant))
+        return kernels::cpu::convolution_dgrad(shape, dy.data<float>(), filter.data<float>(),
+                                               layouts.get(), dx.data<float>());
+    CNPD_RUN_AS(dy, convolution_dgrad, shape, dy.data<T>(), filter.data<T>(), dx.data<T>());
+}
+
 }  // namespace
 
 Tensor convolution(const Tensor& x, const Tensor& filter, const ConvolutionOptions& options) {
@@ -61,12 +95,8 @@ Tensor convolution(const Tensor& x, const Tensor& filter, const ConvolutionOptio
 
     const Tensor applied = filter_for(x, filter);
     Tensor y = Tensor::empty(out, x.dtype(), x.device());
-    CNPD_RUN_AS(x, convolution_forward, shape, x.data<T>(), applied.data<T>(),
-                (kernels::ConvolutionEpilogue<T>{
-                    .bias = bias.defined() ? bias.data<float>() : nullptr,
-                    .residual = residual.defined() ? residual.data<T>() : nullptr,
-                    .relu = options.relu}),
-                y.data<T>());
+    const bool constant = !filter.requires_grad();
+    forward(shape, x, applied, constant, options, y);
     if (!should_record({&x, &filter, &bias, &residual})) return y;
 
     // If the filter is frozen x is not needed; if x is constant the filter is not needed.
@@ -94,8 +124,7 @@ Tensor convolution(const Tensor& x, const Tensor& filter, const ConvolutionOptio
             }
             if (sink.wants(0)) {
                 Tensor dx = Tensor::empty({shape.n, shape.h, shape.w, shape.c}, dy.dtype(), device);
-                CNPD_RUN_AS(dy, convolution_dgrad, shape, dy.data<T>(), saved_filter.data<T>(),
-                            dx.data<T>());
+                dgrad(shape, dy, saved_filter, constant, dx);
                 sink.give(0, dx);
             }
         });
