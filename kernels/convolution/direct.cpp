@@ -169,13 +169,11 @@ void compute(const ConvolutionShape& shape, const float* x, const float* filter,
 
 bool applies(const ConvolutionShape& shape, std::int64_t winograd_tiles) {
     if (shape.stride > 2) return false;
-    // Winograd reads four times as much filter, and computes a quarter for each tile.
-    constexpr std::int64_t kFewTiles = 3, kLargeFilter = 128 * 128;
-    if (winograd_tiles > 0)
-        return winograd_tiles == 1 ||
-               (winograd_tiles <= kFewTiles && shape.c * shape.k >= kLargeFilter);
-    constexpr std::int64_t kSmall = 64 << 20;
-    return operations(shape) <= kSmall;
+    // Winograd reads up to four times as much filter, and computes a quarter for each tile.
+    constexpr std::int64_t kFewStridedTiles = 6;
+    if (winograd_tiles > 0) return winograd_tiles <= (shape.stride == 1 ? 1 : kFewStridedTiles);
+    constexpr std::int64_t kSmall = 8 << 20;
+    return shape.c >= kPanel && operations(shape) <= kSmall;
 }
 
 void convolution_forward(const ConvolutionShape& shape, const float* x, const float* filter,

@@ -13,11 +13,12 @@ namespace cnpd::kernels {
 enum class FilterLayout {
     direct,
     winograd_forward,
+    winograd_small_forward,
     winograd_strided_forward,
     winograd_dgrad,
     winograd_strided_dgrad
 };
-inline constexpr int kFilterLayouts = 5;
+inline constexpr int kFilterLayouts = 6;
 
 // What was computed from one filter. Only for filters that do not change: whoever writes a filter
 // must no longer pass its old layouts. May be used by several threads.

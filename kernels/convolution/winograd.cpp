@@ -25,6 +25,10 @@ struct Problem {
     std::int64_t offset;  // of the first tile's window, above and left of the image
 };
 
+// Up to so many tiles of 4x4 outputs, reading the transformed filter takes longer than the
+// multiplications that F(4x4, 3x3) saves compared with F(2x2, 3x3).
+constexpr std::int64_t kFewTiles = 6;
+
 // Output channels whose products are kept at a time.
 constexpr std::int64_t kChunk = 64;
 
@@ -160,14 +164,14 @@ struct Plan {
 
 template <class Scheme>
 Plan make_plan(const Problem& problem, std::int64_t tiles) {
-    constexpr std::int64_t kFewTiles = 64, kLargeFilter = 1 << 20, kTransforms = 400;
+    constexpr std::int64_t kOneBlock = 64, kLargeFilter = 1 << 20, kTransforms = 400;
     const std::int64_t filter_bytes = kSlots<Scheme> * problem.c * problem.k * 4;
     const std::int64_t operations = tiles * (2 * kPositions<Scheme> * problem.c * problem.k +
                                              kTransforms * (problem.c + problem.k));
     const int threads = team_for(operations);
     const std::int64_t chunk = std::min(problem.k, kChunk);
     if (threads == 1 ||
-        (tiles >= threads * kPanel && (tiles > kFewTiles || filter_bytes < kLargeFilter)))
+        (tiles >= threads * kPanel && (tiles > kOneBlock || filter_bytes < kLargeFilter)))
         return {threads, false, block_tiles<Scheme>(problem, tiles, threads), chunk};
     const std::int64_t share = divide_up(panels(problem.k), threads) * kPanel;
     return {threads, true, divide_up(tiles, kPanel) * kPanel, std::min(chunk, share)};
@@ -298,7 +302,10 @@ void convolution_forward(const ConvolutionShape& shape, const float* x, const fl
                              .out_w = shape.out_w(),
                              .k = shape.k,
                              .offset = shape.pad};
-    if (shape.stride == 1)
+    if (shape.stride == 1 && tiles_of(shape) <= kFewTiles)
+        correlate<Stride1Small, transform_filter_forward<Stride1Small>>(
+            problem, x, {filter, layouts, FilterLayout::winograd_small_forward}, epilogue, y);
+    else if (shape.stride == 1)
         correlate<Stride1, transform_filter_forward<Stride1>>(
             problem, x, {filter, layouts, FilterLayout::winograd_forward}, epilogue, y);
     else

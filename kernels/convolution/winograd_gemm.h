@@ -74,6 +74,7 @@ inline void multiply_block(int rows, const float* a, std::int64_t panel_stride, 
     if constexpr (kMaxRows == 16) {
         while (rows >= 16) multiply(std::integral_constant<int, 16>());
         while (rows >= 8) multiply(std::integral_constant<int, 8>());
+        while (rows >= 4) multiply(std::integral_constant<int, 4>());
     }
     if constexpr (kMaxRows == 6) {
         while (rows >= 6 && rows % 5 != 0) multiply(std::integral_constant<int, 6>());

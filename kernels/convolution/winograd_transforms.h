@@ -115,6 +115,32 @@ struct Stride1 {
     }
 };
 
+// F(2, 3): stride 1, for few tiles. Twice the multiplications of F(4, 3) for an output, but 16
+// transformed filter values instead of 36 to read. The points are 0, +-1 and infinity.
+struct Stride1Small {
+    static constexpr int kWindow = 4, kStep = 2, kTransformed = 4, kDistinct = 4, kOutput = 2;
+
+    static void input(const Vector* in, Vector* out) {
+        const Vector d0 = in[0], d1 = in[1], d2 = in[2], d3 = in[3];
+        out[0] = d0 - d2;
+        out[1] = d1 + d2;
+        out[2] = d2 - d1;
+        out[3] = d3 - d1;
+    }
+    static void output(const Vector* in, Vector* out) {
+        const Vector m0 = in[0], m1 = in[1], m2 = in[2], m3 = in[3];
+        out[0] = m0 + m1 + m2;
+        out[1] = m1 - m2 + m3;
+    }
+    static void filter(const Vector* in, Vector* out) {
+        const Vector even = 0.5f * (in[0] + in[2]), odd = 0.5f * in[1];
+        out[0] = in[0];
+        out[1] = even + odd;
+        out[2] = even - odd;
+        out[3] = in[2];
+    }
+};
+
 // Both dimensions: `transform` is applied to the In columns of load(row * In + column), then to the
 // Out rows of the result; store(row * Out + column, value) receives the output.
 template <int In, int Out, auto transform, class Load, class Store>

@@ -34,6 +34,15 @@ const ConvolutionShape kShapes[] = {
     {.n = 3, .h = 9, .w = 14, .c = 24, .k = 13, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 2, .h = 10, .w = 7, .c = 11, .k = 20, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 1, .h = 1, .w = 2, .c = 16, .k = 16, .r = 3, .s = 3, .stride = 2, .pad = 1},
+    // Few images: fewer tiles than threads, smaller Winograd tiles, direct.
+    {.n = 1, .h = 16, .w = 16, .c = 64, .k = 72, .r = 3, .s = 3, .stride = 1, .pad = 1},
+    {.n = 1, .h = 8, .w = 7, .c = 48, .k = 40, .r = 3, .s = 3, .stride = 1, .pad = 1},
+    {.n = 1, .h = 8, .w = 8, .c = 80, .k = 72, .r = 3, .s = 3, .stride = 1, .pad = 2},
+    {.n = 1, .h = 4, .w = 4, .c = 200, .k = 136, .r = 3, .s = 3, .stride = 1, .pad = 1},
+    {.n = 1, .h = 16, .w = 16, .c = 40, .k = 56, .r = 3, .s = 3, .stride = 2, .pad = 1},
+    {.n = 1, .h = 9, .w = 14, .c = 24, .k = 13, .r = 3, .s = 3, .stride = 2, .pad = 1},
+    {.n = 2, .h = 9, .w = 8, .c = 40, .k = 24, .r = 1, .s = 1, .stride = 2, .pad = 0},
+    {.n = 1, .h = 13, .w = 9, .c = 17, .k = 33, .r = 5, .s = 3, .stride = 1, .pad = 2},
     // Shortcuts of narrow networks, whose channels do not fill a vector.
     {.n = 5, .h = 32, .w = 32, .c = 1, .k = 2, .r = 1, .s = 1, .stride = 2, .pad = 0},
     {.n = 5, .h = 32, .w = 32, .c = 3, .k = 6, .r = 1, .s = 1, .stride = 2, .pad = 0},

@@ -32,7 +32,14 @@ const std::vector<ConvolutionShape> convolutions = {
     {.n = 61, .h = 16, .w = 16, .c = 64, .k = 64, .r = 3, .s = 3, .pad = 1},
     {.n = 61, .h = 8, .w = 8, .c = 136, .k = 120, .r = 3, .s = 3, .pad = 1},
     {.n = 31, .h = 4, .w = 4, .c = 320, .k = 300, .r = 3, .s = 3, .pad = 1},
-    {.n = 31, .h = 19, .w = 23, .c = 40, .k = 72, .r = 3, .s = 3, .stride = 2, .pad = 1}};
+    {.n = 31, .h = 19, .w = 23, .c = 40, .k = 72, .r = 3, .s = 3, .stride = 2, .pad = 1},
+    {.n = 1, .h = 32, .w = 32, .c = 64, .k = 64, .r = 3, .s = 3, .pad = 1},  // few tiles
+    {.n = 3, .h = 16, .w = 15, .c = 144, .k = 200, .r = 3, .s = 3, .pad = 1},
+    {.n = 1, .h = 8, .w = 7, .c = 136, .k = 120, .r = 3, .s = 3, .pad = 1},
+    {.n = 2, .h = 16, .w = 16, .c = 72, .k = 80, .r = 3, .s = 3, .stride = 2, .pad = 1},
+    {.n = 1, .h = 4, .w = 4, .c = 320, .k = 300, .r = 3, .s = 3, .pad = 1},  // one tile
+    {.n = 1, .h = 17, .w = 13, .c = 36, .k = 47, .r = 3, .s = 3, .stride = 2, .pad = 1},
+    {.n = 1, .h = 11, .w = 7, .c = 136, .k = 120, .r = 1, .s = 1, .stride = 2}};
 
 std::int64_t inputs(const ConvolutionShape& s) {
     return s.n * s.h * s.w * s.c;
