@@ -126,7 +126,8 @@ std::shared_ptr<kernels::FilterLayouts> Tensor::filter_layouts() const {
 }
 
 Tensor& Tensor::set_requires_grad(bool required) {
-    CNPD_CHECK(dtype_ == DType::float32, "only float32 tensors have gradients");
+    CNPD_CHECK(dtype_ == DType::float32 || dtype_ == DType::bfloat16,
+               "only floating-point tensors have gradients");
     if (!autograd_) autograd_ = std::make_shared<AutogradState>();
     CNPD_CHECK(!autograd_->producer, "set_requires_grad() is only allowed on leaves");
     autograd_->requires_grad = required;

@@ -98,7 +98,7 @@ class Tensor {
 
     // Autograd; see engine/autograd.h.
     bool requires_grad() const { return autograd_ && autograd_->requires_grad; }
-    // For leaves. Returns *this.
+    // For leaves of float32 or bfloat16, the type of their gradient. Returns *this.
     Tensor& set_requires_grad(bool required = true);
     // The accumulated gradient of a leaf; undefined before the first backward().
     Tensor grad() const;

@@ -27,7 +27,8 @@ struct Cut {
 // it is, for example "layer4.1.conv1".
 class Classifier : public engine::nn::Module {
   public:
-    // input float32 [N,H,W,C], normalised -> logits float32 [N,classes]
+    // input [N,H,W,C], normalised -> logits float32 [N,classes]. The input is float32 or has the
+    // type of the activations; in that type it is not converted, nor is its gradient.
     Tensor forward(const Tensor& input) const {
         return suffix(prefix(input, insertion_point()), insertion_point());
     }
@@ -39,6 +40,7 @@ class Classifier : public engine::nn::Module {
     // The default insertion point.
     virtual std::string insertion_point() const = 0;
     virtual std::int64_t classes() const = 0;
+    engine::DType activations() const { return activations_; }
 
     // Makes the model a constant: evaluation mode, no parameter requires a gradient, and batch
     // norms are folded into convolutions where that does not change the function. Call it after the
@@ -55,11 +57,16 @@ class Classifier : public engine::nn::Module {
         unfold();
     }
 
+  protected:
+    explicit Classifier(engine::DType activations) : activations_(activations) {}
+
   private:
     // Folds batch norms into convolutions where that does not change the function in evaluation
     // mode; and undoes it.
     virtual void fold() = 0;
     virtual void unfold() = 0;
+
+    engine::DType activations_;
 };
 
 struct ModelOptions {

@@ -42,7 +42,7 @@ Tensor PreActBlock::leave_pooled(const Cut& cut) const {
 
 PreActResNet::PreActResNet(const ModelOptions& options, const std::array<int, 4>& blocks,
                            engine::Generator& generator, engine::Device device)
-    : activations_(options.activations),
+    : Classifier(options.activations),
       stem_({.in = options.channels, .out = options.width}, generator, device),
       linear_(8 * options.width, options.classes, generator, device),
       stages_(options.width, blocks, generator, device) {
@@ -53,7 +53,7 @@ PreActResNet::PreActResNet(const ModelOptions& options, const std::array<int, 4>
 }
 
 Cut PreActResNet::prefix(const Tensor& input, std::string_view point) const {
-    return stages_.prefix(stem_(ops::cast(input, activations_)), point);
+    return stages_.prefix(stem_(ops::cast(input, activations())), point);
 }
 
 Tensor PreActResNet::suffix(const Cut& cut, std::string_view point) const {

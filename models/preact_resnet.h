@@ -53,7 +53,6 @@ class PreActResNet : public Classifier {
     void fold() override { stages_.fold(); }
     void unfold() override { stages_.unfold(); }
 
-    engine::DType activations_;
     engine::nn::Convolution stem_;
     engine::nn::Linear linear_;
     ResidualStages<PreActBlock> stages_;

@@ -39,7 +39,7 @@ void ResNetBlock::unfold() {
 
 ResNet::ResNet(const ModelOptions& options, const std::array<int, 4>& blocks,
                engine::Generator& generator, engine::Device device)
-    : activations_(options.activations),
+    : Classifier(options.activations),
       stem_({.in = options.channels, .out = options.width}, generator, device),
       fc_(8 * options.width, options.classes, generator, device),
       stages_(options.width, blocks, generator, device) {
@@ -51,7 +51,7 @@ ResNet::ResNet(const ModelOptions& options, const std::array<int, 4>& blocks,
 }
 
 Cut ResNet::prefix(const Tensor& input, std::string_view point) const {
-    return stages_.prefix(stem_.with_relu(ops::cast(input, activations_)), point);
+    return stages_.prefix(stem_.with_relu(ops::cast(input, activations())), point);
 }
 
 Tensor ResNet::suffix(const Cut& cut, std::string_view point) const {

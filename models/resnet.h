@@ -53,7 +53,6 @@ class ResNet : public Classifier {
     void fold() override;
     void unfold() override;
 
-    engine::DType activations_;
     NormalisedConvolution stem_;
     engine::nn::Linear fc_;
     ResidualStages<ResNetBlock> stages_;

@@ -43,7 +43,7 @@ Tensor VggClassifier::operator()(const Tensor& features) const {
 
 Vgg::Vgg(const ModelOptions& options, const std::array<int, 5>& convolutions,
          engine::Generator& generator, engine::Device device)
-    : activations_(options.activations), classes_(options.classes) {
+    : Classifier(options.activations), classes_(options.classes) {
     std::int64_t in = options.channels;
     int index = 0;  // in torchvision's sequence of convolution, batch norm, ReLU and pooling
     for (std::size_t stage = 0; stage < convolutions.size(); ++stage) {
@@ -83,7 +83,7 @@ Cut Vgg::prefix(const Tensor& input, std::string_view point) const {
         throw InputError(
             fmt::format("a VGG needs images of at least {0} x {0} pixels, not {1} x {2}",
                         kSmallestImage, image[2], image[1]));
-    return {through(0, position_of(point, points_) + 1, ops::cast(input, activations_)), {}};
+    return {through(0, position_of(point, points_) + 1, ops::cast(input, activations())), {}};
 }
 
 Tensor Vgg::suffix(const Cut& cut, std::string_view point) const {

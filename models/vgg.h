@@ -55,7 +55,6 @@ class Vgg : public Classifier {
     // Layers first to last - 1.
     Tensor through(std::size_t first, std::size_t last, Tensor x) const;
 
-    engine::DType activations_;
     std::int64_t classes_;
     Group features_;
     std::vector<std::unique_ptr<Layer>> layers_;

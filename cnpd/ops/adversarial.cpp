@@ -115,7 +115,7 @@ Tensor pgd_step(const PgdOptions& options, const Normalisation& normalisation, c
     engine::ops::require_same_device(
         "pgd_step", images,
         {&input_gradient, &adversarial, &normalisation.mean, &normalisation.inverse_std});
-    Tensor input = engine::ops::empty_like(images);
+    Tensor input = engine::ops::empty_like(input_gradient);
     const kernels::PgdSettings settings{
         .n = images.shape()[0],
         .pixels = images.shape()[1] * images.shape()[2],
@@ -127,8 +127,8 @@ Tensor pgd_step(const PgdOptions& options, const Normalisation& normalisation, c
         .mean = normalisation.mean.data<float>(),
         .inverse_std = normalisation.inverse_std.data<float>(),
         .stopped = attack ? &state_of(attack->state)->stopped : nullptr};
-    CNPD_RUN(images.device(), pgd_step, settings, images.data<float>(),
-             input_gradient.data<float>(), adversarial.data<float>(), input.data<float>());
+    CNPD_RUN_AS(input_gradient, pgd_step, settings, images.data<float>(), input_gradient.data<T>(),
+                adversarial.data<float>(), input.data<T>());
     return input;
 }
 

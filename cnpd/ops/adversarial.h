@@ -68,8 +68,9 @@ void account(const Attack& attack, Tensor sums);
 
 // One PGD step that descends the loss: updates `adversarial` [N,H,W,C] in [0,1], within the ball
 // around the clean `images`, from `input_gradient`, the loss's gradient with respect to the
-// normalised input. Returns the normalised input of the next forward pass. Changes nothing once
-// `attack` has stopped; null: it never stops. Not recorded.
+// normalised input. Returns the normalised input of the next forward pass, in the gradient's type
+// (float32 or bfloat16). Changes nothing once `attack` has stopped; null: it never stops. Not
+// recorded.
 Tensor pgd_step(const PgdOptions& options, const Normalisation& normalisation, const Tensor& images,
                 const Tensor& input_gradient, Tensor& adversarial, const Attack* attack = nullptr);
 

@@ -65,7 +65,9 @@ Adversary::Adversary(const models::Classifier& victim, std::string insertion_poi
 }
 
 Tensor Adversary::normalise(const Tensor& pixels) const {
-    return engine::ops::channel_affine(pixels, normalisation_.inverse_std, shift_);
+    return engine::ops::cast(
+        engine::ops::channel_affine(pixels, normalisation_.inverse_std, shift_),
+        victim_.activations());
 }
 
 Tensor Adversary::aims(const datasets::BatchSource& images, std::span<const std::int32_t> indices,

@@ -89,7 +89,7 @@ class Adversary {
     // device, so that it can be part of a recorded step.
     AdversarialBatch attack(const engine::Tensor& pixels, const engine::Tensor& aim) const;
 
-    // The victim's input, from pixels in [0,1].
+    // The victim's input, from pixels in [0,1], in the type of the victim's activations.
     engine::Tensor normalise(const engine::Tensor& pixels) const;
 
   private:

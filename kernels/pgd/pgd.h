@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/common/backend.h"
+#include "kernels/common/activation.h"
 
 namespace cnpd::kernels {
 
@@ -30,10 +30,12 @@ struct PgdSettings {
 //     d = the point of the ball nearest to d
 //     adversarial = clip(x + d, 0, 1)                 which leaves adversarial - x inside the ball
 //     input = (adversarial - mean) * inverse_std
+// x and adversarial are float32; dinput and input have the type of the network's activations.
 // The loss is descended (a targeted attack); a negative step ascends. `adversarial` is read and
 // overwritten; it starts as a copy of x. A zero gradient or d stays zero, in every form and norm. A
 // stopped step does not change `adversarial`, but writes `input`.
-CNPD_KERNEL(void pgd_step(const PgdSettings& settings, const float* x, const float* dinput,
-                          float* adversarial, float* input))
+CNPD_ACTIVATION_KERNEL(void pgd_step(const PgdSettings& settings, const float* x,
+                                     const Activation* dinput, float* adversarial,
+                                     Activation* input))
 
 }  // namespace cnpd::kernels

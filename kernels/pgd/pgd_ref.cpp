@@ -53,15 +53,16 @@ void project(PgdNorm norm, double radius, std::vector<double>& d) {
 
 }  // namespace
 
-void pgd_step(const PgdSettings& settings, const float* x, const float* dinput, float* adversarial,
-              float* input) {
+template <typename Activation>
+void pgd_step(const PgdSettings& settings, const float* x, const Activation* dinput,
+              float* adversarial, Activation* input) {
     const std::int64_t count = settings.pixels * settings.channels;
     const bool rests = settings.stopped && *settings.stopped;
     std::vector<double> g(count), d(count);
     for (std::int64_t n = 0; n < settings.n; ++n) {
         const std::int64_t at = n * count;
         for (std::int64_t i = 0; i < count; ++i)
-            g[i] = double{dinput[at + i]} * settings.inverse_std[i % settings.channels];
+            g[i] = double{float{dinput[at + i]}} * settings.inverse_std[i % settings.channels];
         apply_form(settings.gradient, g);
         for (std::int64_t i = 0; i < count; ++i)
             d[i] = double{adversarial[at + i]} - x[at + i] - settings.step * g[i];
@@ -71,10 +72,11 @@ void pgd_step(const PgdSettings& settings, const float* x, const float* dinput, 
             const double moved =
                 rests ? adversarial[at + i] : std::clamp(x[at + i] + d[i], 0.0, 1.0);
             adversarial[at + i] = static_cast<float>(moved);
-            input[at + i] =
-                static_cast<float>((moved - settings.mean[c]) * settings.inverse_std[c]);
+            const double normalised = (moved - settings.mean[c]) * settings.inverse_std[c];
+            input[at + i] = Activation(static_cast<float>(normalised));
         }
     }
 }
+CNPD_INSTANTIATE(pgd_step);
 
 }  // namespace cnpd::kernels::reference

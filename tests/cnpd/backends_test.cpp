@@ -410,3 +410,36 @@ TEST_CASE(
         CHECK(relative_l2_error(gradient(device, DType::bfloat16), expected) < 0.4);
     }
 }
+
+TEST_CASE("every device: a PGD step through a bfloat16 network without casts") {
+    for (const Device& device : other_devices()) {
+        CAPTURE(device.str());
+        const auto victim = model_on(device, DType::bfloat16);
+        victim->freeze();
+        const auto source = tiny_source_on(device);
+        const cnpd::ops::Normalisation normalisation{source.mean(), source.inverse_std()};
+        const training::Adversary adversary(*victim, victim->insertion_point(), normalisation,
+                                            {.through = training::PgdThrough::plain}, 1);
+        const Tensor pixels = source.pixels(batch(0));
+        // The pixels after the step, and the next input, for an input of this type.
+        const auto step = [&](DType type) {
+            Tensor leaf = engine::ops::cast(adversary.normalise(pixels), type);
+            leaf.set_requires_grad();
+            const Tensor loss =
+                engine::ops::cross_entropy(victim->forward(leaf), source.labels(batch(0)));
+            const Tensor gradient = engine::gradients(loss, std::span(&leaf, 1)).front();
+            CHECK(gradient.dtype() == type);
+            Tensor adversarial = pixels.clone();
+            const Tensor input =
+                cnpd::ops::pgd_step({}, normalisation, pixels, gradient, adversarial);
+            CHECK(input.dtype() == type);
+            return std::pair{adversarial.to_host<float>(),
+                             engine::ops::cast(input, DType::float32).to_host<float>()};
+        };
+        CHECK(adversary.normalise(pixels).dtype() == DType::bfloat16);
+        const auto cast = step(DType::float32), direct = step(DType::bfloat16);
+        // Wider accesses add up the norms in another order.
+        check_close(direct.first, cast.first, 0, 2e-6, "pixels");
+        check_close(direct.second, cast.second, 1.001 * kernels::kBfloat16Rounding, 1e-5, "input");
+    }
+}

@@ -151,6 +151,7 @@ TEST_CASE("access with another element type is an error") {
     CHECK_THROWS_AS(Tensor::from(std::vector<float>(3), {2}), ShapeError);
     CHECK_THROWS_AS(Tensor::from_bytes(std::vector<std::byte>(7), {2}, DType::float32), ShapeError);
     CHECK_THROWS_AS(Tensor::zeros({2}, DType::int32).set_requires_grad(), Error);
+    CHECK_NOTHROW(Tensor::zeros({2}, DType::bfloat16).set_requires_grad());
 }
 
 TEST_CASE("more bytes than can be addressed are refused") {

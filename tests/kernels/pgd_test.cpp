@@ -6,14 +6,15 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/support/backends.h"
+#include "tests/support/bfloat16.h"
 
 using namespace cnpd::kernels;
 using namespace cnpd::tests;
 
 namespace {
 
-const std::vector<float> kMean{0.49f, 0.48f, 0.45f}, kInverseStd{4.05f, 4.1f, 3.8f};
+const std::vector<float> kMean{0.49f, 0.48f, 0.45f, 0.4f, 0.51f},
+    kInverseStd{4.05f, 4.1f, 3.8f, 4.2f, 3.9f};
 
 auto on_device(const PgdSettings& settings, const std::vector<float>& mean,
                const std::vector<float>& inverse_std,
@@ -86,18 +87,23 @@ float biting_radius(PgdNorm norm, std::int64_t count) {
     return norm == PgdNorm::l2 ? 0.2f * std::sqrt(pixels) : 0.1f * pixels;
 }
 
+// Pixels and channels: elements one at a time, in accesses of 16 bytes, with channels that a
+// thread keeps or has to change, and an image that does not fit shared memory.
+constexpr std::pair<std::int64_t, std::int64_t> kShapes[] = {
+    {1, 3}, {7, 1}, {40, 1}, {64, 3}, {1024, 3}, {50, 4}, {104, 5}, {9216, 3}};
+
 }  // namespace
 
 TEST_CASE(
     "pgd: every backend agrees with the reference, and the result is inside the ball and the box") {
     for (PgdGradient form : kForms)
         for (PgdNorm norm : kNorms)
-            for (std::int64_t pixels : {1, 7, 64, 1024})
+            for (const auto& [pixels, channels] : kShapes)
                 for (bool inside : {false, true}) {
                     CAPTURE(static_cast<int>(form));
                     CAPTURE(static_cast<int>(norm));
                     CAPTURE(pixels);
-                    const std::int64_t channels = pixels == 7 ? 1 : 3;
+                    CAPTURE(channels);
                     const float radius = inside ? 1e6f : biting_radius(norm, pixels * channels);
                     const Case c({.n = 5,
                                   .pixels = pixels,
@@ -106,7 +112,7 @@ TEST_CASE(
                                   .norm = norm,
                                   .step = 0.1f,
                                   .radius = radius});
-                    const Result expected = run(CNPD_REFERENCE(pgd_step), c);
+                    const Result expected = run(CNPD_REFERENCE(pgd_step<float>), c);
                     for (const auto& function : CNPD_IMPLEMENTATIONS(pgd_step)) {
                         INFO(function.backend);
                         const Result actual = run(function, c);
@@ -116,10 +122,9 @@ TEST_CASE(
                         for (std::int64_t n = 0; n < c.settings.n; ++n)
                             CHECK(norm_of_difference(c, actual, n) <=
                                   radius + 1e-6 * static_cast<double>(c.sample_size()));
-                        for (std::int64_t i = 0; i < actual.adversarial.size(); ++i) {
-                            CHECK(actual.adversarial[i] >= 0);
-                            CHECK(actual.adversarial[i] <= 1);
-                        }
+                        const float* first = actual.adversarial.data();
+                        CHECK(std::all_of(first, first + actual.adversarial.size(),
+                                          [](float pixel) { return pixel >= 0 && pixel <= 1; }));
                     }
                 }
 }
@@ -245,5 +250,73 @@ TEST_CASE("pgd: a stopped step changes nothing but writes the network's input") 
                 CHECK(moved.input[i] == always.input[i]);
             }
         }
+    }
+}
+
+namespace {
+
+// adversarial and input after a step in bfloat16, from buffers `offset` elements into their memory.
+struct RoundedResult {
+    Guarded<float> adversarial;
+    Guarded<bfloat16> input;
+};
+template <class Function>
+RoundedResult run_rounded(const Function& function, const Case& c, const Values& dinput,
+                          std::int64_t offset) {
+    RoundedResult result{Guarded<float>(c.adversarial, offset),
+                         Guarded<bfloat16>(dinput.size(), offset)};
+    const Guarded<float> x(c.x, offset);
+    const Guarded<bfloat16> gradient(dinput.stored, offset);
+    function(on_device(c.settings, kMean, kInverseStd), x, gradient, result.adversarial,
+             result.input);
+    CHECK(result.adversarial.intact());
+    CHECK(result.input.intact());
+    return result;
+}
+
+}  // namespace
+
+TEST_CASE("pgd: with bfloat16 activations only the network's input is rounded") {
+    for (PgdGradient form : kForms)
+        for (PgdNorm norm : kNorms)
+            for (const auto& [pixels, channels] : kShapes)
+                for (const std::int64_t offset : {0, 1}) {
+                    CAPTURE(static_cast<int>(form));
+                    CAPTURE(static_cast<int>(norm));
+                    CAPTURE(pixels);
+                    CAPTURE(channels);
+                    CAPTURE(offset);
+                    Case c({.n = 3,
+                            .pixels = pixels,
+                            .channels = channels,
+                            .gradient = form,
+                            .norm = norm,
+                            .radius = biting_radius(norm, pixels * channels)});
+                    const Values dinput(c.dinput);
+                    c.dinput = dinput.exact;
+                    const Result expected = run(CNPD_REFERENCE(pgd_step<float>), c);
+                    const std::vector<float> expected_input(
+                        expected.input.data(), expected.input.data() + expected.input.size());
+                    for (const auto& function : CNPD_IN_BFLOAT16(pgd_step)) {
+                        INFO(function.backend);
+                        const RoundedResult actual = run_rounded(function, c, dinput, offset);
+                        check_close(actual.adversarial, expected.adversarial, 0, 2e-6,
+                                    "adversarial");
+                        check_rounded(actual.input, expected_input, 1e-5, "input");
+                    }
+                }
+}
+
+TEST_CASE("pgd: an image that is not aligned for wide accesses gives the same result") {
+    const Case c({.n = 3, .pixels = 64, .radius = 2});
+    const Result expected = run(CNPD_REFERENCE(pgd_step<float>), c);
+    for (const auto& function : CNPD_IMPLEMENTATIONS(pgd_step)) {
+        INFO(function.backend);
+        Guarded<float> adversarial(c.adversarial, 1), input(adversarial.size());
+        function(on_device(c.settings, kMean, kInverseStd), c.x, c.dinput, adversarial, input);
+        check_close(adversarial, expected.adversarial, 0, 2e-6, "adversarial");
+        check_close(input, expected.input, 0, 1e-5, "input");
+        CHECK(adversarial.intact());
+        CHECK(input.intact());
     }
 }
