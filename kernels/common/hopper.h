@@ -74,13 +74,18 @@ __device__ __forceinline__ void arrive(Barrier& barrier) {
         "mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier))
         : "memory");
 }
-// At the same barrier of another block of the cluster.
+// At the same barrier of another block of the cluster, after this thread's reads of shared memory
+// that the other block will overwrite have completed: after wait_for_products(), or the use of
+// loaded values. It publishes no writes to the other block. That would need .release.cluster, which
+// compiles to MEMBAR.ALL.GPU, a wait for all earlier accesses to global memory too. Reads that have
+// completed cannot see what the other block's copy writes later, so that the arrival needs no order
+// beyond this block's. (.relaxed.cluster, which is the same instruction, needs CUDA 12.8.)
 __device__ __forceinline__ void arrive_at(Barrier& barrier, unsigned block_of_cluster) {
     asm volatile(
         "{\n"
         ".reg .b32 remote;\n"
         "mapa.shared::cluster.u32 remote, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+        "mbarrier.arrive.release.cta.shared::cluster.b64 _, [remote];\n"
         "}" ::"r"(shared_address(&barrier)),
         "r"(block_of_cluster)
         : "memory");
