@@ -10,15 +10,12 @@ the registers, shared memory and stack of every kernel; --match selects files wh
 """
 
 import argparse
-import concurrent.futures
 import csv
-import json
-import os
 import pathlib
 import re
-import shlex
-import subprocess
 import sys
+
+import compiled
 
 # Part of a kernel's demangled name: the reason why it may use local memory.
 ALLOWED = {}
@@ -30,48 +27,15 @@ KERNEL = re.compile(
     r".*?Used (?P<registers>\d+) registers(?P<more>[^\n]*)", re.DOTALL)
 
 
-def report_of(entry):
-    """ptxas's report on one file."""
-    command = shlex.split(entry["command"])
-    command = command[next(i for i, part in enumerate(command) if part.endswith("nvcc")):]
-    for flag in ("-o", "-MF", "-MT"):
-        if flag in command:
-            del command[command.index(flag):command.index(flag) + 2]
-    command = [part for part in command if part not in ("-c", "-dc", "-MD", "-x", "cu")]
-    real = re.findall(r"sm_(\w+)", " ".join(command))
-    if not real:
-        sys.exit(f"the build names no architecture: {entry['command']}")
-    command = [part for part in command if "compute_" not in part]
-    command.append(f"-gencode=arch=compute_{real[-1]},code=sm_{real[-1]}")
-    done = subprocess.run([*command, "-cubin", "-Xptxas=-v", "-o", os.devnull], text=True,
-                          cwd=entry["directory"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        sys.exit(f"{entry['file']} does not compile:\n{done.stdout}")
-    return done.stdout
-
-
-def demangled(names):
-    try:
-        done = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True,
-                              check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return names
-    # Without return type, namespaces and parameters.
-    short = [re.sub(r"\(anonymous namespace\)::|cnpd::kernels::|cuda::|^void ", "", name)
-             for name in done.stdout.splitlines()]
-    return [re.sub(r"\((?!.*>\().*$", "", name) for name in short]
-
-
-def kernels_of(entry):
-    text = report_of(entry)
-    found = list(KERNEL.finditer(text))
-    folder = pathlib.Path(entry["file"])
+def kernels_of(one):
+    found = list(KERNEL.finditer(one.report))
     shared = [re.search(r"(\d+) bytes smem", match["more"]) for match in found]
-    return [{"file": f"{folder.parent.name}/{folder.name}", "kernel": name,
-             "architecture": match["architecture"], "registers": int(match["registers"]),
-             "static_shared_bytes": int(smem[1]) if smem else 0, "stack_bytes": int(match["stack"]),
+    return [{"file": one.name, "kernel": name, "architecture": match["architecture"],
+             "registers": int(match["registers"]), "static_shared_bytes": int(smem[1]) if smem else 0,
+             "stack_bytes": int(match["stack"]),
              "spilled_bytes": int(match["stores"]) + int(match["loads"])}
-            for match, name, smem in zip(found, demangled([m["name"] for m in found]), shared)]
+            for match, name, smem in
+            zip(found, compiled.demangled([m["name"] for m in found]), shared)]
 
 
 def main():
@@ -81,11 +45,8 @@ def main():
     parser.add_argument("--csv", type=pathlib.Path)
     parser.add_argument("--match", default="")
     arguments = parser.parse_args()
-    entries = json.loads((arguments.build / "compile_commands.json").read_text())
-    entries = [entry for entry in entries
-               if entry["file"].endswith(".cu") and arguments.match in entry["file"]]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        kernels = [kernel for found in pool.map(kernels_of, entries) for kernel in found]
+    kernels = [kernel for one in compiled.compile_build(arguments.build, arguments.match)
+               for kernel in kernels_of(one)]
     if not kernels:
         sys.exit("no kernels found")
     if arguments.csv:

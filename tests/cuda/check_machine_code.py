@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Checks the machine code of the CUDA kernels against tests/cuda/machine_code.csv.
+
+check_machine_code.py BUILD [--update] [--match TEXT]
+
+BUILD is a configured build folder with the real CUDA backend; its last real architecture is checked.
+Needs nvdisasm. The exit status is 1 if
+- a loop contains an integer division or a memory barrier (MEMBAR) and DIVISIONS or BARRIERS has no
+  reason for it, or a reason is no longer needed;
+- a kernel lacks the instructions that REQUIRED claims for it;
+- the main loop of a kernel is longer than in the table by more than a tenth and 8 instructions. The
+  main loop is the smallest one with half of the tensor-core instructions, or of the multiply-adds if
+  there are many; otherwise the largest innermost loop. Only with the compiler that wrote the table.
+--update writes the table. Exit status 3: no disassembler.
+"""
+
+import argparse
+import concurrent.futures
+import csv
+import os
+import pathlib
+import re
+import sys
+
+import compiled
+import machine_code
+
+TABLE = pathlib.Path(__file__).with_name("machine_code.csv")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# Regular expressions for "file kernel": why a loop may divide.
+GENERAL_CONVOLUTION = ("the plain convolution, for builds without cuDNN, takes positions and taps apart "
+                       "for every tile")
+DIVISIONS = {
+    r"batch_norm/batch_norm.cu (merge_slabs|slab_moments)":
+        "the number of rows of a thread or slab, once for many rows",
+    r"convolution/convolution.cu multiply": GENERAL_CONVOLUTION,
+    r"augmentation/augmentation.cu augment_images": "once for several rows of a thread's columns",
+    r"embedding/embedding.cu sum_by_index": "once for 32 columns of a row",
+    r"polarizer/batch_statistics.cu": "rows of a class are looked up in the sorted list: sample and position",
+    r"polarizer/grouping.cu sort_by_label": "the end of a class, once for 32 labels",
+    r"polarizer/polarizer.cu (bias_gradients|map_gradients|apply_maps)":
+        "rows of a class are looked up in the sorted list: sample and position",
+    r"pooling/adaptive.cu adaptive_(forward|backward)": "windows of adaptive pooling begin at quotients",
+    r"pooling/pooling.cu (average|max)_(forward|backward)":
+        "every output, or input backward, takes its position apart",
+    r"stamping/stamping.cu": "integer arithmetic of the trigger's definition",
+    r"versions/polarizer_v1.cu one_output": "the naive version: once for an output",
+    r"versions/polarizer_v5.cu": "once for a tile of 128 rows",
+}
+BARRIERS = {}
+# "file kernel": instructions that the documentation claims.
+REQUIRED = {
+    r"versions/polarizer_v4.cu": ["HMMA"],
+    r"versions/polarizer_v5.cu": ["HGMMA", "UTMALDG"],
+}
+
+FAMILIES = ("HMMA", "HGMMA", "LDGSTS", "LDSM", "UTMALDG", "UBLKCP")
+COLUMNS = ("file", "kernel", "instructions", "loop", "loop_global_bytes", "loop_ffma", *FAMILIES)
+
+
+def divides(text):
+    # The reciprocal of an integer, rounded up, begins every inlined division.
+    return re.match(r"I2F\S*\.RP", text) or re.search(r"CALL.*cuda_sm20_(div|rem)_[su]", text)
+
+
+def bytes_of(text):
+    """That a thread accesses in global memory."""
+    match = re.match(r"(?:LDG|STG)\.E(\S*)", text)
+    if not match:
+        return 0
+    bits = re.search(r"\.[SU]?(8|16|64|128)\b", match[1])
+    return int(bits[1]) // 8 if bits else 4
+
+
+def count(code, name):
+    return sum(each.name.startswith(name) for each in code)
+
+
+def main_loop(loops, innermost, inside):
+    many = 32  # multiply-adds of a loop that computes sums of products
+    for names, least in (("HMMA", "HGMMA"), 1), (("FFMA",), many):
+        total = sum(count(inside, name) for name in names)
+        if total >= least:
+            return min((loop for loop in loops if 2 * sum(count(loop, name) for name in names) >= total),
+                       key=len, default=inside)
+    return max(innermost, default=[], key=len)
+
+
+def describe(file, name, kernel):
+    """A row of the table, and what its loops contain."""
+    loops = machine_code.loops_of(kernel)
+    innermost = [loop for loop in loops if not any(other < loop for other in loops)]
+    inside = [kernel.code[i] for i in sorted(set().union(*loops))]
+    main = main_loop([[kernel.code[i] for i in sorted(loop)] for loop in loops],
+                     [[kernel.code[i] for i in sorted(loop)] for loop in innermost], inside)
+    row = {"file": file, "kernel": name, "instructions": len(kernel.code), "loop": len(main),
+           "loop_global_bytes": sum(bytes_of(each.text) for each in main),
+           "loop_ffma": count(main, "FFMA")}
+    row.update({family: count(kernel.code, family) for family in FAMILIES})
+    return row, {"division": any(divides(each.text) for each in inside),
+                 "barrier": count(inside, "MEMBAR") > 0}
+
+
+def kernels_of(nvdisasm, one):
+    kernels = machine_code.disassemble(nvdisasm, one.cubin)
+    names = compiled.demangled([kernel.name for kernel in kernels])
+    found = [describe(one.name, name, kernel) for name, kernel in zip(names, kernels)]
+    return sorted(found, key=lambda each: each[0]["kernel"])
+
+
+def reasoned(found, what, reasons):
+    """Complaints about loops with `what` that have no reason, and about reasons without a loop."""
+    needed, bad = set(), []
+    for row, inside in found:
+        if not inside[what]:
+            continue
+        name = f"{row['file']} {row['kernel']}"
+        matching = [pattern for pattern in reasons if re.match(pattern, name)]
+        needed.update(matching)
+        if not matching:
+            bad.append(f"{name}: a loop contains a {what}")
+    return bad + [f"no loop has a {what} any more: {pattern}" for pattern in reasons.keys() - needed]
+
+
+def lacking(found):
+    bad = []
+    for pattern, families in REQUIRED.items():
+        rows = [row for row, _ in found if re.match(pattern, f"{row['file']} {row['kernel']}")]
+        bad += [f"{row['file']} {row['kernel']}: no {family}" for row in rows for family in families
+                if not row[family]]
+        bad += [f"no kernel: {pattern}"] if not rows else []
+    return bad
+
+
+def over_budget(found, table):
+    rows = {(row["file"], row["kernel"]): row for row, _ in found}
+    bad = [f"{file} {name}: not in {TABLE.name}" for file, name in rows.keys() - table.keys()]
+    bad += [f"{file} {name}: in {TABLE.name}, not in the build" for file, name in table.keys() - rows.keys()]
+    for key in rows.keys() & table.keys():
+        now, before = rows[key]["loop"], int(table[key]["loop"])
+        if now > 1.1 * before + 8:
+            bad.append(f"{' '.join(key)}: {now} instructions in the main loop, {before} in the table")
+    return sorted(bad)
+
+
+def read_table():
+    with TABLE.open(newline="") as file:
+        compiler = file.readline().removeprefix("# nvcc ").strip()
+        return compiler, {(row["file"], row["kernel"]): row for row in csv.DictReader(file)}
+
+
+def write_table(found, compiler):
+    with TABLE.open("w", newline="") as file:
+        file.write(f"# nvcc {compiler}\n")
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for row, _ in found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--update", action="store_true")
+    parser.add_argument("--match", default="")
+    arguments = parser.parse_args()
+    nvdisasm = machine_code.find_disassembler(compiled.compiler_of(arguments.build))
+    if not nvdisasm:
+        print(machine_code.INSTALL, file=sys.stderr)
+        return 3
+    files = [one for one in compiled.compile_build(arguments.build, arguments.match)
+             if one.source.is_relative_to(ROOT / "kernels")]
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        found = [each for kernels in pool.map(kernels_of, [nvdisasm] * len(files), files)
+                 for each in kernels]
+    compiler = compiled.nvcc_of(arguments.build)
+    if arguments.update:
+        write_table(found, compiler)
+    written_by, table = read_table()
+    if arguments.match:  # the rest is not there
+        seen = {(row["file"], row["kernel"]) for row, _ in found}
+        bad = over_budget(found, {key: row for key, row in table.items() if key in seen})
+    else:
+        bad = reasoned(found, "division", DIVISIONS) + reasoned(found, "barrier", BARRIERS)
+        bad += lacking(found)
+        if compiler == written_by:
+            bad += over_budget(found, table)
+        else:
+            print(f"lengths of loops are not compared: nvcc is {compiler}, not {written_by}")
+    print(*bad, sep="\n", end="\n" if bad else "")
+    print(f"{len(found)} kernels disassembled, {len(bad)} complaints")
+    return len(bad) > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
