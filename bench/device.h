@@ -14,6 +14,7 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include "bench/model/model.h"
 #include "bench/operands.h"
 #include "bench/options.h"
 #include "engine/dispatch.h"
@@ -144,17 +145,23 @@ inline double product_flops(engine::DType dtype = engine::DType::float32) {
     return measured[dtype];
 }
 
-// The minimal work of a call.
-struct Work {
-    std::int64_t bytes = 0;  // to and from memory
-    double flops = 0;        // 0: negligible
-    engine::DType factors = engine::DType::float32;
-};
+// The model's time for this work (bench/model/model.h) divided by the measured time, if the device
+// is a GPU that the model knows.
+inline void compare_with_model([[maybe_unused]] benchmark::State& state,
+                               [[maybe_unused]] const Work& work, [[maybe_unused]] double time) {
+#ifdef CNPD_REAL_CUDA
+    if (options().on_host()) return;
+    const std::string device = kernels::gpu::properties().name;
+    for (const Gpu& gpu : modelled_gpus())
+        if (device.find(gpu.name) != std::string::npos)
+            state.counters["of_model"] = predict(gpu, work).seconds / time;
+#endif
+}
 
 // Times a kernel and compares it with the minimal time of its work on this machine: the bytes at
 // the speed of a triad of as many bytes on the host, or of a copy on a GPU; with many operations
-// also the operations at the speed of a matrix product, whichever takes longer. Returns the
-// kernel's seconds.
+// (fp32, bf16_tensor) also the operations at the speed of a matrix product, whichever takes longer.
+// Returns the kernel's seconds.
 inline double measure(benchmark::State& state, const Work& work,
                       const std::function<void()>& kernel) {
     for (int i = 0; i < 2; ++i) kernel();
@@ -163,25 +170,27 @@ inline double measure(benchmark::State& state, const Work& work,
         times.push_back(seconds(kernel));
         state.SetIterationTime(times.back());
     }
-    const auto moved = static_cast<double>(work.bytes);
     const double time = typical(times);
-    const double memory =
-        options().on_host() ? moved / triad_seconds(work.bytes) : copy_bandwidth();
-    double least = moved / memory;
-    state.counters["GB/s"] = moved / time * 1e-9;
+    const double memory = options().on_host()
+                              ? work.bytes / triad_seconds(static_cast<std::int64_t>(work.bytes))
+                              : copy_bandwidth();
+    double least = work.bytes / memory;
+    state.counters["GB/s"] = work.bytes / time * 1e-9;
     state.counters["memory_GB/s"] = memory * 1e-9;
-    if (work.flops > 0) {
-        const double product = product_flops(work.factors);
-        least = std::max(least, work.flops / product);
-        state.counters["GFLOP/s"] = work.flops / time * 1e-9;
+    if (const double flops = work.fp32 + work.bf16_tensor; flops > 0) {
+        const double product =
+            product_flops(work.fp32 > 0 ? engine::DType::float32 : engine::DType::bfloat16);
+        least = std::max(least, flops / product);
+        state.counters["GFLOP/s"] = flops / time * 1e-9;
         state.counters["product_GFLOP/s"] = product * 1e-9;
     }
     state.counters["share"] = least / time;
+    compare_with_model(state, work, time);
     return time;
 }
 inline double measure(benchmark::State& state, std::int64_t bytes,
                       const std::function<void()>& kernel) {
-    return measure(state, Work{.bytes = bytes}, kernel);
+    return measure(state, Work{.bytes = static_cast<double>(bytes)}, kernel);
 }
 
 // Registers a benchmark that measures its own times.

@@ -13,18 +13,19 @@ using bench::options;
 using engine::Tensor;
 
 void add(const std::string& name, const GemmShape& shape) {
-    bench::add(fmt::format("{}/m:{}/n:{}/k:{}", name, shape.m, shape.n, shape.k),
-               [=](benchmark::State& state) {
-                   Tensor a = bench::values(shape.m * shape.k),
-                          b = bench::values(shape.k * shape.n);
-                   Tensor c = bench::values(shape.m * shape.n);
-                   const bench::Work work{.bytes = 4 * (a.elements() + b.elements() + c.elements()),
-                                          .flops = 2.0 * static_cast<double>(shape.m * shape.n) *
-                                                   static_cast<double>(shape.k)};
-                   bench::measure(state, work, [&] {
-                       CNPD_RUN(options().device, gemm, shape, data(a), data(b), data(c));
-                   });
-               });
+    bench::add(
+        fmt::format("{}/m:{}/n:{}/k:{}", name, shape.m, shape.n, shape.k),
+        [=](benchmark::State& state) {
+            Tensor a = bench::values(shape.m * shape.k), b = bench::values(shape.k * shape.n);
+            Tensor c = bench::values(shape.m * shape.n);
+            const bench::Work work{
+                .bytes = static_cast<double>(4 * (a.elements() + b.elements() + c.elements())),
+                .fp32 =
+                    2.0 * static_cast<double>(shape.m * shape.n) * static_cast<double>(shape.k)};
+            bench::measure(state, work, [&] {
+                CNPD_RUN(options().device, gemm, shape, data(a), data(b), data(c));
+            });
+        });
 }
 
 // y [batch,out] = x [batch,in] w^T with w [out,in], then dx and dw.

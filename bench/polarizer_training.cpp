@@ -102,19 +102,22 @@ struct Times {
 
 void add(const std::string& name, std::int64_t classes, DType dtype, const Times& times,
          void (Polarizer::*run)()) {
-    bench::add(
-        fmt::format("polarizer_{}/samples:{}/C:{}/{}{}", name, bench::samples(), channels(),
-                    classes == 1 ? "shared" : fmt::format("classes:{}", classes),
-                    bench::suffix_of(dtype)),
-        [=](benchmark::State& state) {
-            Polarizer polarizer(classes, dtype);
-            if (run == &Polarizer::batch_backward) polarizer.batch_forward();
-            const bench::Work work{
-                .bytes = times.activations * polarizer.activation() + times.maps * polarizer.maps(),
-                .flops = static_cast<double>(times.products) * polarizer.product(),
-                .factors = dtype};
-            bench::measure(state, work, [&] { (polarizer.*run)(); });
-        });
+    bench::add(fmt::format("polarizer_{}/samples:{}/C:{}/{}{}", name, bench::samples(), channels(),
+                           classes == 1 ? "shared" : fmt::format("classes:{}", classes),
+                           bench::suffix_of(dtype)),
+               [=](benchmark::State& state) {
+                   Polarizer polarizer(classes, dtype);
+                   if (run == &Polarizer::batch_backward) polarizer.batch_forward();
+                   const double products =
+                       static_cast<double>(times.products) * polarizer.product();
+                   const bool rounded = dtype == DType::bfloat16;
+                   const bench::Work work{
+                       .bytes = static_cast<double>(times.activations * polarizer.activation() +
+                                                    times.maps * polarizer.maps()),
+                       .fp32 = rounded ? 0 : products,
+                       .bf16_tensor = rounded ? products : 0};
+                   bench::measure(state, work, [&] { (polarizer.*run)(); });
+               });
 }
 
 void add_all(std::int64_t classes) {

@@ -1,0 +1,70 @@
+#include "bench/model/model.h"
+
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace cnpd::bench {
+namespace {
+
+constexpr double kMultiprocessors = 132, kClock = 1.7e9;
+constexpr double kSchedulers = 4;         // of a multiprocessor, an instruction per clock each
+constexpr double kBytesOfBanks = 32 * 4;  // 32 banks of 4 bytes
+constexpr double kClocks = kMultiprocessors * kClock;
+
+constexpr Gpu hopper(std::string_view name, double memory) {
+    return {.name = name,
+            .memory = memory,
+            .l2 = 5.5e12,
+            .shared = kBytesOfBanks * kClocks,
+            .fp32 = 60e12,
+            .fp64 = 30e12,
+            .tf32_tensor = 395e12,
+            .bf16_tensor = 790e12,
+            .instructions = kSchedulers * kClocks,
+            .launch = 1e-6};
+}
+
+}  // namespace
+
+std::span<const Gpu> modelled_gpus() {
+    static constexpr Gpu kGpus[] = {hopper("H100", 3.0e12), hopper("H200", 4.3e12)};
+    return kGpus;
+}
+
+Prediction predict(const Gpu& gpu, const Work& work) {
+    const std::array<std::pair<std::string_view, double>, 8> limits{{
+        {"memory", work.bytes / gpu.memory},
+        {"L2", work.l2_bytes / gpu.l2},
+        {"shared memory", work.shared_bytes / gpu.shared},
+        {"float32", work.fp32 / gpu.fp32},
+        {"float64", work.fp64 / gpu.fp64},
+        {"TF32 tensor cores", work.tf32_tensor / gpu.tf32_tensor},
+        {"bfloat16 tensor cores", work.bf16_tensor / gpu.bf16_tensor},
+        {"instructions", work.instructions / gpu.instructions},
+    }};
+    auto longest = limits[0];
+    for (const auto& limit : limits)
+        if (limit.second > longest.second) longest = limit;
+    const double launches = work.launches * gpu.launch;
+    return {.seconds = longest.second + launches,
+            .limit = launches > longest.second ? "launch" : longest.first};
+}
+
+std::string duration(double seconds) {
+    struct Unit {
+        double seconds;
+        const char* name;
+    };
+    constexpr Unit kUnits[] = {{1, "s"}, {1e-3, "ms"}, {1e-6, "us"}, {1e-9, "ns"}};
+    for (const Unit& unit : kUnits) {
+        const double value = seconds / unit.seconds;
+        if (value >= 9.95) return fmt::format("{:.0f} {}", value, unit.name);
+        if (value >= 0.995) return fmt::format("{:.1f} {}", value, unit.name);
+        if (value >= 0.0995) return fmt::format("{:.2f} {}", value, unit.name);
+    }
+    return "0 s";
+}
+
+}  // namespace cnpd::bench

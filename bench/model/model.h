@@ -1,0 +1,48 @@
+// A lower bound of a kernel's time on a GPU: its work divided by the GPU's rates. The largest
+// quotient is the limit. Latencies, waves of blocks that do not fill the GPU, and caches that still
+// hold the operands are not part of it, so that a kernel of a few microseconds takes longer or,
+// with its operands in the L2 cache, less.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace cnpd::bench {
+
+// Rates per second.
+struct Gpu {
+    std::string_view name;
+    double memory;                    // bytes of device memory by a copy, read plus written
+    double l2;                        // bytes of the L2 cache
+    double shared;                    // bytes of shared memory, of all multiprocessors
+    double fp32, fp64;                // FLOP outside of the tensor cores; a multiply-add is two
+    double tf32_tensor, bf16_tensor;  // FLOP of the tensor cores, as reached by matrix products
+    double instructions;              // issued, of a warp each
+    double launch;                    // seconds of each launch, in a graph
+};
+// H100 (SXM) and H200. docs/kernels.md names the sources of the rates.
+std::span<const Gpu> modelled_gpus();
+
+// What a call of an operation does at least, or what one kernel really does.
+struct Work {
+    double bytes = 0;         // to and from device memory
+    double l2_bytes = 0;      // to and from the L2 cache; 0: no more than `bytes`
+    double shared_bytes = 0;  // of shared memory: 128 for each wavefront
+    double fp32 = 0, fp64 = 0, tf32_tensor = 0, bf16_tensor = 0;  // FLOP by type and unit
+    double instructions = 0;                                      // of warps; 0: negligible
+    int launches = 1;
+};
+
+struct Prediction {
+    double seconds;          // of the limit, plus the launches
+    std::string_view limit;  // "memory", "L2", "shared memory", "float32", "float64",
+                             // "TF32 tensor cores", "bfloat16 tensor cores", "instructions";
+                             // "launch" if that takes longer than the others
+};
+Prediction predict(const Gpu& gpu, const Work& work);
+
+// Two digits, from nanoseconds to seconds: "2.6 us", "0.57 ms", "12 ms".
+std::string duration(double seconds);
+
+}  // namespace cnpd::bench
