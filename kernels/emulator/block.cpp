@@ -130,6 +130,9 @@ class Runner {
         random_ = seed * 0x9E3779B97F4A7C15u + 0x632BE59BD9B4E019u;
     }
 
+    // xorshift64*; good enough for the order of threads.
+    std::uint64_t draw(std::uint64_t bound);
+
     BlockState state;
 
   private:
@@ -144,7 +147,6 @@ class Runner {
     void release(unsigned thread);
     void report_stuck();
     std::unique_ptr<Worker> worker();
-    std::uint64_t draw(std::uint64_t bound);
 
     const Kernel* kernel_ = nullptr;
     unsigned count_ = 0, ended_ = 0, at_barrier_ = 0;
@@ -174,7 +176,6 @@ void select(unsigned rank, const dim3& block) {
     threadIdx = {rank % block.x, rank / block.x % block.y, rank / block.x / block.y};
 }
 
-// xorshift64*; good enough for the order of threads.
 std::uint64_t Runner::draw(std::uint64_t bound) {
     random_ ^= random_ >> 12;
     random_ ^= random_ << 25;
@@ -214,6 +215,7 @@ void Runner::run_block() {
     state.block_epoch = 0;
     const unsigned warps = (count_ + kWarp - 1) / kWarp;
     state.warp_epoch.assign(warps, 0);
+    state.copies.assign(count_, {});
     meetings_.assign(warps, {});
     threads_.clear();
     threads_.resize(count_);
@@ -420,6 +422,10 @@ std::string thread_name(unsigned rank) {
 void launch(const Launch& launch, const Kernel& kernel) {
     const DeviceAccess access;
     runner().run(launch, kernel);
+}
+
+std::uint64_t draw(std::uint64_t bound) {
+    return runner().draw(bound);
 }
 
 void* dynamic_shared() {

@@ -19,6 +19,7 @@
 #define __launch_bounds__(...)
 #define __cluster_dims__(...)
 #define __grid_constant__
+#define __align__(bytes) __attribute__((aligned(bytes)))
 // One block runs at a time, so its shared variables can be static. The compiler calls
 // memory_checks.cpp for every access to them.
 #define __shared__ static

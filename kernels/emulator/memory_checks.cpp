@@ -36,6 +36,8 @@ struct Cell {
 };
 constexpr std::size_t kCellBytes = 2;
 constexpr std::uint16_t kNobody = 0xFFFF, kSeveral = 0xFFFE, kAtomics = 0xFFFD;
+// In place of the epoch of a write: a copy is still writing.
+constexpr std::uint32_t kInFlight = 0xFFFFFFFF;
 constexpr std::size_t kMaxDynamic = 256 << 10;
 
 // AddressSanitizer replaces the compiler's calls; the remaining calls for atomics and vectors are
@@ -111,6 +113,11 @@ void check_cell(Cell& cell, const BlockState& state, Access access, const void* 
     if (cell.serial != state.serial) cell = {state.serial, kNobody, kNobody, 0, 0, 0, 0};
     const std::uint32_t warp_epoch = state.warp_epoch[state.rank / kWarp];
 
+    if (cell.write_warp_epoch == kInFlight)
+        return report_at(code,
+                         fmt::format("{} shared memory that an asynchronous copy of {} "
+                                     "writes, which has not been waited for",
+                                     access == Access::read ? "reads" : "writes", by(cell.writer)));
     if (access != Access::write && cell.writer == kNobody) {
         report_at(code, "reads shared memory that no thread has written");
         cell.writer = static_cast<std::uint16_t>(state.rank);  // report only once
@@ -141,24 +148,27 @@ void check_cell(Cell& cell, const BlockState& state, Access access, const void* 
     }
 }
 
+// The first cell of this address; null: not in the block's shared memory.
+Cell* shared_cell(const BlockState& state, const void* address) {
+    static Region statics{&__data_start, static_cast<std::size_t>(&_end - &__data_start),
+                          Cells(static_cast<std::size_t>(&_end - &__data_start))};
+    thread_local Cells dynamic_cells(kMaxDynamic);
+    const char* const first = static_cast<const char*>(address);
+    if (const auto offset = static_cast<std::size_t>(first - statics.begin); offset < statics.bytes)
+        return statics.cells.of(offset);
+    const auto inside =
+        static_cast<std::size_t>(first - reinterpret_cast<char*>(state.dynamic_shared));
+    return inside < state.launch->dynamic_shared ? dynamic_cells.of(inside) : nullptr;
+}
+
 void check(const void* address, std::size_t bytes, Access access, const void* code) {
     const BlockState& state = block_state();
     if (!state.launch) return;  // the host's part of a .cu file
-    const char* const first = static_cast<const char*>(address);
     if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
         report_at(code, fmt::format("an access of {} bytes is not aligned to its size", bytes));
     if (!kSeesPlainAccesses) return;
 
-    static Region statics{&__data_start, static_cast<std::size_t>(&_end - &__data_start),
-                          Cells(static_cast<std::size_t>(&_end - &__data_start))};
-    thread_local Cells dynamic_cells(kMaxDynamic);
-    Cell* cell = nullptr;
-    if (const auto offset = static_cast<std::size_t>(first - statics.begin); offset < statics.bytes)
-        cell = statics.cells.of(offset);
-    else if (const auto inside =
-                 static_cast<std::size_t>(first - reinterpret_cast<char*>(state.dynamic_shared));
-             inside < state.launch->dynamic_shared)
-        cell = dynamic_cells.of(inside);
+    Cell* cell = shared_cell(state, address);
     // Variables on a thread's stack would be in registers on a GPU.
     if (Trace* trace = Trace::current(); trace && (cell || is_device_memory(address)))
         trace->access({.address = address,
@@ -185,6 +195,24 @@ void check_atomic(const void* address, std::size_t bytes, const void* code) {
 
 void check_vector(const void* address, std::size_t bytes, bool write, const void* code) {
     check(address, bytes, write ? Access::write : Access::read, code);
+}
+
+void begin_async_write(const void* address, std::size_t bytes, const void* code) {
+    check(address, bytes, Access::write, code);
+    if (!kSeesPlainAccesses) return;
+    Cell* cell = shared_cell(block_state(), address);
+    if (!cell) return report_at(code, "an asynchronous copy to memory that is not shared");
+    for (std::size_t i = 0; i < bytes; i += kCellBytes) cell++->write_warp_epoch = kInFlight;
+}
+
+void end_of_async_write(const void* address, std::size_t bytes) {
+    if (!kSeesPlainAccesses) return;
+    const BlockState& state = block_state();
+    Cell* cell = shared_cell(state, address);
+    for (std::size_t i = 0; i < bytes; i += kCellBytes, ++cell) {
+        cell->write_block_epoch = state.block_epoch;
+        cell->write_warp_epoch = state.warp_epoch[state.rank / kWarp];
+    }
 }
 
 }  // namespace cnpd::kernels::emulator

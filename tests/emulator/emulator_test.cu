@@ -14,19 +14,13 @@
 #include "kernels/emulator/barriers.h"
 #include "kernels/emulator/device_memory.h"
 #include "kernels/emulator/trace.h"
+#include "tests/emulator/faults.h"
 #include "tests/support/device.h"
 
 using namespace cnpd::kernels;
-using cnpd::tests::DeviceArray;
+using namespace cnpd::tests;
 
 namespace {
-
-// AddressSanitizer excludes the emulator's own checks of plain accesses.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kUnchecked = true;
-#else
-constexpr bool kUnchecked = false;
-#endif
 
 std::vector<float> counting_from(float first, std::size_t count) {
     std::vector<float> values(count);
@@ -36,22 +30,6 @@ std::vector<float> counting_from(float first, std::size_t count) {
 
 std::vector<float> counting(std::size_t count) {
     return counting_from(1, count);
-}
-
-// The message of the fault that ends the work; empty if there is none.
-template <typename Work>
-std::string fault_of(Work work) {
-    try {
-        work();
-    } catch (const emulator::KernelFault& fault) {
-        return fault.what();
-    }
-    return {};
-}
-
-bool contains(const std::string& text, const char* part) {
-    INFO(text);
-    return text.find(part) != std::string::npos;
 }
 
 __global__ void add_one(const float* x, float* y, int count) {
