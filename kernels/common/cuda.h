@@ -24,6 +24,9 @@ struct LaunchShape {
     const char* name;  // of the operation, for error messages
     dim3 grid, block;
     std::size_t dynamic_shared = 0;  // bytes
+    // Neighbouring blocks in x that form a cluster (Hopper): what the kernel's __cluster_dims__
+    // says, which the emulator cannot see.
+    unsigned cluster = 1;
 };
 
 inline unsigned ceil_div(std::int64_t a, std::int64_t b) {
@@ -50,7 +53,8 @@ void launch(const LaunchShape& shape, void (*kernel)(Parameters...), Arguments..
         emulator::launch({.name = shape.name,
                           .grid = shape.grid,
                           .block = shape.block,
-                          .dynamic_shared = shape.dynamic_shared},
+                          .dynamic_shared = shape.dynamic_shared,
+                          .cluster = shape.cluster},
                          {detail::call<decltype(thread)>, &thread});
     });
 }
@@ -75,6 +79,12 @@ void launch(const LaunchShape& shape, void (*kernel)(Parameters...), Arguments..
     config.blockDim = shape.block;
     config.dynamicSmemBytes = shape.dynamic_shared;
     config.stream = static_cast<cudaStream_t>(gpu::current_stream());
+    if (shape.cluster > 1) {
+        cudaFuncAttributes of{};
+        gpu::check(cudaFuncGetAttributes(&of, kernel), shape.name);
+        if (of.requiredClusterWidth != static_cast<int>(shape.cluster))
+            gpu::check(cudaErrorInvalidClusterSize, shape.name);
+    }
     gpu::check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...),
                shape.name);
 }

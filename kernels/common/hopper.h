@@ -2,7 +2,7 @@
 // arrivals and bytes, copies of boxes of a tensor that complete on them, and matrix products of a
 // warpgroup (128 threads) that read both operands from shared memory. Source: PTX ISA, chapters on
 // mbarrier, cp.async.bulk.tensor and wgmma. Available if __CUDA_ARCH_FEAT_SM90_ALL is defined
-// (sm_90a); the emulator has the same functions for kernels without clusters.
+// (sm_90a); the emulator has the same functions.
 #pragma once
 
 #include <cstdint>

@@ -20,8 +20,7 @@ void carry_out(ThreadCopy& copy) {
 }
 
 ThreadCopies& copies_of_thread() {
-    BlockState& state = block_state();
-    return state.copies[state.rank];
+    return running.block->copies[running.rank];
 }
 
 }  // namespace
@@ -45,7 +44,7 @@ __attribute__((noinline)) void copy_16_bytes(void* to_shared, const void* from, 
     const void* const code = __builtin_return_address(0);
     if (exists) check_vector(from, kAsyncCopyBytes, false, code);
     begin_async_write(to_shared, kAsyncCopyBytes, code);
-    if (!block_state().fault.empty()) return;
+    if (is_faulty()) return;
     ThreadCopies& mine = copies_of_thread();
     mine.copies.push_back({static_cast<std::byte*>(to_shared),
                            exists ? static_cast<const std::byte*>(from) : nullptr, mine.groups,

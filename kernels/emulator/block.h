@@ -1,6 +1,6 @@
-// Runs kernels on the host: the blocks of a grid one after the other, each CUDA thread of a block
-// as a fiber (Boost.Context). A thread runs until it waits for others; then a thread that can
-// continue is chosen at random from a seed. Code that lacks a barrier therefore gives different
+// Runs kernels on the host: the clusters of a grid one after the other, each CUDA thread of their
+// blocks as a fiber (Boost.Context). A thread runs until it waits for others; then a thread that
+// can continue is chosen at random from a seed. Code that lacks a barrier therefore gives different
 // results for different seeds, and the same results in every run with one seed.
 #pragma once
 
@@ -21,6 +21,7 @@ struct Launch {
     const char* name;  // of the kernel, for messages and traces
     dim3 grid, block;
     std::size_t dynamic_shared = 0;  // bytes
+    unsigned cluster = 1;            // neighbouring blocks in x that run at the same time
 };
 
 // Called by every thread of a grid.

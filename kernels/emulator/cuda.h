@@ -20,8 +20,8 @@
 #define __cluster_dims__(...)
 #define __grid_constant__
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// One block runs at a time, so its shared variables can be static. The compiler calls
-// memory_checks.cpp for every access to them.
+// Several blocks that run at the same time use their static shared variables in turn (state.h). The
+// compiler calls memory_checks.cpp for every access to them.
 #define __shared__ static
 
 // --- Built-in types ------------------------------------------------------------------------------

@@ -1,14 +1,36 @@
 #include "kernels/common/hopper.h"
 
 #include <cstring>
+#include <set>
 
 #include "kernels/emulator/state.h"
+
+namespace cnpd::kernels::emulator {
+
+struct HopperState {
+    std::set<const void*> barriers;  // that have been initialised
+};
+
+}  // namespace cnpd::kernels::emulator
 
 namespace cnpd::kernels::hopper {
 namespace {
 
+emulator::HopperState& state() {
+    auto& state = emulator::running.block->hopper;
+    if (!state) state = std::make_shared<emulator::HopperState>();
+    return *state;
+}
+
+bool check_initialised(const Barrier& barrier) {
+    if (state().barriers.contains(&barrier)) return true;
+    emulator::report("uses a barrier in shared memory that is not initialised");
+    return false;
+}
+
 constexpr std::uintptr_t kAlignment = 1024;
 
+// Of the running block.
 std::byte* shared_base() {
     const auto begin = reinterpret_cast<std::uintptr_t>(emulator::dynamic_shared());
     return reinterpret_cast<std::byte*>(begin / kAlignment * kAlignment);
@@ -22,6 +44,7 @@ void end_phase_if_complete(Barrier& barrier) {
     if (barrier.missing != 0 || barrier.bytes != 0) return;
     barrier.phase ^= 1;
     barrier.missing = barrier.arrivals;
+    emulator::wake(&barrier);
 }
 
 void write_completes(Barrier& barrier, std::int32_t bytes) {
@@ -104,6 +127,37 @@ void copy(const TensorMap& map, const std::int64_t (&first)[5], void* to, Barrie
     write_completes(barrier, static_cast<std::int32_t>(address - begin));
 }
 
+// A place in shared memory, the same in all blocks of a cluster.
+class Place {
+  public:
+    explicit Place(void* address)
+        : static_(static_cast<std::byte*>(address)),
+          offset_(static_cast<std::size_t>(static_ - emulator::running.block->dynamic_shared)),
+          dynamic_(offset_ < emulator::running.launch->dynamic_shared) {}
+    // In the running block.
+    template <typename T>
+    T& in_block() const {
+        return *reinterpret_cast<T*>(dynamic_ ? emulator::running.block->dynamic_shared + offset_
+                                              : static_);
+    }
+
+  private:
+    std::byte* static_;
+    std::size_t offset_;
+    bool dynamic_;
+};
+
+template <typename Action>
+void with_block(unsigned rank_in_cluster, const Action& action) {
+    emulator::BlockState* const block = emulator::block_of_rank(rank_in_cluster);
+    if (!block)
+        return emulator::report(
+            "accesses the shared memory of a block of the cluster that has "
+            "ended or does not exist");
+    const emulator::InBlock there(*block);
+    action();
+}
+
 }  // namespace
 
 TensorMap tensor_map(const bfloat16* data, const TensorBoxes& boxes) {
@@ -114,29 +168,33 @@ TensorMap tensor_map(const bfloat16* data, const TensorBoxes& boxes) {
 }
 
 void init(Barrier& barrier, unsigned arrivals) {
+    emulator::claim_shared(&barrier, sizeof barrier);
     const auto count = static_cast<std::int32_t>(arrivals);
     barrier = {count, count, 0, 0};
+    state().barriers.insert(&barrier);
 }
 void arrive(Barrier& barrier) {
+    if (!check_initialised(barrier)) return;
     --barrier.missing;
     end_phase_if_complete(barrier);
 }
-void arrive_at(Barrier& barrier, unsigned) {
-    arrive(barrier);
+void arrive_at(Barrier& barrier, unsigned block_of_cluster) {
+    with_block(block_of_cluster,
+               [&, place = Place(&barrier)] { arrive(place.in_block<Barrier>()); });
 }
 void arrive_expecting(Barrier& barrier, unsigned bytes) {
-    barrier.bytes += static_cast<std::int32_t>(bytes);
+    if (check_initialised(barrier)) barrier.bytes += static_cast<std::int32_t>(bytes);
     arrive(barrier);
 }
 void wait(Barrier& barrier, unsigned parity) {
-    constexpr int kPatience = 100'000;
-    for (int turns = 0; barrier.phase == parity; ++turns) {
-        if (turns == kPatience) emulator::report("waits for a phase of a barrier that never ends");
-        emulator::let_others_run();
-    }
+    while (check_initialised(barrier) && barrier.phase == parity) emulator::sleep_on(&barrier);
 }
-void cluster_barrier() {
-    emulator::report("clusters are not emulated");
+
+unsigned block_of_cluster() {
+    return emulator::running.block->rank_in_cluster;
+}
+void cluster_barrier(std::source_location here) {
+    emulator::cluster_barrier(here, [] {});
 }
 
 std::uint32_t shared_address(const void* address) {
@@ -149,12 +207,18 @@ void copy_box(const TensorMap& map, int x, int y, int z, void* to, Barrier& barr
 void copy_box(const TensorMap& map, int x, int y, int z, int w, void* to, Barrier& barrier) {
     copy(map, {x, y, z, w, 0}, to, barrier);
 }
-void copy_box_to(unsigned, const TensorMap& map, int x, int y, int z, void* to, Barrier& barrier) {
-    copy_box(map, x, y, z, to, barrier);
+void copy_box_to(unsigned blocks, const TensorMap& map, int x, int y, int z, void* to,
+                 Barrier& barrier) {
+    const Place target(to), end(&barrier);
+    for (unsigned rank = 0; blocks >> rank != 0; ++rank)
+        if (blocks >> rank & 1)
+            with_block(rank, [&] {
+                copy(map, {x, y, z, 0, 0}, &target.in_block<std::byte>(), end.in_block<Barrier>());
+            });
 }
 
 void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b, bool add) {
-    Lane mine{sum, a, b, add, static_cast<int>(emulator::block_state().rank / emulator::kWarp % 4)};
+    Lane mine{sum, a, b, add, static_cast<int>(emulator::running.rank / emulator::kWarp % 4)};
     emulator::warp_collective(~0u, multiply_rows, &mine);
 }
 

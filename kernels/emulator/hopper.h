@@ -1,10 +1,11 @@
-// Hopper's asynchronous instructions with the names of kernels/common/hopper.h, for single blocks
-// (no clusters). Copies and products complete immediately. This checks the results and the barriers
-// that all threads wait for, but does not find a missing fence or a missing wait for products.
-// Shared memory that only these instructions access is not checked for races.
+// Hopper's asynchronous instructions with the names of kernels/common/hopper.h. Copies and products
+// complete immediately. This checks the results and the barriers that all threads wait for, but
+// does not find a missing fence or a missing wait for products. Shared memory that only these
+// instructions access is not checked for races.
 #pragma once
 
 #include <cstdint>
+#include <source_location>
 
 #include "kernels/common/tensor_map.h"
 
@@ -23,10 +24,8 @@ void arrive_at(Barrier& barrier, unsigned block_of_cluster);
 void arrive_expecting(Barrier& barrier, unsigned bytes);
 void wait(Barrier& barrier, unsigned parity);
 
-inline unsigned block_of_cluster() {
-    return 0;
-}
-void cluster_barrier();
+unsigned block_of_cluster();
+void cluster_barrier(std::source_location here = std::source_location::current());
 
 // Relative to the first multiple of 1024 bytes at or before the block's dynamic shared memory.
 std::uint32_t shared_address(const void* address);

@@ -11,7 +11,9 @@
 //     not a constant of the program.
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <array>
 #include <cstdlib>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -21,7 +23,7 @@
 
 // Defined by the linker: the program, its constants and its static variables lie between them.
 extern "C" {
-extern char __executable_start, __data_start, _end;
+extern char __executable_start[], __data_start[], _end[];
 }
 
 namespace cnpd::kernels::emulator {
@@ -65,11 +67,32 @@ class Cells {
     Cell* cells_;
 };
 
-struct Region {
-    const char* begin = nullptr;
-    std::size_t bytes = 0;
-    Cells cells;
+char* statics() {
+    return __data_start;
+}
+std::size_t static_bytes() {
+    return static_cast<std::size_t>(_end - __data_start);
+}
+
+}  // namespace
+
+struct Shadow {
+    Cells statics{static_bytes()}, dynamic{kMaxDynamic};
+    std::uint32_t serial = 0;  // of the block that the following members belong to
+    // Cells of static variables that the block has accessed, and their values while another block
+    // runs.
+    std::vector<std::uint32_t> used;
+    std::vector<std::array<char, kCellBytes>> values;
+
+    void begin(std::uint32_t block) {
+        if (serial == block) return;
+        serial = block;
+        used.clear();
+        values.clear();
+    }
 };
+
+namespace {
 
 bool is_builtin_variable(const void* address) {
     const auto inside = [&](const auto& variable) {
@@ -81,7 +104,7 @@ bool is_builtin_variable(const void* address) {
 
 bool is_constant(const void* address) {
     const auto* const at = static_cast<const char*>(address);
-    return at >= &__executable_start && at < &__data_start;
+    return at >= __executable_start && at < __data_start;
 }
 
 std::string place(const void* code) {
@@ -98,8 +121,8 @@ void report_at(const void* code, const std::string& what) {
 // Whether an access of `other` at these epochs happened before the running thread's current access.
 bool before(const BlockState& state, std::uint16_t other, std::uint32_t block_epoch,
             std::uint32_t warp_epoch) {
-    if (other == kNobody || other == state.rank || block_epoch != state.block_epoch) return true;
-    const unsigned warp = state.rank / kWarp;
+    if (other == kNobody || other == running.rank || block_epoch != state.block_epoch) return true;
+    const unsigned warp = running.rank / kWarp;
     return other < kAtomics && other / kWarp == warp && warp_epoch != state.warp_epoch[warp];
 }
 
@@ -111,7 +134,7 @@ std::string by(std::uint16_t other) {
 
 void check_cell(Cell& cell, const BlockState& state, Access access, const void* code) {
     if (cell.serial != state.serial) cell = {state.serial, kNobody, kNobody, 0, 0, 0, 0};
-    const std::uint32_t warp_epoch = state.warp_epoch[state.rank / kWarp];
+    const std::uint32_t warp_epoch = state.warp_epoch[running.rank / kWarp];
 
     if (cell.write_warp_epoch == kInFlight)
         return report_at(code,
@@ -120,7 +143,7 @@ void check_cell(Cell& cell, const BlockState& state, Access access, const void* 
                                      access == Access::read ? "reads" : "writes", by(cell.writer)));
     if (access != Access::write && cell.writer == kNobody) {
         report_at(code, "reads shared memory that no thread has written");
-        cell.writer = static_cast<std::uint16_t>(state.rank);  // report only once
+        cell.writer = static_cast<std::uint16_t>(running.rank);  // report only once
         cell.write_block_epoch = state.block_epoch;
         cell.write_warp_epoch = warp_epoch;
     }
@@ -138,37 +161,47 @@ void check_cell(Cell& cell, const BlockState& state, Access access, const void* 
     if (access == Access::read) {
         // If no barrier separates the readers, it is enough to know that there are several.
         const bool alone = before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch);
-        cell.reader = alone ? static_cast<std::uint16_t>(state.rank) : kSeveral;
+        cell.reader = alone ? static_cast<std::uint16_t>(running.rank) : kSeveral;
         cell.read_block_epoch = state.block_epoch;
         cell.read_warp_epoch = warp_epoch;
     } else {
-        cell.writer = access == Access::atomic ? kAtomics : static_cast<std::uint16_t>(state.rank);
+        cell.writer =
+            access == Access::atomic ? kAtomics : static_cast<std::uint16_t>(running.rank);
         cell.write_block_epoch = state.block_epoch;
         cell.write_warp_epoch = warp_epoch;
     }
 }
 
-// The first cell of this address; null: not in the block's shared memory.
-Cell* shared_cell(const BlockState& state, const void* address) {
-    static Region statics{&__data_start, static_cast<std::size_t>(&_end - &__data_start),
-                          Cells(static_cast<std::size_t>(&_end - &__data_start))};
-    thread_local Cells dynamic_cells(kMaxDynamic);
+void note_static_cells(const BlockState& state, std::size_t offset, std::size_t bytes) {
+    Shadow& shadow = *state.shadow;
+    for (std::size_t i = 0; i < bytes; i += kCellBytes)
+        if (shadow.statics.of(offset + i)->serial != state.serial)
+            shadow.used.push_back(static_cast<std::uint32_t>((offset + i) / kCellBytes));
+}
+
+// The cells of these bytes; null: not in the block's shared memory.
+Cell* shared_cells(BlockState& state, const void* address, std::size_t bytes) {
+    if (!state.shadow) state.shadow = std::make_shared<Shadow>();
+    Shadow& shadow = *state.shadow;
+    shadow.begin(state.serial);
     const char* const first = static_cast<const char*>(address);
-    if (const auto offset = static_cast<std::size_t>(first - statics.begin); offset < statics.bytes)
-        return statics.cells.of(offset);
+    if (const auto offset = static_cast<std::size_t>(first - statics()); offset < static_bytes()) {
+        if (running.launch->cluster > 1) note_static_cells(state, offset, bytes);
+        return shadow.statics.of(offset);
+    }
     const auto inside =
         static_cast<std::size_t>(first - reinterpret_cast<char*>(state.dynamic_shared));
-    return inside < state.launch->dynamic_shared ? dynamic_cells.of(inside) : nullptr;
+    return inside < running.launch->dynamic_shared ? shadow.dynamic.of(inside) : nullptr;
 }
 
 void check(const void* address, std::size_t bytes, Access access, const void* code) {
-    const BlockState& state = block_state();
-    if (!state.launch) return;  // the host's part of a .cu file
+    if (!running.launch) return;  // the host's part of a .cu file
+    BlockState& state = *running.block;
     if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
         report_at(code, fmt::format("an access of {} bytes is not aligned to its size", bytes));
     if (!kSeesPlainAccesses) return;
 
-    Cell* cell = shared_cell(state, address);
+    Cell* cell = shared_cells(state, address, bytes);
     // Variables on a thread's stack would be in registers on a GPU.
     if (Trace* trace = Trace::current(); trace && (cell || is_device_memory(address)))
         trace->access({.address = address,
@@ -200,19 +233,42 @@ void check_vector(const void* address, std::size_t bytes, bool write, const void
 void begin_async_write(const void* address, std::size_t bytes, const void* code) {
     check(address, bytes, Access::write, code);
     if (!kSeesPlainAccesses) return;
-    Cell* cell = shared_cell(block_state(), address);
+    Cell* cell = shared_cells(*running.block, address, bytes);
     if (!cell) return report_at(code, "an asynchronous copy to memory that is not shared");
     for (std::size_t i = 0; i < bytes; i += kCellBytes) cell++->write_warp_epoch = kInFlight;
 }
 
 void end_of_async_write(const void* address, std::size_t bytes) {
     if (!kSeesPlainAccesses) return;
-    const BlockState& state = block_state();
-    Cell* cell = shared_cell(state, address);
+    BlockState& state = *running.block;
+    Cell* cell = shared_cells(state, address, bytes);
     for (std::size_t i = 0; i < bytes; i += kCellBytes, ++cell) {
         cell->write_block_epoch = state.block_epoch;
-        cell->write_warp_epoch = state.warp_epoch[state.rank / kWarp];
+        cell->write_warp_epoch = state.warp_epoch[running.rank / kWarp];
     }
+}
+
+void claim_shared(const void* address, std::size_t bytes) {
+    BlockState& state = *running.block;
+    Cell* cell = shared_cells(state, address, bytes);
+    if (!cell) return report("a barrier is not in the block's shared memory");
+    for (std::size_t i = 0; i < bytes; i += kCellBytes, ++cell)
+        if (cell->serial != state.serial) *cell = {state.serial, kNobody, kNobody, 0, 0, 0, 0};
+}
+
+void put_statics_aside(BlockState& block) {
+    if (!block.shadow || block.shadow->serial != block.serial) return;
+    Shadow& shadow = *block.shadow;
+    shadow.values.resize(shadow.used.size());
+    for (std::size_t i = 0; i < shadow.used.size(); ++i)
+        std::memcpy(shadow.values[i].data(), statics() + shadow.used[i] * kCellBytes, kCellBytes);
+}
+
+void put_statics_back(BlockState& block) {
+    if (!block.shadow || block.shadow->serial != block.serial) return;
+    const Shadow& shadow = *block.shadow;
+    for (std::size_t i = 0; i < shadow.values.size(); ++i)
+        std::memcpy(statics() + shadow.used[i] * kCellBytes, shadow.values[i].data(), kCellBytes);
 }
 
 }  // namespace cnpd::kernels::emulator

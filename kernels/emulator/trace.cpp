@@ -36,18 +36,22 @@ Trace* Trace::current() {
 }
 
 void Trace::access(const Access& access) {
-    const unsigned rank = block_state().rank;
-    const std::uint32_t time = times_[{rank, access.code}]++;
-    Together& together = steps_[{rank / kWarp, access.code, time}];
+    const unsigned rank = running.rank;
+    const std::uint32_t block = running.block->serial;
+    const std::uint32_t time = times_[{block, rank, access.code}]++;
+    Together& together = steps_[{block, rank / kWarp, access.code, time}];
     together.bytes = access.bytes;
     together.write = access.write;
     together.shared = access.shared;
     together.addresses.emplace_back(rank % kWarp, reinterpret_cast<std::uintptr_t>(access.address));
 }
 
-void Trace::block_end(const char* kernel) {
+void Trace::block_end(const char* kernel, std::uint32_t block) {
     MemoryCounts& counts = counts_[kernel];
-    for (const auto& [step, together] : steps_) {
+    const auto first = steps_.lower_bound({block, 0, nullptr, 0}),
+               end = steps_.lower_bound({block + 1, 0, nullptr, 0});
+    for (auto at = first; at != end; ++at) {
+        const Together& together = at->second;
         const auto bytes = static_cast<std::int64_t>(together.bytes * together.addresses.size());
         if (!together.shared) {
             std::set<std::uintptr_t> sectors;
@@ -73,8 +77,9 @@ void Trace::block_end(const char* kernel) {
         counts.shared_least_wavefronts += static_cast<std::int64_t>(parts.size());
         for (const auto& [part, words] : parts) counts.shared_wavefronts += wavefronts(words);
     }
-    steps_.clear();
-    times_.clear();
+    steps_.erase(first, end);
+    times_.erase(times_.lower_bound({block, 0, nullptr}),
+                 times_.lower_bound({block + 1, 0, nullptr}));
 }
 
 }  // namespace cnpd::kernels::emulator

@@ -41,20 +41,22 @@ class Trace {
         const void* code;  // address in the program
     };
     void access(const Access& access);
-    void block_end(const char* kernel);
+    void block_end(const char* kernel, std::uint32_t block);
     static Trace* current();
 
   private:
     // The accesses that a warp's threads make in one step: the same place in the program and the
     // same repetition in each thread.
-    using Step = std::tuple<unsigned /*warp*/, const void* /*code*/, std::uint32_t /*time*/>;
+    using Step = std::tuple<std::uint32_t /*block*/, unsigned /*warp*/, const void* /*code*/,
+                            std::uint32_t /*time*/>;
     struct Together {
         std::size_t bytes;
         bool write, shared;
         std::vector<std::pair<unsigned /*lane*/, std::uintptr_t>> addresses;
     };
+    using Thread = std::tuple<std::uint32_t /*block*/, unsigned /*rank*/, const void* /*code*/>;
     std::map<Step, Together> steps_;
-    std::map<std::pair<unsigned /*rank*/, const void*>, std::uint32_t> times_;
+    std::map<Thread, std::uint32_t> times_;
     std::map<std::string, MemoryCounts> counts_;
 };
 

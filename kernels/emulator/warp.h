@@ -21,9 +21,6 @@ void block_barrier(std::source_location where);
 // The lanes of the mask, which must contain the caller.
 void warp_barrier(unsigned mask, std::source_location where);
 
-// For a thread that polls for something else than a barrier or a collective.
-void let_others_run();
-
 // A step that the lanes of a mask take together. The last lane to arrive calls `combine` with the
 // arguments of all lanes ([32], null for lanes outside of the mask); then all lanes continue. As in
 // CUDA, it does not order their memory accesses.

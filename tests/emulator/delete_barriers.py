@@ -23,7 +23,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BARRIER = re.compile(r"__sync(threads|warp)\(")
+BARRIER = re.compile(r"__sync(threads|warp)\(|hopper::cluster_barrier\(")
 HANGS_AFTER_S = 900
 
 Barrier = collections.namedtuple("Barrier", "file line")

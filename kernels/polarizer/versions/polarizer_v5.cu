@@ -423,7 +423,8 @@ void start(const PolarizerShape& s, Pass pass) {
     launch({.name = "polarizer_v5",
             .grid = static_cast<unsigned>(pass.parts * pieces),
             .block = kThreads,
-            .dynamic_shared = static_cast<std::size_t>(shared_bytes(chunks))},
+            .dynamic_shared = static_cast<std::size_t>(shared_bytes(chunks)),
+            .cluster = Cluster},
            persistent<Cluster>, pass);
 }
 
@@ -467,10 +468,7 @@ void polarizer_v5(const PolarizerShape& shape, const bfloat16* z, const Polarize
                     .parts = 1,
                     .bias = maps.b,
                     .out = out};
-    // The emulator runs one block at a time and therefore has no clusters.
-#ifndef CNPD_EMULATED
     if (shape.channels / kColumns % 2 == 0) return start<2>(shape, pass);
-#endif
     start<1>(shape, pass);
 }
 
