@@ -161,6 +161,12 @@ __device__ __forceinline__ void prefetch(const TensorMap& map) {
 
 // --- Products of a warpgroup ---------------------------------------------------------------------
 
+// Copies and products access shared memory in the "async proxy". What a thread has stored itself
+// they see only if it calls this after its stores and before the barrier.
+__device__ __forceinline__ void fence_proxy_async() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // Before the first product that uses registers written by other instructions.
 __device__ __forceinline__ void begin_products() {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");

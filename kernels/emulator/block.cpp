@@ -32,6 +32,11 @@ struct Cluster {
     unsigned at_barrier = 0;
 };
 
+struct Async {
+    ThreadBlock* block;
+    std::function<void()> work;
+};
+
 // Runs the blocks of a launch: chooses a thread that can continue until all have ended.
 class Scheduler {
   public:
@@ -39,7 +44,8 @@ class Scheduler {
 
     void block_barrier(std::source_location where);
     void warp_barrier(unsigned mask, std::source_location where);
-    void cluster_barrier(std::source_location where, const std::function<void()>& last);
+    void cluster_barrier(std::source_location where);
+    void later(BlockState& block, std::function<void()> work);
     void sleep_on(const void* key);
     // True for the last lane to arrive.
     bool collective(unsigned mask, Combine combine, void* mine);
@@ -68,6 +74,7 @@ class Scheduler {
     void run_threads();
     void wait();
     void report_stuck();
+    void do_async(std::size_t which);
     std::unique_ptr<Worker> worker();
 
     const Kernel* kernel_ = nullptr;
@@ -75,6 +82,7 @@ class Scheduler {
     std::uint64_t next_block_ = 0, block_count_ = 0;
     std::size_t skipped_ = 0;  // see SharedMemory
     std::vector<std::unique_ptr<Cluster>> alive_;
+    std::vector<Async> async_;
     std::vector<std::unique_ptr<ThreadBlock>> unused_;
     std::vector<std::unique_ptr<Worker>> idle_;
     const Worker* worker_ = nullptr;  // the running one
@@ -142,6 +150,10 @@ void Scheduler::run(const Launch& launch, const Kernel& kernel) {
 void Scheduler::run_blocks() {
     for (start_clusters(); !alive_.empty() && fault.empty(); start_clusters()) {
         ThreadBlock* const block = choose();
+        if (!async_.empty() && (!block || draw(4) == 0)) {
+            do_async(draw(async_.size()));
+            continue;
+        }
         if (!block) {
             report_stuck();
             break;
@@ -150,12 +162,23 @@ void Scheduler::run_blocks() {
         resume(*block, block->next());
         if (block->finished()) end_clusters();
     }
+    async_.clear();
     for (auto& each : alive_)  // after a fault
         for (auto& block : each->blocks) {
             block->end();
             unused_.push_back(std::move(block));
         }
     alive_.clear();
+}
+
+void Scheduler::do_async(std::size_t which) {
+    const Async chosen = std::move(async_[which]);
+    async_[which] = std::move(async_.back());
+    async_.pop_back();
+    enter(*chosen.block);
+    if (chosen.block->finished())
+        return report("ends while a copy to the block's shared memory is in flight");
+    chosen.work();
 }
 
 void Scheduler::start_clusters() {
@@ -181,6 +204,14 @@ void Scheduler::start_clusters() {
 void Scheduler::end_clusters() {
     if (Trace* trace = Trace::current())
         trace->block_end(running.launch->name, running.block->serial);
+    check_products_at_end(*running.block);
+    while (current()->finished() && fault.empty()) {
+        const auto mine = std::find_if(async_.begin(), async_.end(), [&](const Async& each) {
+            return each.block == running.block;
+        });
+        if (mine == async_.end()) break;
+        do_async(static_cast<std::size_t>(mine - async_.begin()));
+    }
     running.block = nullptr;
     std::erase_if(alive_, [&](const std::unique_ptr<Cluster>& cluster) {
         const bool over = std::all_of(cluster->blocks.begin(), cluster->blocks.end(),
@@ -299,20 +330,29 @@ void Scheduler::block_barrier(std::source_location where) {
     if (is_left_out(where)) return;
     if (current()->arrive_at_barrier()) return wait();
     note_barrier(where, running.launch->name);
+    order_block(*running.block);
     current()->make_all_ready_except(running.rank);
 }
 
 void Scheduler::warp_barrier(unsigned mask, std::source_location where) {
     if (is_left_out(where)) return;
-    if (collective(mask, nullptr, nullptr)) note_barrier(where, running.launch->name);
+    if (!collective(mask, nullptr, nullptr)) return;
+    note_barrier(where, running.launch->name);
+    order_lanes(*running.block, running.rank / kWarp, mask);
 }
 
-void Scheduler::cluster_barrier(std::source_location where, const std::function<void()>& last) {
+void Scheduler::later(BlockState& block, std::function<void()> work) {
+    async_.push_back({static_cast<ThreadBlock*>(&block), std::move(work)});
+}
+
+void Scheduler::cluster_barrier(std::source_location where) {
     if (is_left_out(where)) return;
     if (++cluster().at_barrier < threads_ * running.launch->cluster) return wait();
     cluster().at_barrier = 0;
     note_barrier(where, running.launch->name);
-    last();
+    std::vector<BlockState*> blocks;
+    for (const auto& block : cluster().blocks) blocks.push_back(block.get());
+    order_cluster(blocks);
     for (const auto& block : cluster().blocks) {
         ++block->block_epoch;
         block->make_all_ready_except(block.get() == current() ? running.rank : threads_);
@@ -368,8 +408,11 @@ void sleep_on(const void* key) {
 void wake(const void* key) {
     scheduler().current()->wake(key);
 }
-void cluster_barrier(std::source_location where, const std::function<void()>& last) {
-    scheduler().cluster_barrier(where, last);
+void cluster_barrier(std::source_location where) {
+    scheduler().cluster_barrier(where);
+}
+void later(BlockState& block, std::function<void()> work) {
+    scheduler().later(block, std::move(work));
 }
 
 bool is_faulty() {

@@ -1,7 +1,7 @@
 // Hopper's asynchronous instructions with the names of kernels/common/hopper.h. Copies and products
-// complete immediately. This checks the results and the barriers that all threads wait for, but
-// does not find a missing fence or a missing wait for products. Shared memory that only these
-// instructions access is not checked for races.
+// are carried out at a random moment between their start and the wait that guarantees them. What a
+// thread may access is checked with the order that barriers create (hopper_state.h), so most
+// missing waits and fences are found for any seed.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct Barrier {
 };
 
 void init(Barrier& barrier, unsigned arrivals);
-inline void publish_barriers() {}
+void publish_barriers();
 void arrive(Barrier& barrier);
 void arrive_at(Barrier& barrier, unsigned block_of_cluster);
 void arrive_expecting(Barrier& barrier, unsigned bytes);
@@ -36,10 +36,14 @@ void copy_box_to(unsigned blocks, const TensorMap& map, int x, int y, int z, voi
                  Barrier& barrier);
 inline void prefetch(const TensorMap&) {}
 
-inline void begin_products() {}
-inline void commit_products() {}
+void fence_proxy_async();
+void begin_products();
+void commit_products();
+void wait_for_products_but(int pending);
 template <int Pending>
-void wait_for_products() {}
+void wait_for_products() {
+    wait_for_products_but(Pending);
+}
 template <int Count>
 void use_after_wait(float (&)[Count]) {}
 void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b, bool add);

@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "kernels/emulator/device_memory.h"
+#include "kernels/emulator/hopper_state.h"
 #include "kernels/emulator/state.h"
 #include "kernels/emulator/trace.h"
 
@@ -29,15 +30,17 @@ extern char __executable_start[], __data_start[], _end[];
 namespace cnpd::kernels::emulator {
 namespace {
 
+constexpr std::uint16_t kNobody = 0xFFFF, kSeveral = 0xFFFE, kAtomics = 0xFFFD, kBox = 0xFFFC;
+
 // Two bytes of shared memory: the last writer and reader, and their epochs. Zeroed pages are a
 // valid initial state: no block has serial 0.
 struct Cell {
     std::uint32_t serial;  // the block that wrote the other members
-    std::uint16_t writer, reader;
-    std::uint32_t write_block_epoch, write_warp_epoch, read_block_epoch, read_warp_epoch;
+    std::uint16_t writer = kNobody, reader = kNobody;
+    Stamp write{}, read{};
+    std::uint32_t fences = 0;  // of the writer before its write; of a box: the copy's number
 };
 constexpr std::size_t kCellBytes = 2;
-constexpr std::uint16_t kNobody = 0xFFFF, kSeveral = 0xFFFE, kAtomics = 0xFFFD;
 // In place of the epoch of a write: a copy is still writing.
 constexpr std::uint32_t kInFlight = 0xFFFFFFFF;
 constexpr std::size_t kMaxDynamic = 256 << 10;
@@ -83,6 +86,8 @@ struct Shadow {
     // runs.
     std::vector<std::uint32_t> used;
     std::vector<std::array<char, kCellBytes>> values;
+    // The block that has stored to a line of 128 bytes of dynamic memory.
+    std::array<std::uint32_t, kMaxDynamic / kLineBytes> stored{};
 
     void begin(std::uint32_t block) {
         if (serial == block) return;
@@ -118,58 +123,93 @@ void report_at(const void* code, const std::string& what) {
     report((what + place(code)).c_str());
 }
 
-// Whether an access of `other` at these epochs happened before the running thread's current access.
-bool before(const BlockState& state, std::uint16_t other, std::uint32_t block_epoch,
-            std::uint32_t warp_epoch) {
-    if (other == kNobody || other == running.rank || block_epoch != state.block_epoch) return true;
-    const unsigned warp = running.rank / kWarp;
-    return other < kAtomics && other / kWarp == warp && warp_epoch != state.warp_epoch[warp];
+// Whether what thread `other` of a block did at this time happened before what `who` does now.
+bool before(const Actor& who, const BlockState& block, std::uint16_t other, const Stamp& stamp) {
+    if (other == kNobody) return true;
+    const bool thread = other < kBox;
+    if (who.block == &block) {
+        if (other == who.rank || stamp.block_epoch != block.block_epoch) return true;
+        const unsigned warp = who.rank / kWarp;
+        if (thread && other / kWarp == warp && stamp.warp_epoch != block.warp_epoch[warp])
+            return true;
+    }
+    // Of several readers it is not known which barriers in shared memory they have arrived at.
+    return block.hopper && (!thread || knows_arrivals(who, block, other, stamp.arrivals));
 }
 
 std::string by(std::uint16_t other) {
     return other == kSeveral   ? "other threads"
            : other == kAtomics ? "an atomic"
+           : other == kBox     ? "a copy of a box"
                                : "thread " + thread_name(other);
 }
 
-void check_cell(Cell& cell, const BlockState& state, Access access, const void* code) {
-    if (cell.serial != state.serial) cell = {state.serial, kNobody, kNobody, 0, 0, 0, 0};
-    const std::uint32_t warp_epoch = state.warp_epoch[running.rank / kWarp];
+const char* verb(Access access) {
+    return access == Access::read ? "reads" : "writes";
+}
 
-    if (cell.write_warp_epoch == kInFlight)
-        return report_at(code,
-                         fmt::format("{} shared memory that an asynchronous copy of {} "
-                                     "writes, which has not been waited for",
-                                     access == Access::read ? "reads" : "writes", by(cell.writer)));
+// Copies in flight, which are not in the order of the threads.
+bool check_copies(const Cell& cell, const Actor& me, Access access, const void* code) {
+    if (cell.write.warp_epoch == kInFlight) {
+        report_at(code, fmt::format("{} shared memory that an asynchronous copy of {} writes, "
+                                    "which has not been waited for",
+                                    verb(access), by(cell.writer)));
+        return false;
+    }
+    if (cell.writer == kBox && !knows_copy(me, *me.block, cell.fences)) {
+        report_at(code, fmt::format("{} shared memory that a copy of a box writes, without having "
+                                    "waited for its barrier",
+                                    verb(access)));
+        return false;
+    }
+    return true;
+}
+
+void check_cell(Cell& cell, BlockState& state, Access access, const void* code) {
+    if (cell.serial != state.serial) cell = {.serial = state.serial};
+    const Actor me{&state, running.rank};
+    if (!check_copies(cell, me, access, code)) return;
+    const Stamp now = stamp_of(state, running.rank);
+
     if (access != Access::write && cell.writer == kNobody) {
         report_at(code, "reads shared memory that no thread has written");
         cell.writer = static_cast<std::uint16_t>(running.rank);  // report only once
-        cell.write_block_epoch = state.block_epoch;
-        cell.write_warp_epoch = warp_epoch;
+        cell.write = now;
     }
     const bool among_atomics = access == Access::atomic && cell.writer == kAtomics;
-    if (!among_atomics &&
-        !before(state, cell.writer, cell.write_block_epoch, cell.write_warp_epoch))
+    if (!among_atomics && cell.writer != kBox && !before(me, state, cell.writer, cell.write))
         report_at(code, fmt::format("{} shared memory that {} writes, with no barrier in between",
-                                    access == Access::read ? "reads" : "writes", by(cell.writer)));
-    if (access != Access::read &&
-        !before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch))
+                                    verb(access), by(cell.writer)));
+    if (access != Access::read && !before(me, state, cell.reader, cell.read))
         report_at(code,
                   fmt::format("writes shared memory that {} reads, with no barrier in between",
                               by(cell.reader)));
 
     if (access == Access::read) {
         // If no barrier separates the readers, it is enough to know that there are several.
-        const bool alone = before(state, cell.reader, cell.read_block_epoch, cell.read_warp_epoch);
+        const bool alone = before(me, state, cell.reader, cell.read);
         cell.reader = alone ? static_cast<std::uint16_t>(running.rank) : kSeveral;
-        cell.read_block_epoch = state.block_epoch;
-        cell.read_warp_epoch = warp_epoch;
+        cell.read = now;
     } else {
         cell.writer =
             access == Access::atomic ? kAtomics : static_cast<std::uint16_t>(running.rank);
-        cell.write_block_epoch = state.block_epoch;
-        cell.write_warp_epoch = warp_epoch;
+        cell.write = now;
+        cell.fences = static_cast<std::uint32_t>(state.fences[running.rank].size());
     }
+}
+
+// A store to dynamic shared memory, which products may still read.
+void note_store(BlockState& state, std::size_t offset, const void* code) {
+    state.shadow->stored[offset / kLineBytes] = state.serial;
+    if (!state.hopper) return;
+    const auto at = static_cast<std::size_t>(state.dynamic_shared - shared_base()) + offset;
+    const Line& line = state.hopper->lines[at / kLineBytes];
+    for (unsigned warp = 0; warp < state.warp_epoch.size(); ++warp)
+        if (line.read[warp] &&
+            !knows_products({&state, running.rank}, state, warp, line.read[warp]))
+            return report_at(code, fmt::format("writes shared memory that products of thread {} "
+                                               "may still read",
+                                               thread_name(warp * kWarp)));
 }
 
 void note_static_cells(const BlockState& state, std::size_t offset, std::size_t bytes) {
@@ -179,18 +219,22 @@ void note_static_cells(const BlockState& state, std::size_t offset, std::size_t 
             shadow.used.push_back(static_cast<std::uint32_t>((offset + i) / kCellBytes));
 }
 
+// Position in the block's dynamic shared memory; beyond its end if the address is elsewhere.
+std::size_t dynamic_offset(const BlockState& state, const void* address) {
+    return static_cast<std::size_t>(static_cast<const std::byte*>(address) - state.dynamic_shared);
+}
+
 // The cells of these bytes; null: not in the block's shared memory.
 Cell* shared_cells(BlockState& state, const void* address, std::size_t bytes) {
     if (!state.shadow) state.shadow = std::make_shared<Shadow>();
     Shadow& shadow = *state.shadow;
     shadow.begin(state.serial);
-    const char* const first = static_cast<const char*>(address);
-    if (const auto offset = static_cast<std::size_t>(first - statics()); offset < static_bytes()) {
+    const auto offset = static_cast<std::size_t>(static_cast<const char*>(address) - statics());
+    if (offset < static_bytes()) {
         if (running.launch->cluster > 1) note_static_cells(state, offset, bytes);
         return shadow.statics.of(offset);
     }
-    const auto inside =
-        static_cast<std::size_t>(first - reinterpret_cast<char*>(state.dynamic_shared));
+    const std::size_t inside = dynamic_offset(state, address);
     return inside < running.launch->dynamic_shared ? shadow.dynamic.of(inside) : nullptr;
 }
 
@@ -218,6 +262,10 @@ void check(const void* address, std::size_t bytes, Access access, const void* co
     if (bytes < kCellBytes)
         return report_at(code, "accesses to single bytes of shared memory are not supported");
     for (std::size_t i = 0; i < bytes; i += kCellBytes) check_cell(*cell++, state, access, code);
+    if (access == Access::read) return;
+    if (const std::size_t offset = dynamic_offset(state, address);
+        offset < running.launch->dynamic_shared)
+        note_store(state, offset, code);
 }
 
 }  // namespace
@@ -235,16 +283,65 @@ void begin_async_write(const void* address, std::size_t bytes, const void* code)
     if (!kSeesPlainAccesses) return;
     Cell* cell = shared_cells(*running.block, address, bytes);
     if (!cell) return report_at(code, "an asynchronous copy to memory that is not shared");
-    for (std::size_t i = 0; i < bytes; i += kCellBytes) cell++->write_warp_epoch = kInFlight;
+    for (std::size_t i = 0; i < bytes; i += kCellBytes) cell++->write.warp_epoch = kInFlight;
 }
 
 void end_of_async_write(const void* address, std::size_t bytes) {
     if (!kSeesPlainAccesses) return;
     BlockState& state = *running.block;
     Cell* cell = shared_cells(state, address, bytes);
+    for (std::size_t i = 0; i < bytes; i += kCellBytes)
+        cell++->write = stamp_of(state, running.rank);
+}
+
+void begin_box_write(const std::byte* to, std::size_t bytes, const Actor& by_whom,
+                     std::uint32_t copy) {
+    if (!kSeesPlainAccesses) return;
+    BlockState& state = *running.block;
+    Cell* cell = shared_cells(state, to, bytes);
     for (std::size_t i = 0; i < bytes; i += kCellBytes, ++cell) {
-        cell->write_block_epoch = state.block_epoch;
-        cell->write_warp_epoch = state.warp_epoch[running.rank / kWarp];
+        if (cell->serial == state.serial) {
+            const bool written =
+                cell->writer != kBox && (cell->write.warp_epoch == kInFlight ||
+                                         !before(by_whom, state, cell->writer, cell->write));
+            if (written || !before(by_whom, state, cell->reader, cell->read))
+                return report(fmt::format("starts a copy to shared memory that {} {}, with no "
+                                          "barrier in between",
+                                          by(written ? cell->writer : cell->reader),
+                                          written ? "writes" : "reads")
+                                  .c_str());
+        }
+        *cell = {.serial = state.serial, .writer = kBox, .fences = copy};
+    }
+}
+
+bool is_written_by_stores(const std::byte* line) {
+    const BlockState& state = *running.block;
+    const std::size_t offset = dynamic_offset(state, line);
+    return state.shadow && offset < kMaxDynamic &&
+           state.shadow->stored[offset / kLineBytes] == state.serial;
+}
+
+void check_async_read(const std::byte* address, std::size_t bytes) {
+    BlockState& state = *running.block;
+    const Actor me{&state, running.rank};
+    Cell* cell = shared_cells(state, address, bytes);
+    for (std::size_t i = 0; i < bytes; i += kCellBytes, ++cell) {
+        if (cell->serial != state.serial || cell->writer == kNobody)
+            return report("multiplies shared memory that no thread has written");
+        if (!check_copies(*cell, me, Access::read, nullptr)) return;
+        if (cell->writer >= kBox) continue;
+        if (!before(me, state, cell->writer, cell->write))
+            return report(fmt::format("multiplies shared memory that {} writes, with no barrier "
+                                      "in between",
+                                      by(cell->writer))
+                              .c_str());
+        const auto& fences = state.fences[cell->writer];
+        if (fences.size() <= cell->fences || !before(me, state, cell->writer, fences[cell->fences]))
+            return report(fmt::format("multiplies shared memory that {} has written without "
+                                      "fence_proxy_async() before the barrier",
+                                      by(cell->writer))
+                              .c_str());
     }
 }
 
@@ -253,7 +350,7 @@ void claim_shared(const void* address, std::size_t bytes) {
     Cell* cell = shared_cells(state, address, bytes);
     if (!cell) return report("a barrier is not in the block's shared memory");
     for (std::size_t i = 0; i < bytes; i += kCellBytes, ++cell)
-        if (cell->serial != state.serial) *cell = {state.serial, kNobody, kNobody, 0, 0, 0, 0};
+        if (cell->serial != state.serial) *cell = {.serial = state.serial};
 }
 
 void put_statics_aside(BlockState& block) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,13 @@ struct ThreadCopies {
 struct Shadow;       // who accessed its shared memory: memory_checks.cpp
 struct HopperState;  // its barriers in shared memory: hopper.cpp
 
+// When a thread did something.
+struct Stamp {
+    // Number of barriers passed before.
+    std::uint32_t block_epoch, warp_epoch;
+    std::uint32_t arrivals;  // at barriers in shared memory
+};
+
 struct BlockState {
     uint3 index{};
     unsigned rank_in_cluster = 0;
@@ -37,10 +45,23 @@ struct BlockState {
     std::uint32_t block_epoch = 0;
     std::vector<std::uint32_t> warp_epoch;
     std::byte* dynamic_shared = nullptr;
-    std::vector<ThreadCopies> copies;  // of each thread
+    // Of each thread.
+    std::vector<std::uint32_t> time;  // its arrivals at barriers in shared memory
+    std::vector<std::vector<Stamp>> fences;
+    std::vector<ThreadCopies> copies;
     std::shared_ptr<Shadow> shadow;
     std::shared_ptr<HopperState> hopper;
 };
+
+// A thread that accesses memory, perhaps another block's.
+struct Actor {
+    BlockState* block;
+    unsigned rank;
+};
+
+inline Stamp stamp_of(const BlockState& block, unsigned rank) {
+    return {block.block_epoch, block.warp_epoch[rank / kWarp], block.time[rank]};
+}
 
 // What this host thread runs now.
 struct Running {
@@ -76,14 +97,35 @@ class InBlock {
 void sleep_on(const void* key);
 void wake(const void* key);
 
-// All threads of the blocks of the running block's cluster. `last` is called once, by the last
-// thread to arrive, before the others continue.
-void cluster_barrier(std::source_location where, const std::function<void()>& last);
+// All threads of the blocks of the running block's cluster.
+void cluster_barrier(std::source_location where);
+
+// Asynchronous work: is done in this block at a random moment, or when no thread can continue.
+void later(BlockState& block, std::function<void()> work);
+
+// Barriers of a block, a warp and a cluster order what barriers in shared memory ordered before
+// (hopper_barriers.cpp).
+void order_block(BlockState& block);
+void order_lanes(BlockState& block, unsigned warp, unsigned mask);
+void order_cluster(std::span<BlockState* const> blocks);
+// By all lanes of this warp of the running block: groups of products that are complete.
+void know_products(unsigned warp, std::uint32_t groups);
+// Reports products that were not waited for.
+void check_products_at_end(const BlockState& block);
 
 // The running thread starts a write to shared memory that continues while it runs; it ends when the
 // thread has waited for it. Any access in between is reported.
 void begin_async_write(const void* address, std::size_t bytes, const void* code);
 void end_of_async_write(const void* address, std::size_t bytes);
+
+// A copy of a box, started by a thread, writes to shared memory of the running block.
+void begin_box_write(const std::byte* to, std::size_t bytes, const Actor& by, std::uint32_t copy);
+
+// A product of the running thread reads shared memory: reports stores that are not ordered before
+// it, or after which the writing thread has not called fence_proxy_async().
+void check_async_read(const std::byte* address, std::size_t bytes);
+// Whether stores have written to these 128 bytes.
+bool is_written_by_stores(const std::byte* line);
 
 // Shared memory that only the emulator accesses, not the kernel's own code.
 void claim_shared(const void* address, std::size_t bytes);

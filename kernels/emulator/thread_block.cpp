@@ -19,6 +19,8 @@ void ThreadBlock::begin(uint3 block_index, unsigned threads, std::size_t dynamic
     block_epoch = 0;
     const unsigned warps = (threads + kWarp - 1) / kWarp;
     warp_epoch.assign(warps, 0);
+    time.assign(threads, 0);
+    fences.assign(threads, {});
     copies.assign(threads, {});
     hopper.reset();
     memory_.reset();
