@@ -103,12 +103,15 @@ void check_arguments(const TensorMap& map, int rank, const Place& target) {
     if (!target.is_dynamic()) report("copies of boxes to static shared memory are not emulated");
     if (shared_address(&target.here<std::byte>()) % kLineBytes != 0)
         report("a copy to shared memory that is not aligned to 128 bytes");
+    const std::byte* const end = &target.here<std::byte>() + box_bytes(map.boxes);
+    if (end > running.block->dynamic_shared + running.launch->dynamic_shared)
+        report("a copy beyond the end of the block's shared memory");
 }
 
 void check_boxes(const bfloat16* data, const TensorBoxes& boxes) {
     const auto refuse = [](const std::string& why) { throw CudaError("tensor map: " + why); };
-    if (boxes.rank < 3 || boxes.rank > kMostRank)
-        refuse(fmt::format("{} dimensions (3 to 5 are possible)", boxes.rank));
+    if (boxes.rank < 1 || boxes.rank > kMostRank)
+        refuse(fmt::format("{} dimensions (1 to 5 are possible)", boxes.rank));
     if (reinterpret_cast<std::uintptr_t>(data) % 16 != 0) refuse("not aligned to 16 bytes");
     if (boxes.box[0] * sizeof(bfloat16) != kLineBytes)
         refuse("the lines of a box are not 128 bytes long, the period of the swizzle");

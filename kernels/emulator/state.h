@@ -14,6 +14,7 @@
 namespace cnpd::kernels::emulator {
 
 constexpr std::size_t kAsyncCopyBytes = 16;
+constexpr std::size_t kMostShared = 227 << 10;  // bytes a block can have on Hopper
 
 // A copy that a thread has started and not yet waited for.
 struct ThreadCopy {
