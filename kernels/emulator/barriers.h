@@ -1,5 +1,5 @@
-// Barriers by their place in the source: which ones were passed, and one that is skipped to find
-// out which test fails without it (tests/emulator/delete_barriers.py).
+// Barriers and fences by their place in the source: which ones were passed, and one that is skipped
+// to find out which test fails without it (tests/emulator/delete_barriers.py).
 #pragma once
 
 #include <source_location>
@@ -12,8 +12,9 @@ namespace cnpd::kernels::emulator {
 void leave_out_barrier(std::string_view place);
 bool is_left_out(std::source_location barrier);
 
-// Called once each time that all threads of a block or warp have arrived. At the end of the program
-// one line "file:line:kernel" per barrier is appended to the file $CNPD_EMULATOR_BARRIERS, if set.
+// Called once each time that all threads of a block or warp have arrived, and at each fence. At the
+// end of the program one line "file:line:kernel" per barrier is appended to the file
+// $CNPD_EMULATOR_BARRIERS, if set.
 void note_barrier(std::source_location barrier, const char* kernel);
 
 }  // namespace cnpd::kernels::emulator

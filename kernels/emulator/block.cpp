@@ -88,6 +88,10 @@ void* dynamic_shared() {
     return running.block->dynamic_shared;
 }
 
+void set_blocks_at_once(unsigned blocks) {
+    scheduler().set_blocks_at_once(blocks);
+}
+
 void set_seed(std::uint64_t seed) {
     scheduler().set_seed(seed);
 }

@@ -1,7 +1,7 @@
-// Runs kernels on the host: the clusters of a grid one after the other, each CUDA thread of their
-// blocks as a fiber (Boost.Context). A thread runs until it waits for others; then a thread that
-// can continue is chosen at random from a seed. Code that lacks a barrier therefore gives different
-// results for different seeds, and the same results in every run with one seed.
+// Runs kernels on the host: the blocks of a grid one after the other or a few at a time, each CUDA
+// thread of their blocks as a fiber (Boost.Context). A thread runs until it waits for others; then
+// a thread that can continue is chosen at random from a seed. Code that lacks a barrier therefore
+// gives different results for different seeds, and the same results in every run with one seed.
 #pragma once
 
 #include <cstddef>
@@ -39,6 +39,11 @@ void launch(const Launch& launch, const Kernel& kernel);
 
 // The running block's dynamic shared memory.
 void* dynamic_shared();
+
+// How many blocks of a grid run at the same time from now on, in launches of this host thread;
+// $CNPD_EMULATOR_BLOCKS, or 1. (A cluster always runs as a whole.) With more than one, their
+// threads take turns, and the order of their accesses to global memory is checked.
+void set_blocks_at_once(unsigned blocks);
 
 // Seed for the order of threads in the launches of this host thread; $CNPD_EMULATOR_SEED, or 0.
 void set_seed(std::uint64_t seed);

@@ -87,8 +87,11 @@ inline void __syncwarp(unsigned mask = ~0u,
                        std::source_location here = std::source_location::current()) {
     cnpd::kernels::emulator::warp_barrier(mask, here);
 }
-// Blocks run one after the other and only one thread runs at a time: memory is always consistent.
-inline void __threadfence() {}
+// Only one thread runs at a time, and memory is always consistent. Where several blocks run at a
+// time, accesses that fences have to order are checked (global_checks.h).
+inline void __threadfence(std::source_location here = std::source_location::current()) {
+    cnpd::kernels::emulator::thread_fence(here);
+}
 inline void __threadfence_block() {}
 
 // --- Warp shuffles and votes ---------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "kernels/emulator/device_memory.h"
+#include "kernels/emulator/global_checks.h"
 #include "kernels/emulator/shadow.h"
 #include "kernels/emulator/trace.h"
 
@@ -98,6 +99,8 @@ void check(const void* address, std::size_t bytes, Access access, const void* co
         if (!is_device_memory(address) && !is_builtin_variable(address) && !is_constant(address) &&
             !on_stack_of_thread(address))
             report_at(code, "an access to the host's memory");
+        if (running.checks_global && is_device_memory(address))
+            check_global(address, bytes, access, code);
         return;
     }
     if (bytes < kCellBytes)

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "kernels/emulator/barriers.h"
+#include "kernels/emulator/global_checks.h"
 #include "kernels/emulator/trace.h"
 
 constinit thread_local uint3 threadIdx{}, blockIdx{};
@@ -23,6 +24,9 @@ Scheduler& scheduler() {
     thread_local const bool seeded = [] {
         const char* seed = std::getenv("CNPD_EMULATOR_SEED");
         scheduler.set_seed(seed ? std::strtoull(seed, nullptr, 10) : 0);
+        const char* blocks = std::getenv("CNPD_EMULATOR_BLOCKS");
+        scheduler.set_blocks_at_once(
+            blocks ? static_cast<unsigned>(std::strtoul(blocks, nullptr, 10)) : 1);
         return true;
     }();
     (void)seeded;
@@ -42,6 +46,9 @@ void Scheduler::run(const Launch& launch, const Kernel& kernel) {
     threads_ = launch.block.x * launch.block.y * launch.block.z;
     kernel_ = &kernel;
     running.launch = &launch;
+    running.blocks_at_once = std::max(blocks_at_once_, launch.cluster);
+    running.checks_global = blocks_at_once_ > 1;
+    if (running.checks_global) forget_global_accesses();
     fault.clear();
     blockDim = launch.block;
     gridDim = launch.grid;
@@ -89,9 +96,13 @@ void Scheduler::do_async(std::size_t which) {
 }
 
 void Scheduler::start_clusters() {
+    while (next_block_ < block_count_ &&
+           (alive_.empty() || (alive_.size() + 1) * running.launch->cluster <= blocks_at_once_))
+        start_cluster();
+}
+
+void Scheduler::start_cluster() {
     const Launch& launch = *running.launch;
-    if (!alive_.empty()) return;
-    if (next_block_ == block_count_) return;
     auto cluster = std::make_unique<Cluster>();
     for (unsigned i = 0; i < launch.cluster; ++i, ++next_block_) {
         if (unused_.empty()) unused_.push_back(std::make_unique<ThreadBlock>());

@@ -1,12 +1,14 @@
 // Runs the blocks of a launch: chooses a thread that can continue until all have ended.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "kernels/emulator/shadow.h"
 #include "kernels/emulator/state.h"
 #include "kernels/emulator/thread_block.h"
 
@@ -43,6 +45,10 @@ class Scheduler {
     void set_seed(std::uint64_t seed) {
         random_ = seed * 0x9E3779B97F4A7C15u + 0x632BE59BD9B4E019u;
     }
+    // One, if the static variables of several blocks cannot be exchanged.
+    void set_blocks_at_once(unsigned blocks) {
+        blocks_at_once_ = kSeesPlainAccesses ? std::max(1u, blocks) : 1;
+    }
     // xorshift64*; good enough for the order of threads.
     std::uint64_t draw(std::uint64_t bound);
 
@@ -51,6 +57,7 @@ class Scheduler {
   private:
     void run_blocks();
     void start_clusters();
+    void start_cluster();
     void end_clusters();
     ThreadBlock* choose();
     Cluster* cluster_of(const BlockState& block);
@@ -64,7 +71,7 @@ class Scheduler {
     std::unique_ptr<Worker> worker();
 
     const Kernel* kernel_ = nullptr;
-    unsigned threads_ = 0;
+    unsigned threads_ = 0, blocks_at_once_ = 1;
     std::uint64_t next_block_ = 0, block_count_ = 0;
     std::size_t skipped_ = 0;  // see SharedMemory
     std::vector<std::unique_ptr<Cluster>> alive_;

@@ -44,7 +44,7 @@ Cell* shared_cells(BlockState& state, const void* address, std::size_t bytes) {
     shadow.begin(state.serial);
     const auto offset = static_cast<std::size_t>(static_cast<const char*>(address) - statics());
     if (offset < static_bytes()) {
-        if (running.launch->cluster > 1) note_static_cells(state, offset, bytes);
+        if (running.blocks_at_once > 1) note_static_cells(state, offset, bytes);
         return shadow.statics.of(offset);
     }
     const std::size_t inside = dynamic_offset(state, address);

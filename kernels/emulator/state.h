@@ -69,6 +69,8 @@ struct Running {
     const Launch* launch = nullptr;  // null: no kernel
     BlockState* block = nullptr;
     unsigned rank = 0;  // of the thread in its block
+    unsigned blocks_at_once = 1;
+    bool checks_global = false;  // global_checks.h
 };
 extern constinit thread_local Running running;
 

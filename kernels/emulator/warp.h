@@ -91,6 +91,9 @@ unsigned match(unsigned mask, T value) {
     return mine.alike;
 }
 
+// __threadfence()
+void thread_fence(std::source_location where);
+
 // Checked by memory_checks.cpp, like all other accesses. `code` is the address in the program.
 void check_atomic(const void* address, std::size_t bytes, const void* code);
 void check_vector(const void* address, std::size_t bytes, bool write, const void* code);

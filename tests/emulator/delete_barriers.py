@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Runs the kernels without each of their barriers in turn and reports those that no test needs.
+"""Runs the kernels without each of their barriers and fences in turn and reports those that no test needs.
 
 delete_barriers.py [--tests build/emulated/bin/kernels_tests] [--jobs N] [--markdown FILE] [FILE[:LINE] ...]
 
 FILE[:LINE]: .cu and .h files below kernels/; default: all files with barriers. Nothing is rebuilt: the
-emulator skips a barrier at run time ($CNPD_EMULATOR_LEAVE_OUT), in every kernel that reaches it. First
+emulator skips a barrier at run time ($CNPD_EMULATOR_LEAVE_OUT), in every kernel that reaches it. Several
+blocks run at a time ($CNPD_EMULATOR_BLOCKS), because the fences only matter then. First
 each test case runs once with all barriers, to record the barriers that it passes and its time. Then,
 for each barrier, these test cases run without it, the fastest first, until one fails. The exit status is
 1 if no test fails without a barrier: it is redundant, or a test is missing. Not for builds with
@@ -23,7 +24,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BARRIER = re.compile(r"__sync(threads|warp)\(|hopper::cluster_barrier\(")
+BARRIER = re.compile(r"__sync(threads|warp)\(|hopper::cluster_barrier\(|__threadfence\(")
 HANGS_AFTER_S = 900
 
 Barrier = collections.namedtuple("Barrier", "file line")
@@ -63,7 +64,7 @@ def run_case(program, name, **environment):
     command = [program, "--abort-after=1", "--test-case=" + name.replace(",", "\\,")]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_AFTER_S,
-                              env={**os.environ, **environment})
+                              env={**os.environ, "CNPD_EMULATOR_BLOCKS": "4", **environment})
     except subprocess.TimeoutExpired:
         return None, None
     return done.stdout, done.returncode
