@@ -4,6 +4,7 @@
     bench/compare.py train --ours build/cpu/bin/bench_train_step --width 64
     bench/compare.py defense --ours build/cpu/bin/bench_defense_epoch --width 16
     bench/compare.py defense --ours build/cuda/bin/bench_defense_epoch --device cuda --epochs 50 --repeats 1
+    bench/compare.py inference --ours build/cpu/bin/bench_inference --python .venv/bin/python
     bench/compare.py pgd --ours build/cuda/bin/bench_pgd_step --device cuda --batch 8192
 
 The programs stay loaded and alternate, so that other load on the machine affects all of them; see
@@ -24,6 +25,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+import compare_inference
 
 HERE = pathlib.Path(__file__).resolve().parent
 YARDSTICK = HERE / "pytorch"
@@ -216,7 +219,7 @@ def save(arguments, rows, facts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=SCRIPTS)
+    parser.add_argument("work", choices=[*SCRIPTS, "inference"])
     parser.add_argument("--ours", help="our program; without it PyTorch is measured alone")
     parser.add_argument("--python", default=sys.executable, help="interpreter with PyTorch")
     parser.add_argument("--width", type=int, default=64)
@@ -224,6 +227,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--warm-up", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 64], help="inference")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 256], help="inference")
+    parser.add_argument("--seconds", type=float, default=0.1, help="inference: length of a turn")
     parser.add_argument("--all-steps", action="store_true", help="defense: no early stop")
     parser.add_argument("--pytorch-option", action="append", default=[], metavar="OPTION",
                         help="passed to the PyTorch script, for example --pytorch-option=--compile")
@@ -242,6 +248,10 @@ def main():
     if arguments.epochs != 1 and arguments.work != "defense":
         parser.error("--epochs needs the work defense")
     facts = circumstances(arguments)
+    if arguments.work == "inference":
+        print(", ".join(f"{name} {value}" for name, value in facts.items() if name != "commit"))
+        compare_inference.compare(arguments, Program)
+        return
     rows = show(arguments, measure(arguments))
     if not arguments.no_save:
         save(arguments, rows, facts)
