@@ -22,8 +22,9 @@ using winograd::panels;
 using winograd::Tiles;
 
 constexpr int kTile = 4;
-// Rows of a tile that are computed at a time: 16 sums with AVX-512, 8 with AVX2 and SSE.
-constexpr int kRows = simd::kWidth == 16 ? 4 : simd::kWidth == 8 ? 1 : 1;
+// Rows of a tile that are computed at a time: 16 sums in registers with AVX-512, 8 with
+// AVX2, 16 with SSE.
+constexpr int kRows = simd::kWidth == 16 ? 4 : 1;
 
 // The padded images in panels.
 struct Padded {
