@@ -45,7 +45,8 @@ DIVISIONS = {
     r"pooling/pooling.cu (average|max)_(forward|backward)":
         "every output, or input backward, takes its position apart",
     r"stamping/stamping.cu": "integer arithmetic of the trigger's definition",
-    r"versions/polarizer_v1.cu one_output": "the naive version: once for an output",
+    r"versions/(polarizer|convolution)_v1.cu one_output": "the naive version: once for an output",
+    r"versions/pgd_v1.cu (move|clip_and_normalise)": "the naive version: for every element",
     r"versions/polarizer_v5.cu": "once for a tile of 128 rows",
 }
 BARRIERS = {}
@@ -56,7 +57,7 @@ REQUIRED = {
 }
 
 FAMILIES = ("HMMA", "HGMMA", "LDGSTS", "LDSM", "UTMALDG", "UBLKCP")
-COLUMNS = ("file", "kernel", "instructions", "loop", "loop_global_bytes", "loop_ffma", *FAMILIES)
+COLUMNS = ("file", "kernel", "registers", "static_shared_bytes", "instructions", "loop", "loop_global_bytes", "loop_ffma", *FAMILIES)
 
 
 def divides(text):
@@ -78,7 +79,7 @@ def count(code, name):
 
 
 def main_loop(loops, innermost, inside):
-    many = 32  # multiply-adds of a loop that computes sums of products
+    many = 16  # multiply-adds of a loop that computes sums of products
     for names, least in (("HMMA", "HGMMA"), 1), (("FFMA",), many):
         total = sum(count(inside, name) for name in names)
         if total >= least:
@@ -87,14 +88,15 @@ def main_loop(loops, innermost, inside):
     return max(innermost, default=[], key=len)
 
 
-def describe(file, name, kernel):
+def describe(file, name, kernel, resources):
     """A row of the table, and what its loops contain."""
     loops = machine_code.loops_of(kernel)
     innermost = [loop for loop in loops if not any(other < loop for other in loops)]
     inside = [kernel.code[i] for i in sorted(set().union(*loops))]
     main = main_loop([[kernel.code[i] for i in sorted(loop)] for loop in loops],
                      [[kernel.code[i] for i in sorted(loop)] for loop in innermost], inside)
-    row = {"file": file, "kernel": name, "instructions": len(kernel.code), "loop": len(main),
+    row = {"file": file, "kernel": name, "registers": resources["registers"],
+           "static_shared_bytes": resources["static_shared_bytes"], "instructions": len(kernel.code), "loop": len(main),
            "loop_global_bytes": sum(bytes_of(each.text) for each in main),
            "loop_ffma": count(main, "FFMA")}
     row.update({family: count(kernel.code, family) for family in FAMILIES})
@@ -105,7 +107,9 @@ def describe(file, name, kernel):
 def kernels_of(nvdisasm, one):
     kernels = machine_code.disassemble(nvdisasm, one.cubin)
     names = compiled.demangled([kernel.name for kernel in kernels])
-    found = [describe(one.name, name, kernel) for name, kernel in zip(names, kernels)]
+    resources = one.resources()
+    found = [describe(one.name, name, kernel, resources[kernel.name])
+             for name, kernel in zip(names, kernels)]
     return sorted(found, key=lambda each: each[0]["kernel"])
 
 

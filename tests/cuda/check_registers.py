@@ -12,7 +12,6 @@ the registers, shared memory and stack of every kernel; --match selects files wh
 import argparse
 import csv
 import pathlib
-import re
 import sys
 
 import compiled
@@ -20,22 +19,11 @@ import compiled
 # Part of a kernel's demangled name: the reason why it may use local memory.
 ALLOWED = {}
 
-KERNEL = re.compile(
-    r"Compiling entry function '(?P<name>\S+)' for '(?P<architecture>\S+)'"
-    r".*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
-    r"(?P<loads>\d+) bytes spill loads"
-    r".*?Used (?P<registers>\d+) registers(?P<more>[^\n]*)", re.DOTALL)
-
 
 def kernels_of(one):
-    found = list(KERNEL.finditer(one.report))
-    shared = [re.search(r"(\d+) bytes smem", match["more"]) for match in found]
-    return [{"file": one.name, "kernel": name, "architecture": match["architecture"],
-             "registers": int(match["registers"]), "static_shared_bytes": int(smem[1]) if smem else 0,
-             "stack_bytes": int(match["stack"]),
-             "spilled_bytes": int(match["stores"]) + int(match["loads"])}
-            for match, name, smem in
-            zip(found, compiled.demangled([m["name"] for m in found]), shared)]
+    resources = one.resources()
+    return [{"file": one.name, "kernel": name, **of_kernel}
+            for name, of_kernel in zip(compiled.demangled(list(resources)), resources.values())]
 
 
 def main():

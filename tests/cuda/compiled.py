@@ -14,6 +14,12 @@ import shlex
 import subprocess
 import sys
 
+KERNEL = re.compile(
+    r"Compiling entry function '(?P<name>\S+)' for '(?P<architecture>\S+)'"
+    r".*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
+    r"(?P<loads>\d+) bytes spill loads"
+    r".*?Used (?P<registers>\d+) registers(?P<more>[^\n]*)", re.DOTALL)
+
 
 @dataclasses.dataclass
 class Compiled:
@@ -25,6 +31,16 @@ class Compiled:
     def name(self):
         """For example polarizer/polarizer.cu."""
         return f"{self.source.parent.name}/{self.source.name}"
+
+    def resources(self):
+        """Registers and memory of each kernel, by mangled name."""
+        def of(match):
+            shared = re.search(r"(\d+) bytes smem", match["more"])
+            return {"architecture": match["architecture"], "registers": int(match["registers"]),
+                    "static_shared_bytes": int(shared[1]) if shared else 0,
+                    "stack_bytes": int(match["stack"]),
+                    "spilled_bytes": int(match["stores"]) + int(match["loads"])}
+        return {match["name"]: of(match) for match in KERNEL.finditer(self.report)}
 
 
 def command_of(entry):

@@ -11,20 +11,22 @@ bool always(const PolarizerShape&, bool) {
 
 std::span<const PolarizerVersion<float>> polarizer_versions() {
     static constexpr PolarizerVersion<float> kVersions[] = {
-        {"v1", polarizer_v1, always},
-        {"v2", polarizer_v2, always},
-        {"v2_unpadded", polarizer_v2_unpadded, always},
-        {"v3", polarizer_v3, always},
-        {"v4_tf32", polarizer_v4_tf32, always},
+        {"v1", "a thread an output, both operands from memory", polarizer_v1, always},
+        {"v2", "tiles in shared memory, padded against bank conflicts", polarizer_v2, always},
+        {"v2_unpadded", "v2 without the padding", polarizer_v2_unpadded, always},
+        {"v3", "8x8 outputs of a thread in registers, 16 bytes an access", polarizer_v3, always},
+        {"v4_tf32", "v4 with factors rounded to TF32", polarizer_v4_tf32, always},
     };
     return kVersions;
 }
 
 std::span<const PolarizerVersion<bfloat16>> polarizer_versions_bf16() {
     static constexpr PolarizerVersion<bfloat16> kVersions[] = {
-        {"v3_bf16", polarizer_v3_bf16, always},
-        {"v4", polarizer_v4, always},
-        {"v5", polarizer_v5, polarizer_v5_supports},
+        {"v3_bf16", "v3 on bfloat16, widened on the way to shared memory", polarizer_v3_bf16,
+         always},
+        {"v4", "tensor cores through wmma, fused epilogue", polarizer_v4, always},
+        {"v5", "Hopper: wgmma, bulk copies in clusters, persistent warps", polarizer_v5,
+         polarizer_v5_supports},
     };
     return kVersions;
 }

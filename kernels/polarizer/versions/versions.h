@@ -32,6 +32,7 @@ PolarizerProduct<float> polarizer_v2_unpadded;
 template <typename T>
 struct PolarizerVersion {
     const char* name;
+    const char* idea;  // what it changes, for the ladder (docs/ladder.md)
     PolarizerProduct<T>* run;
     // Whether this device and build support such a shape; `grouped`: with labels and more than one
     // class. v5 runs v4 for shapes that it does not support.
