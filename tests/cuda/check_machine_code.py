@@ -9,8 +9,9 @@ Needs nvdisasm. The exit status is 1 if
   reason for it, or a reason is no longer needed;
 - a kernel lacks the instructions that REQUIRED claims for it;
 - the main loop of a kernel is longer than in the table by more than a tenth and 8 instructions. The
-  main loop is the smallest one with half of the tensor-core instructions, or of the multiply-adds if
-  there are many; otherwise the largest innermost loop. Only with the compiler that wrote the table.
+  main loop is the smallest one with half of the tensor-core instructions; without these the innermost
+  loop with the most multiply-adds and words of global memory. Only with the compiler that wrote the
+  table.
 --update writes the table. Exit status 3: no disassembler.
 """
 
@@ -78,23 +79,29 @@ def count(code, name):
     return sum(each.name.startswith(name) for each in code)
 
 
-def main_loop(loops, innermost, inside):
-    many = 16  # multiply-adds of a loop that computes sums of products
-    for names, least in (("HMMA", "HGMMA"), 1), (("FFMA",), many):
-        total = sum(count(inside, name) for name in names)
-        if total >= least:
-            return min((loop for loop in loops if 2 * sum(count(loop, name) for name in names) >= total),
-                       key=len, default=inside)
-    return max(innermost, default=[], key=len)
+def tensor_products(code):
+    return count(code, "HMMA") + count(code, "HGMMA")
+
+
+def main_loop(kernel, loops):
+    bodies = [[kernel.code[i] for i in sorted(loop)] for loop in loops]
+    total = max(map(tensor_products, bodies), default=0)
+    if total:
+        return min((body for body in bodies if 2 * tensor_products(body) >= total), key=len)
+    # A division has multiply-adds too, but is not what the loop is for.
+    innermost = [body for body, loop in zip(bodies, loops) if not any(other < loop for other in loops)]
+    simple = [body for body in innermost if not any(divides(each.text) for each in body)]
+
+    def work(body):
+        return count(body, "FFMA") + sum(bytes_of(each.text) for each in body) // 4, len(body)
+    return max(simple or innermost, key=work, default=[])
 
 
 def describe(file, name, kernel, resources):
     """A row of the table, and what its loops contain."""
     loops = machine_code.loops_of(kernel)
-    innermost = [loop for loop in loops if not any(other < loop for other in loops)]
     inside = [kernel.code[i] for i in sorted(set().union(*loops))]
-    main = main_loop([[kernel.code[i] for i in sorted(loop)] for loop in loops],
-                     [[kernel.code[i] for i in sorted(loop)] for loop in innermost], inside)
+    main = main_loop(kernel, loops)
     row = {"file": file, "kernel": name, "registers": resources["registers"],
            "static_shared_bytes": resources["static_shared_bytes"], "instructions": len(kernel.code), "loop": len(main),
            "loop_global_bytes": sum(bytes_of(each.text) for each in main),
