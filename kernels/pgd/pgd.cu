@@ -10,7 +10,7 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// A multiple of 3: with accesses of 4 or 8 elements a thread always has the same colours.
+// A multiple of 3: with accesses of 4 elements a thread always has the same colours.
 constexpr int kThreads = 192;
 
 __device__ float sign(float value) {
@@ -238,10 +238,12 @@ void launch_step(const PgdSettings& s, const float* x, const Activation* dinput,
 template <typename Activation>
 void pgd_step(const PgdSettings& settings, const float* x, const Activation* dinput,
               float* adversarial, Activation* input) {
-    constexpr int kWidth = kWidest<Activation>;
+    // Four elements for both types: 16 bytes of pixels, which are most of the bytes. Eight would be
+    // two accesses with gaps between the lanes, which have bank conflicts in shared memory.
+    constexpr int kWidth = 4;
     const std::int64_t count = settings.pixels * settings.channels;
     if (settings.n == 0 || count == 0) return;
-    const bool aligned = widest_access_of_rows(count, x, dinput, adversarial, input) == kWidth;
+    const bool aligned = count % kWidth == 0 && widest_access(x, dinput, adversarial, input) > 1;
     const bool channels_repeat = kWidth * kThreads % settings.channels == 0;
     (aligned && channels_repeat
          ? launch_step<kWidth, Activation>
