@@ -17,7 +17,7 @@ constexpr Gpu hopper(std::string_view name, double memory) {
     return {.name = name,
             .memory = memory,
             .l2 = 5.5e12,
-            .shared = kBytesOfBanks * kClocks,
+            .l1 = kBytesOfBanks * kClocks,
             .fp32 = 60e12,
             .fp64 = 30e12,
             .tf32_tensor = 395e12,
@@ -37,7 +37,7 @@ Prediction predict(const Gpu& gpu, const Work& work) {
     const std::array<std::pair<std::string_view, double>, 8> limits{{
         {"memory", work.bytes / gpu.memory},
         {"L2", work.l2_bytes / gpu.l2},
-        {"shared memory", work.shared_bytes / gpu.shared},
+        {"L1 and shared memory", work.l1_bytes / gpu.l1},
         {"float32", work.fp32 / gpu.fp32},
         {"float64", work.fp64 / gpu.fp64},
         {"TF32 tensor cores", work.tf32_tensor / gpu.tf32_tensor},

@@ -13,10 +13,10 @@ namespace cnpd::bench {
 // Rates per second.
 struct Gpu {
     std::string_view name;
-    double memory;                    // bytes of device memory by a copy, read plus written
-    double l2;                        // bytes of the L2 cache
-    double shared;                    // bytes of shared memory, of all multiprocessors
-    double fp32, fp64;                // FLOP outside of the tensor cores; a multiply-add is two
+    double memory;      // bytes of device memory by a copy, read plus written
+    double l2;          // bytes of the L2 cache
+    double l1;          // bytes of shared memory and L1 caches, of all multiprocessors
+    double fp32, fp64;  // FLOP outside of the tensor cores; a multiply-add is two
     double tf32_tensor, bf16_tensor;  // FLOP of the tensor cores, as reached by matrix products
     double instructions;              // issued, of a warp each
     double launch;                    // seconds of each launch, in a graph
@@ -26,9 +26,9 @@ std::span<const Gpu> modelled_gpus();
 
 // What a call of an operation does at least, or what one kernel really does.
 struct Work {
-    double bytes = 0;         // to and from device memory
-    double l2_bytes = 0;      // to and from the L2 cache; 0: no more than `bytes`
-    double shared_bytes = 0;  // of shared memory: 128 for each wavefront
+    double bytes = 0;     // to and from device memory
+    double l2_bytes = 0;  // to and from the L2 cache; 0: no more than `bytes`
+    double l1_bytes = 0;  // of shared memory, 128 a wavefront, and of the L1 cache, 32 a sector
     double fp32 = 0, fp64 = 0, tf32_tensor = 0, bf16_tensor = 0;  // FLOP by type and unit
     double instructions = 0;                                      // of warps; 0: negligible
     int launches = 1;
@@ -36,7 +36,7 @@ struct Work {
 
 struct Prediction {
     double seconds;          // of the limit, plus the launches
-    std::string_view limit;  // "memory", "L2", "shared memory", "float32", "float64",
+    std::string_view limit;  // "memory", "L2", "L1 and shared memory", "float32", "float64",
                              // "TF32 tensor cores", "bfloat16 tensor cores", "instructions";
                              // "launch" if that takes longer than the others
 };

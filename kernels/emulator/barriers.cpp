@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "kernels/common/error.h"
+#include "kernels/emulator/trace.h"
 
 namespace cnpd::kernels::emulator {
 namespace {
@@ -76,6 +77,7 @@ bool is_left_out(std::source_location barrier) {
 void note_barrier(std::source_location barrier, const char* kernel) {
     static Notes notes;
     notes.add(barrier, kernel);
+    if (Trace* const trace = Trace::current()) trace->barrier(kernel);
 }
 
 }  // namespace cnpd::kernels::emulator

@@ -20,6 +20,9 @@ struct MemoryCounts {
     // two, 16-byte accesses four), and one more for every further word in the same bank.
     std::int64_t shared_requests = 0, shared_wavefronts = 0, shared_least_wavefronts = 0;
 
+    // Times that all threads of a block, or all lanes of a warp, have met at a barrier.
+    std::int64_t barriers = 0;
+
     std::int64_t bank_conflicts() const { return shared_wavefronts - shared_least_wavefronts; }
 };
 
@@ -33,6 +36,7 @@ class Trace {
 
     // By kernel name.
     const std::map<std::string, MemoryCounts>& counts() const { return counts_; }
+    void barrier(const char* kernel) { ++counts_[kernel].barriers; }
 
     struct Access {
         const void* address;

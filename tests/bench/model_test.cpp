@@ -28,7 +28,7 @@ TEST_CASE("model: every kind of work can be the limit") {
     for (const auto& [work, limit] : {
              std::pair{Work{.bytes = 1e9}, "memory"},
              std::pair{Work{.bytes = 1e9, .l2_bytes = 2e9}, "L2"},
-             std::pair{Work{.bytes = 1e9, .shared_bytes = 1e11}, "shared memory"},
+             std::pair{Work{.bytes = 1e9, .l1_bytes = 1e11}, "L1 and shared memory"},
              std::pair{Work{.bytes = 1e9, .fp32 = 1e11}, "float32"},
              std::pair{Work{.bytes = 1e9, .fp64 = 1e11}, "float64"},
              std::pair{Work{.bytes = 1e9, .tf32_tensor = 1e12}, "TF32 tensor cores"},

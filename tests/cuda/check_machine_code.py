@@ -39,8 +39,7 @@ DIVISIONS = {
     r"augmentation/augmentation.cu augment_images": "once for several rows of a thread's columns",
     r"embedding/embedding.cu sum_by_index": "once for 32 columns of a row",
     r"polarizer/batch_statistics.cu": "rows of a class are looked up in the sorted list: sample and position",
-    r"polarizer/grouping.cu sort_by_label": "the end of a class, once for 32 labels",
-    r"polarizer/polarizer.cu (bias_gradients|map_gradients|apply_maps)":
+    r"polarizer/(mixture.cu mix_maps|wgrad.cu (add_partial_sums|sum_over_rows))":
         "rows of a class are looked up in the sorted list: sample and position",
     r"pooling/adaptive.cu adaptive_(forward|backward)": "windows of adaptive pooling begin at quotients",
     r"pooling/pooling.cu (average|max)_(forward|backward)":

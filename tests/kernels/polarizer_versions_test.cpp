@@ -191,6 +191,7 @@ TEST_CASE("polarizer versions: v2's padding removes its bank conflicts") {
     // A thirty-second of v1's loads, in whole sectors. (The bias: once per warp.)
     CHECK(padded.load_bytes == 2 * 4 * 128 * 128 * (128 / 32) + 4 * 128 * 128);
     CHECK(padded.load_sectors * 32 == padded.load_bytes);
+    CHECK(padded.barriers == 16 * 4 * 2);  // blocks, pieces of 32 channels, before and after each
 }
 
 TEST_CASE("polarizer versions: v3 reads shared memory four times for 64 multiply-adds") {

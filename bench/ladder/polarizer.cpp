@@ -1,0 +1,93 @@
+// Inference with 512 channels of 4x4 positions, batch 4096, one map for all samples.
+#include <map>
+
+#include "bench/ladder/buffer.h"
+#include "bench/ladder/ladder.h"
+#include "kernels/polarizer/versions/versions.h"
+
+namespace cnpd::bench {
+namespace {
+
+using namespace cnpd::kernels;
+
+constexpr PolarizerShape kTypical{.n = 4096, .positions = 16, .channels = 512, .classes = 1};
+
+double multiply_adds(const PolarizerShape& s) {
+    return static_cast<double>(s.n * s.positions * s.channels) * static_cast<double>(s.channels);
+}
+
+template <typename T>
+Call call(cuda::PolarizerProduct<T>* version, const PolarizerShape& s) {
+    const std::int64_t features = s.n * s.positions * s.channels;
+    const auto z = device_values<T>(features), out = device_values<T>(features);
+    const auto maps = device_values<T>(s.channels * s.channels);
+    const auto bias = device_values<float>(s.channels);
+    return {[=] { version(s, z.get(), {}, {.a = maps.get(), .b = bias.get()}, out.get()); },
+            multiply_adds(s)};
+}
+
+struct Details {
+    const char* kernel = "";
+    double Work::*flops = &Work::fp32;
+    double dynamic_shared = 0;
+    double uncounted_l1 = 0;  // bytes for each multiply-add
+};
+// Version 3: two buffers of two tiles of 16 lines of 132 numbers. Version 4: of 128 lines of 80
+// bytes; a warp loads 6 fragments of 512 bytes for 8 products of 16x16x16, with TF32 16x16x8.
+// Version 5: 8 pieces of the map, 5 stages and barriers; a product of 64x128x16 reads 6 KB of
+// shared memory, and copies write 2 KB for it.
+const std::map<std::string, Details> kDetails = {
+    {"v1", {"one_output"}},
+    {"v2", {"shared_tiles<1>"}},
+    {"v2_unpadded", {"shared_tiles<0>"}},
+    {"v3", {"apply_maps<FloatTile, 4, Plain<float>, float>", &Work::fp32, 4 * 16 * 132 * 4}},
+    {"v3_bf16",
+     {"apply_maps<FloatTile, 8, Plain<bfloat16>, bfloat16>", &Work::fp32, 4 * 16 * 132 * 4}},
+    {"v4_tf32",
+     {"apply_maps<TensorTile<Tf32, false>, 4, Plain<float>, float>", &Work::tf32_tensor,
+      4 * 128 * 80, 6 * 512.0 / (8 * 2048)}},
+    {"v4",
+     {"apply_maps<TensorTile<Bf16, false>, 8, Plain<bfloat16>, bfloat16>", &Work::bf16_tensor,
+      4 * 128 * 80, 6 * 512.0 / (8 * 4096)}},
+    {"v5", {"persistent<2>", &Work::bf16_tensor, 214 << 10, 8192.0 / (64 * 128 * 16)}},
+};
+
+template <typename T>
+void add(const cuda::PolarizerVersion<T>& version, std::vector<Rung>& rungs) {
+    const auto found = kDetails.find(version.name);
+    const Details details = found == kDetails.end() ? Details{} : found->second;
+    const std::string number = std::string(version.name).substr(0, 2);
+    const double features = static_cast<double>(kTypical.n * kTypical.positions) * 512;
+    Work work{.bytes = (2 * features + 512 * 512) * sizeof(T),
+              .l1_bytes = details.uncounted_l1 * multiply_adds(kTypical)};
+    work.*details.flops = 2 * multiply_adds(kTypical);
+    rungs.push_back(
+        {.version = version.name,
+         .idea = version.idea,
+         .file = "versions/polarizer_" + number + ".cu",
+         .kernel = details.kernel,
+         .dynamic_shared = details.dynamic_shared,
+         .work = work,
+         .fragments = number == "v4",
+         // A tile of 128x128 with 128 channels; a quarter of it for the slow first version.
+         .prepare = [run = version.run, first = number == "v1"](bool typical) {
+             PolarizerShape small = kTypical;
+             small.n = first ? 2 : 8;
+             small.channels = 128;
+             return call<T>(run, typical ? kTypical : small);
+         }});
+}
+
+}  // namespace
+
+Ladder polarizer_ladder() {
+    Ladder ladder{.operation = "polarizer",
+                  .size = "4096 x 4x4x512",
+                  .unit = "multiply-add",
+                  .units = multiply_adds(kTypical)};
+    for (const auto& version : cuda::polarizer_versions()) add(version, ladder.rungs);
+    for (const auto& version : cuda::polarizer_versions_bf16()) add(version, ladder.rungs);
+    return ladder;
+}
+
+}  // namespace cnpd::bench
