@@ -6,11 +6,10 @@
 #include <string>
 
 #include "bench/device.h"
+#include "bench/polarizer_samples.h"
 #include "kernels/embedding/embedding.h"
+#include "kernels/router/routed_maps.h"
 #include "kernels/router/router.h"
-#ifdef CNPD_HAS_CUDA
-#include "kernels/polarizer/grouping.h"
-#endif
 
 namespace {
 
@@ -23,29 +22,17 @@ using bench::measure;
 using bench::options;
 using engine::Tensor;
 
-#ifdef CNPD_HAS_CUDA
 void add_grouping(std::int64_t count, std::int64_t classes) {
-    bench::add(fmt::format("group_by_label/samples:{}/classes:{}", count, classes),
+    bench::add(fmt::format("group_samples/samples:{}/classes:{}", count, classes),
                [=](benchmark::State& state) {
-                   const cuda::GroupShape shape{.samples = count,
-                                                .classes = classes,
-                                                .rows_of_sample = bench::kPositions,
-                                                .rows_of_tile = 64};
-                   const auto room_for = [](std::int64_t size) {
-                       return Tensor::empty({size}, engine::DType::int32, options().device);
-                   };
-                   Tensor of = bench::labels(count, classes), order = room_for(count),
-                          first = room_for(classes + 1), tile = room_for(2 * shape.most_tiles()),
-                          first_tile = room_for(classes);
-                   const cuda::Groups groups{integers(order), integers(first),
-                                             reinterpret_cast<int2*>(integers(tile)),
-                                             integers(first_tile)};
-                   const std::int64_t bytes = 12 * count + 8 * shape.most_tiles() + 8 * classes;
-                   measure(state, bytes,
-                           [&] { cuda::group_by_label(integers(of), shape, groups); });
+                   const PolarizerShape shape{.n = count,
+                                              .positions = bench::kPositions,
+                                              .channels = channels(),
+                                              .classes = classes};
+                   bench::Samples samples(shape);
+                   measure(state, 8 * count + 4 * group_words(shape), [&] { samples.group(); });
                });
 }
-#endif
 
 // a-CNPD: 5 experts, queries and keys of 64 numbers, and the maps of `classes` classes.
 struct Router {
@@ -60,10 +47,12 @@ struct Router {
           shares(bench::values(classes * attention.experts)),
           dshares(shares.clone()),
           experts(bench::values(attention.experts * mixture.values)),
-          mixed(bench::values(classes * mixture.values)) {}
+          mixed(bench::values(classes * mixture.values)),
+          vector(Tensor::full({channels()}, 1, options().device)),
+          b(bench::values(classes * channels())) {}
     AttentionShape attention;
     MixtureShape mixture;
-    Tensor queries, dqueries, keys, dkeys, shares, dshares, experts, mixed;
+    Tensor queries, dqueries, keys, dkeys, shares, dshares, experts, mixed, vector, b;
 };
 
 void add_router(std::int64_t classes) {
@@ -81,6 +70,16 @@ void add_router(std::int64_t classes) {
                                [&] { run(router); });
                    });
     };
+    add("routed_maps", 1, 1, [](Router& r) {
+        const RoutedShape shape{r.attention.classes, r.attention.experts, r.attention.width,
+                                channels()};
+        const RouterParameters parameters{data(r.queries), data(r.keys),   data(r.experts),
+                                          data(r.vector),  data(r.vector), data(r.vector),
+                                          data(r.vector)};
+        float* const none = nullptr;
+        CNPD_RUN(options().device, routed_maps, shape, parameters, data(r.shares), data(r.mixed),
+                 none, data(r.b));
+    });
     add("router_attention", 0, 0, [](Router& r) {
         CNPD_RUN(options().device, router_attention, r.attention, data(r.queries), data(r.keys),
                  data(r.shares));
@@ -135,12 +134,10 @@ void add_embedding(std::int64_t classes) {
 int main(int argc, char** argv) {
     bench::initialize(argc, argv);
     for (const std::int64_t classes : bench::numbers_of_classes()) {
-#ifdef CNPD_HAS_CUDA
         if (!options().on_host()) {
             add_grouping(options().batch, classes);
             add_grouping(32 * options().batch, classes);
         }
-#endif
         add_router(classes);
         add_embedding(classes);
     }

@@ -1,4 +1,4 @@
-// The polarizer's inference kernel: every version, shared and class-conditional, on 512 channels of
+// The polarizer's product: every version, shared and class-conditional, on 512 channels of
 // 4x4 positions. Reported for each, from the median of the launches (device events):
 //
 //     GFLOP/s, GB/s   2 N P C^2 operations; features, results and the maps once
@@ -24,7 +24,8 @@
 #include <fmt/format.h>
 
 #include "bench/device.h"
-#include "kernels/polarizer/inference.h"
+#include "bench/polarizer_samples.h"
+#include "kernels/polarizer/polarizer.h"
 #ifdef CNPD_HAS_CUDA
 #include "kernels/polarizer/versions/versions.h"
 #endif
@@ -90,9 +91,14 @@ template <typename T>
 constexpr engine::DType kType = engine::dtype_of<T>;
 
 template <typename T>
+using Product = void(const PolarizerShape&, const T*, const PolarizerSamples&,
+                     const PolarizerMaps<T>&, T*);
+
+template <typename T>
 struct Case {
     PolarizerShape shape;
-    engine::Tensor maps, bias, labels;
+    engine::Tensor maps, bias;
+    bench::Samples samples;
     struct Turn {
         engine::Tensor z, out;
     };
@@ -102,7 +108,7 @@ struct Case {
         : shape(s),
           maps(bench::values<T>(s.classes * s.channels * s.channels)),
           bias(bench::values(s.classes * s.channels)),
-          labels(bench::labels(s.n, s.classes)) {
+          samples(s) {
         constexpr std::int64_t kBeyondTheCache = 256 << 20;
         const std::int64_t pairs = kOnDevice ? kBeyondTheCache / (2 * activation_bytes()) + 2 : 1;
         for (std::int64_t i = 0; i < std::min<std::int64_t>(pairs, 10); ++i)
@@ -119,11 +125,10 @@ struct Case {
         return 2.0 * static_cast<double>(activation_bytes()) +
                static_cast<double>(shape.classes * shape.channels * shape.channels) * sizeof(T);
     }
-    void run(PolarizerInference<T>* version, std::size_t turn) {
+    void run(Product<T>* version, std::size_t turn) {
         Turn& t = turns[turn % turns.size()];
-        version(shape, t.z.template data<T>(),
-                shape.classes > 1 ? bench::integers(labels) : nullptr, nullptr, false,
-                maps.template data<T>(), bench::data(bias), t.out.template data<T>());
+        version(shape, t.z.template data<T>(), samples.view(),
+                {maps.template data<T>(), bench::data(bias)}, t.out.template data<T>());
     }
 #ifdef CNPD_REAL_CUDA
     double vendor_seconds() {
@@ -148,7 +153,7 @@ struct Case {
 };
 
 template <typename T>
-void measure(benchmark::State& state, PolarizerInference<T>* version, const PolarizerShape& shape) {
+void measure(benchmark::State& state, Product<T>* version, const PolarizerShape& shape) {
     Case<T> c(shape);
     const Repeated repeated(kCalls, [&](std::size_t turn) { c.run(version, turn); });
     std::vector<double> times;
@@ -170,7 +175,7 @@ void measure(benchmark::State& state, PolarizerInference<T>* version, const Pola
 }
 
 template <typename T>
-void add(const std::string& version, PolarizerInference<T>* run, const PolarizerShape& shape) {
+void add(const std::string& version, Product<T>* run, const PolarizerShape& shape) {
     const auto name =
         fmt::format("{}/batch:{}/C:{}/{}", version, shape.n, shape.channels,
                     shape.classes == 1 ? "shared" : fmt::format("classes:{}", shape.classes));
@@ -186,11 +191,10 @@ void add_all(const PolarizerShape& shape) {
         if (version.supports(shape, grouped)) add(version.name, version.run, shape);
     for (const auto& version : cuda::polarizer_versions_bf16())
         if (version.supports(shape, grouped)) add(version.name, version.run, shape);
-    add("dispatch", &cuda::polarizer_inference, shape);
-    add("dispatch_bf16", &cuda::polarizer_inference_bf16, shape);
+    add<float>("dispatch", &cuda::polarizer_forward<float>, shape);
+    add<bfloat16>("dispatch_bf16", &cuda::polarizer_forward<bfloat16>, shape);
 #else
-    add("cpu", &cpu::polarizer_inference, shape);
-    add("cpu_bf16", &cpu::polarizer_inference_bf16, shape);
+    add<float>("cpu", &cpu::polarizer_forward, shape);
 #endif
 }
 

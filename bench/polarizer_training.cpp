@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bench/device.h"
+#include "bench/polarizer_samples.h"
 #include "kernels/polarizer/batch_statistics.h"
 #include "kernels/polarizer/polarizer.h"
 
@@ -26,12 +27,15 @@ struct Polarizer {
                 .positions = bench::kPositions,
                 .channels = channels(),
                 .classes = classes},
-          of(bench::labels(shape.n, classes)),
+          samples(shape),
           z(bench::values(shape.n * shape.positions * shape.channels, dtype)),
           u(z.clone()),
           out(z.clone()),
+          dz(z.clone()),
           weight(bench::values(classes * shape.channels * shape.channels)),
-          a(weight.clone()),
+          a(bench::values(weight.elements(), dtype)),
+          transposed(a.clone()),
+          dweight(weight.clone()),
           da(weight.clone()),
           gamma(bench::values(classes * shape.channels)),
           beta(gamma.clone()),
@@ -49,39 +53,44 @@ struct Polarizer {
                 .mean = data(mean),
                 .variance = data(variance)};
     }
-    std::int32_t* labels() { return shape.classes > 1 ? integers(of) : nullptr; }
+    template <typename T>
+    PolarizerMaps<T> folded() {
+        return {a.data<T>(), data(b), transposed.data<T>()};
+    }
     void fold() {
-        CNPD_RUN(options().device, polarizer_fold, shape.classes, shape.channels, parameters(),
-                 data(a), data(b));
+        CNPD_RUN_AS(a, polarizer_fold, shape.classes, shape.channels, parameters(), a.data<T>(),
+                    transposed.data<T>(), data(b));
     }
     void fold_backward() {
         CNPD_RUN(options().device, polarizer_fold_backward, shape.classes, shape.channels,
-                 parameters(), data(da), data(db), data(a), data(dgamma), data(dbeta));
+                 parameters(), data(da), data(dweight), data(dgamma));
     }
     void forward() {
-        CNPD_RUN_AS(z, polarizer_forward, shape, z.data<T>(), labels(), nullptr, false, data(a),
-                    data(b), out.data<T>());
+        CNPD_RUN_AS(z, polarizer_forward, shape, z.data<T>(), samples.view(), folded<T>(),
+                    out.data<T>());
     }
     void dgrad() {
-        CNPD_RUN_AS(z, polarizer_dgrad, shape, out.data<T>(), labels(), data(a), u.data<T>());
+        CNPD_RUN_AS(z, polarizer_dgrad, shape, out.data<T>(), samples.view(), folded<T>(),
+                    u.data<T>());
     }
     void wgrad() {
-        CNPD_RUN_AS(z, polarizer_wgrad, shape, z.data<T>(), out.data<T>(), labels(), data(da),
+        CNPD_RUN_AS(z, polarizer_wgrad, shape, z.data<T>(), out.data<T>(), samples.view(), data(da),
                     data(db));
     }
     void batch_forward() {
-        const PolarizerBatchNorm norm{.weight = data(weight),
-                                      .gamma = data(gamma),
+        const PolarizerBatchNorm norm{.gamma = data(gamma),
                                       .beta = data(beta),
                                       .running_mean = nullptr,
                                       .running_variance = nullptr};
-        CNPD_RUN_AS(z, polarizer_batch_forward, shape, z.data<T>(), labels(), norm, u.data<T>(),
-                    data(mean), data(variance), out.data<T>());
+        CNPD_RUN_AS(z, polarizer_batch_forward, shape, z.data<T>(), samples.view(), a.data<T>(),
+                    norm, u.data<T>(), data(mean), data(variance), out.data<T>());
     }
     void batch_backward() {
-        CNPD_RUN_AS(z, polarizer_batch_backward, shape, out.data<T>(), labels(),
-                    (PolarizerBatch<T>{u.data<T>(), data(mean), data(variance), data(gamma)}),
-                    z.data<T>(), data(dgamma), data(dbeta));
+        CNPD_RUN_AS(
+            z, polarizer_batch_backward, shape, out.data<T>(), samples.view(),
+            (PolarizerBatch<T>{z.data<T>(), u.data<T>(), data(mean), data(variance), data(gamma),
+                               folded<T>()}),
+            (PolarizerBatchGradients<T>{dz.data<T>(), data(da), data(dgamma), data(dbeta)}));
     }
 
     // Bytes of an activation and of all maps, and the operations of a product of the two.
@@ -92,7 +101,9 @@ struct Polarizer {
     }
 
     PolarizerShape shape;
-    Tensor of, z, u, out, weight, a, da, gamma, beta, mean, variance, b, db, dgamma, dbeta;
+    bench::Samples samples;
+    Tensor z, u, out, dz, weight, a, transposed, dweight, da, gamma, beta, mean, variance, b, db,
+        dgamma, dbeta;
 };
 
 // How often a pass reads or writes an activation and the maps, and how many products it computes.
@@ -121,14 +132,14 @@ void add(const std::string& name, std::int64_t classes, DType dtype, const Times
 }
 
 void add_all(std::int64_t classes) {
-    add("fold", classes, DType::float32, {0, 2, 0}, &Polarizer::fold);
+    add("fold", classes, DType::float32, {0, 3, 0}, &Polarizer::fold);
     add("fold_backward", classes, DType::float32, {0, 3, 0}, &Polarizer::fold_backward);
     for (const DType dtype : bench::activation_types()) {
         add("forward", classes, dtype, {2, 1, 1}, &Polarizer::forward);
         add("dgrad", classes, dtype, {2, 1, 1}, &Polarizer::dgrad);
         add("wgrad", classes, dtype, {2, 1, 1}, &Polarizer::wgrad);
         add("batch_forward", classes, dtype, {3, 1, 1}, &Polarizer::batch_forward);
-        add("batch_backward", classes, dtype, {3, 0, 0}, &Polarizer::batch_backward);
+        add("batch_backward", classes, dtype, {5, 2, 2}, &Polarizer::batch_backward);
     }
 }
 

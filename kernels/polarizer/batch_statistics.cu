@@ -343,7 +343,8 @@ void polarizer_batch_backward(const PolarizerShape& shape, const T* dout,
 
     const GradientOfU<T> du{dout,           batch.u,        batch.mean,
                             scale.floats(), share.floats(), slope.floats()};
-    if (gradients.dz)
+    if (gradients.dz) {
+        require_transposed(batch.weight.transposed);
         with_tile<T, false>(
             {"polarizer_batch_dgrad_fp32", "polarizer_batch_dgrad_tf32",
              "polarizer_batch_dgrad_bf16"},
@@ -352,6 +353,7 @@ void polarizer_batch_backward(const PolarizerShape& shape, const T* dout,
                                          : launch_maps<Tile, 1, GradientOfU<T>, T>;
                 run(of_tile, shape, samples, du, batch.weight.transposed, nullptr, gradients.dz);
             });
+    }
     if (gradients.dweight)
         with_tile<T, true>(
             {"polarizer_batch_wgrad_fp32", "polarizer_batch_wgrad_tf32",

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "kernels/common/cuda.h"
-#include "kernels/common/error.h"
 #include "kernels/polarizer/grouping.h"
 
 namespace cnpd::kernels::cuda {
@@ -57,7 +56,7 @@ inline ClassTiles class_tiles(const PolarizerShape& s, const PolarizerSamples& s
                      static_cast<int>(s.positions),
                      static_cast<int>(s.n * s.positions)};
     if (!samples.labels || s.classes == 1) return tiles;
-    CNPD_CHECK(samples.groups, "polarizer: the samples are not grouped");
+    require_groups(samples);
     tiles.groups = groups_in(s, const_cast<std::int32_t*>(samples.groups));
     return tiles;
 }

@@ -23,6 +23,10 @@ constexpr std::int64_t group_words(const PolarizerShape& s) {
     return 2 * most_tiles(s) + s.n + 2 * (s.classes + 1);
 }
 
+// Throw Error if a launch lacks what it needs: nvcc cannot compile error.h.
+void require_groups(const PolarizerSamples& samples);
+void require_transposed(const void* transposed);
+
 namespace cuda {
 // Writes group_words(shape) integers, aligned to 8 bytes. Labels int32 [N]; null: all 0. A sample
 // whose label is outside of [0, classes) is in no class and no tile. One launch whose grid depends

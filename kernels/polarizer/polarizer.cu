@@ -4,10 +4,10 @@
 #include "kernels/polarizer/polarizer.h"
 
 #include "kernels/common/cuda.h"
-#include "kernels/common/error.h"
 #include "kernels/common/grid.h"
 #include "kernels/common/tf32.h"
 #include "kernels/common/warp_reduce.h"
+#include "kernels/polarizer/group_layout.h"
 #include "kernels/polarizer/versions/versions.h"
 
 namespace cnpd::kernels::cuda {
@@ -115,7 +115,7 @@ CNPD_INSTANTIATE(polarizer_forward);
 template <typename T>
 void polarizer_dgrad(const PolarizerShape& shape, const T* dout, const PolarizerSamples& samples,
                      const PolarizerMaps<T>& maps, T* dz) {
-    CNPD_CHECK(maps.transposed, "polarizer_dgrad: needs the transposed maps");
+    require_transposed(maps.transposed);
     multiply(shape, dout, samples, PolarizerMaps<T>{maps.transposed, nullptr}, dz);
 }
 CNPD_INSTANTIATE(polarizer_dgrad);
