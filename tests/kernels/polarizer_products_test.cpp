@@ -7,6 +7,9 @@
 #include "kernels/common/tf32.h"
 #include "tests/support/bfloat16.h"
 #include "tests/support/polarizer.h"
+#ifdef CNPD_EMULATED
+#include "kernels/emulator/trace.h"
+#endif
 
 using namespace cnpd;
 using namespace cnpd::kernels;
@@ -321,3 +324,44 @@ TEST_CASE("polarizer products: a label without a map is refused on the CPU") {
                                            c.exact_maps(), out.data()),
                     Error);
 }
+
+// With AddressSanitizer the compiler does not report accesses to the emulator.
+#if defined(CNPD_EMULATED) && !defined(__SANITIZE_ADDRESS__)
+namespace {
+
+// Names of the launches of each product.
+template <typename T>
+std::vector<std::string> launches_of_products() {
+    const Case<T> c({.n = 9, .positions = 4, .channels = 8, .classes = 3});
+    const Mixture mixture(c);
+    Guarded<T> out(c.activations());
+    Guarded<float> da(static_cast<std::int64_t>(c.a.exact.size())), db(24);
+    const emulator::Trace trace;
+    const auto run = [](auto* kernel, const auto&... arguments) {
+        Staging staging(Memory::device);
+        kernel(staging.pass(arguments)...);
+    };
+    const auto samples = c.samples.on_backend();
+    run(&cuda::polarizer_forward<T>, c.shape, c.z.stored, samples, c.maps(), out);
+    run(&cuda::polarizer_wgrad<T>, c.shape, c.z.stored, c.dout.stored, samples, da, db);
+    run(&cuda::polarizer_mixture<T>, c.shape, c.z.stored, mixture.on_backend(), c.maps(), out);
+    std::vector<std::string> names;
+    for (const auto& [name, counts] : trace.counts())
+        if (name != "group_samples") names.push_back(name);
+    return names;
+}
+
+}  // namespace
+
+// As docs/kernels-polarizer.md says.
+TEST_CASE("polarizer products: each precision launches its version") {
+    using Names = std::vector<std::string>;
+    CHECK(launches_of_products<float>() ==
+          Names{"polarizer_mixture_fp32", "polarizer_v3", "polarizer_wgrad_fp32"});
+    CHECK(launches_of_products<bfloat16>() ==
+          Names{"polarizer_mixture_bf16", "polarizer_v4", "polarizer_wgrad_bf16"});
+    const AllowTf32 allowed;
+    CHECK(launches_of_products<float>() ==
+          Names{"polarizer_mixture_tf32", "polarizer_v4_tf32", "polarizer_wgrad_tf32"});
+}
+#endif
