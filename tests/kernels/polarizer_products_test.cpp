@@ -337,7 +337,7 @@ std::vector<std::string> launches_of_products() {
     Guarded<T> out(c.activations());
     Guarded<float> da(static_cast<std::int64_t>(c.a.exact.size())), db(24);
     const emulator::Trace trace;
-    const auto run = [](auto* kernel, const auto&... arguments) {
+    const auto run = [](auto* kernel, auto&&... arguments) {
         Staging staging(Memory::device);
         kernel(staging.pass(arguments)...);
     };
