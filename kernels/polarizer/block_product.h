@@ -71,16 +71,12 @@ __global__ void __launch_bounds__(kTileThreads)
     const TileRows rows = tiles.at(index);
     const float* const of_class = bias ? bias + std::int64_t{rows.label} * channels : nullptr;
     tile.for_each(
-        shared,
-        [&](int line) -> std::int64_t {
-            const int row = rows.first + line;
-            return rows.has(row) ? std::int64_t{rows.place(row)} * channels : -1;
-        },
-        [&](std::int64_t begin, int column, const auto& sums) {
+        shared, [&](int line) { return rows.place_of_line(line); },
+        [&](int place, int column, const auto& sums) {
             const int c = column0 + column;
-            if (begin >= 0)
+            if (place >= 0)
                 store_sums<Width>(sums, of_class ? of_class + c : nullptr, channels - c,
-                                  out + begin + c);
+                                  out + std::int64_t{place} * channels + c);
         });
 }
 

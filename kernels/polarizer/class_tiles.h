@@ -13,6 +13,10 @@ struct TileRows {
     int first, end, positions, label;
 
     __device__ bool has(int row) const { return row < end; }
+    // Index in [N P, C] of line 0 to 127 of the tile; negative: no such row.
+    __device__ int place_of_line(int line) const {
+        return has(first + line) ? place(first + line) : -1;
+    }
     // Index of the row in [N P, C].
     __device__ int place(int row) const {
         return order ? order[row / positions] * positions + row % positions : row;

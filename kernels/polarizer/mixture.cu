@@ -15,19 +15,11 @@ namespace {
 
 // Features, multiplied by the weight of their line.
 template <typename T>
-struct Weighted {
-    using Element = T;
-    template <int Width>
-    using Raw = Pack<T, Width>;
-    const T* data;
+struct Weighted : Plain<T> {
     const float* weight;  // [128], in shared memory
 
     template <int Width>
-    __device__ Raw<Width> load(std::int64_t at) const {
-        return kernels::load<Width>(data + at);
-    }
-    template <int Width>
-    __device__ Pack<T, Width> value(Raw<Width> raw, int, int line) const {
+    __device__ Pack<T, Width> value(Pack<T, Width> raw, int, int line) const {
         for (int e = 0; e < Width; ++e) raw.of[e] = T(weight[line] * static_cast<float>(raw.of[e]));
         return raw;
     }
@@ -92,8 +84,8 @@ __device__ void find_used(const TileRows& rows, const Terms& terms, int classes,
 __device__ void weigh(const TileRows& rows, const Terms& terms, int label, float* weights) {
     const auto line = static_cast<int>(threadIdx.x);
     if (line >= kTileLines) return;
-    const int row = rows.first + line;
-    weights[line] = rows.has(row) ? terms.weight(rows.place(row) / rows.positions, label) : 0.0f;
+    const int place = rows.place_of_line(line);
+    weights[line] = place >= 0 ? terms.weight(place / rows.positions, label) : 0.0f;
 }
 
 template <typename Tile, int Width, typename T>
@@ -109,7 +101,7 @@ __global__ void __launch_bounds__(kTileThreads)
     Tile tile;
     tile.clear();
     auto features =
-        rows_operand<Width, Tile::kDepth>(Weighted<T>{z, shared.weight}, rows, channels);
+        rows_operand<Width, Tile::kDepth>(Weighted<T>{{z}, shared.weight}, rows, channels);
     find_used(rows, terms, tiles.classes, shared.used());
     __syncthreads();
     for (int label = 0; label < tiles.classes; ++label) {
@@ -121,11 +113,7 @@ __global__ void __launch_bounds__(kTileThreads)
         __syncthreads();  // weights and operands may be overwritten
     }
     tile.for_each(
-        shared.tile,
-        [&](int line) -> int {
-            const int row = rows.first + line;
-            return rows.has(row) ? rows.place(row) : -1;
-        },
+        shared.tile, [&](int line) { return rows.place_of_line(line); },
         [&](int place, int column, auto sums) {
             const int c = column0 + column;
             if (place < 0 || c >= channels) return;

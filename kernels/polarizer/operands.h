@@ -175,10 +175,7 @@ class RowOperand {
 template <int Width, int Depth, typename Source>
 __device__ LineOperand<Source, Width, Depth> rows_operand(const Source& source,
                                                           const TileRows& rows, int channels) {
-    return {source, channels, [&](int line) {
-                const int row = rows.first + line;
-                return rows.has(row) ? rows.place(row) : -1;
-            }};
+    return {source, channels, [&](int line) { return rows.place_of_line(line); }};
 }
 // 128 rows of the class's map, from output channel column0 on.
 template <int Width, int Depth, typename T>

@@ -5,6 +5,7 @@
 
 #include "kernels/common/cuda.h"
 #include "kernels/common/grid.h"
+#include "kernels/common/square_tile.h"
 #include "kernels/common/tf32.h"
 #include "kernels/common/warp_reduce.h"
 #include "kernels/polarizer/group_layout.h"
@@ -13,33 +14,26 @@
 namespace cnpd::kernels::cuda {
 namespace {
 
-// Folds 32 x 32 elements of a map; the transposed ones go through shared memory, so that both
-// results are stored in whole sectors. Classes are blockIdx.z.
-constexpr int kSide = 32, kRowsAtOnce = 8;
+// blockIdx: tile column, tile row, class.
 template <typename T>
-__global__ void __launch_bounds__(kSide* kRowsAtOnce)
+__global__ void __launch_bounds__(SquareTile::kSide* SquareTile::kRowsAtOnce)
     fold(int channels, PolarizerParameters p, T* a, T* transposed, float* b) {
-    __shared__ float tile[kSide][kSide + 1];
     const std::int64_t row0 = std::int64_t{blockIdx.z} * channels;  // of the class
-    const int x = static_cast<int>(threadIdx.x);
-    const int i0 = static_cast<int>(blockIdx.y) * kSide, j0 = static_cast<int>(blockIdx.x) * kSide;
-    for (int y = static_cast<int>(threadIdx.y); y < kSide; y += kRowsAtOnce) {
-        const int i = i0 + y, j = j0 + x;
+    const int i0 = static_cast<int>(blockIdx.y) * SquareTile::kSide,
+              j0 = static_cast<int>(blockIdx.x) * SquareTile::kSide;
+    const int j = j0 + SquareTile::column();
+    float folded[SquareTile::kRows] = {};
+#pragma unroll
+    for (int r = 0; r < SquareTile::kRows; ++r) {
+        const int i = i0 + SquareTile::row(r);
         if (i >= channels) break;
         const std::int64_t row = row0 + i;
         const float scale = p.gamma[row] / sqrtf(p.variance[row] + p.eps);
         if (b && j == 0) b[row] = p.beta[row] - p.mean[row] * scale;
-        if (j >= channels) continue;
-        const float value = scale * p.weight[row * channels + j];
-        a[row * channels + j] = T(value);
-        tile[y][x] = value;
+        if (j < channels) folded[r] = scale * p.weight[row * channels + j];
     }
-    if (!transposed) return;  // all threads
-    __syncthreads();
-    for (int y = static_cast<int>(threadIdx.y); y < kSide; y += kRowsAtOnce) {
-        const int i = i0 + x, j = j0 + y;
-        if (i < channels && j < channels) transposed[(row0 + j) * channels + i] = T(tile[x][y]);
-    }
+    const std::int64_t map = row0 * channels;
+    SquareTile::store(folded, channels, i0, j0, a + map, transposed ? transposed + map : nullptr);
 }
 
 // A warp for each row of all maps.
@@ -81,10 +75,10 @@ template <typename T>
 void polarizer_fold(std::int64_t classes, std::int64_t channels,
                     const PolarizerParameters& parameters, T* a, T* transposed, float* b) {
     if (classes == 0 || channels == 0) return;
-    const unsigned tiles = ceil_div(channels, kSide);
+    const unsigned tiles = ceil_div(channels, SquareTile::kSide);
     launch({.name = "polarizer_fold",
             .grid = {tiles, tiles, static_cast<unsigned>(classes)},
-            .block = {kSide, kRowsAtOnce}},
+            .block = {SquareTile::kSide, SquareTile::kRowsAtOnce}},
            fold<T>, static_cast<int>(channels), parameters, a, transposed, b);
 }
 CNPD_INSTANTIATE(polarizer_fold);

@@ -11,35 +11,17 @@
 #include "kernels/common/cuda.h"
 #include "kernels/common/device_workspace.h"
 #include "kernels/common/grid.h"
+#include "kernels/common/square_tile.h"
 #include "kernels/common/warp_reduce.h"
+#include "kernels/router/attend.h"
 
 namespace cnpd::kernels::cuda {
 namespace {
 
-// A block computes a 32 x 32 tile of the maps of eight classes; a thread has four rows of it.
-constexpr int kSide = 32, kRowsAtOnce = 8, kRows = kSide / kRowsAtOnce, kClasses = 8;
+// A block computes a tile of the maps of eight classes.
+constexpr int kSide = SquareTile::kSide, kRowsAtOnce = SquareTile::kRowsAtOnce,
+              kRows = SquareTile::kRows, kClasses = 8;
 static_assert(kClasses == kRowsAtOnce);  // a warp for each class's attention
-
-// The attention of class y, by one warp.
-__device__ void attend(const RoutedShape& s, const RouterParameters& p, std::int64_t y,
-                       float* attention) {
-    const auto lane = static_cast<int>(threadIdx.x);
-    const float scale = 1 / sqrtf(static_cast<float>(s.width));
-    float largest = -INFINITY;
-    for (std::int64_t m = lane; m < s.experts; m += 32) {
-        float score = 0;
-        for (std::int64_t i = 0; i < s.width; ++i)
-            score += p.queries[y * s.width + i] * p.keys[m * s.width + i];
-        attention[m] = scale * score;
-        largest = fmaxf(largest, attention[m]);
-    }
-    largest = warp_reduce(largest, Maximum{});
-    float sum = 0;
-    for (std::int64_t m = lane; m < s.experts; m += 32)
-        sum += attention[m] = expf(attention[m] - largest);
-    sum = warp_sum(sum);
-    for (std::int64_t m = lane; m < s.experts; m += 32) attention[m] /= sum;
-}
 
 // The tile's sums over the experts.
 struct Sums {
@@ -64,27 +46,6 @@ __device__ Sums mix(const RoutedShape& s, const float* experts, const float* att
     return sums;
 }
 
-// The tile of one class: to `a`, and through shared memory to `transposed`.
-template <typename T>
-__device__ void store_tile(const float (&rows)[kRows], int channels, int i0, int j0, T* a,
-                           T* transposed) {
-    __shared__ float tile[kSide][kSide + 1];
-    const auto x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-    if (transposed) __syncthreads();  // the previous class's tile has been read
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-        const int i = i0 + y + r * kRowsAtOnce, j = j0 + x;
-        if (i >= channels || j >= channels) continue;
-        a[std::int64_t{i} * channels + j] = T(rows[r]);
-        if (transposed) tile[y + r * kRowsAtOnce][x] = rows[r];
-    }
-    if (!transposed) return;  // the whole block
-    __syncthreads();
-    for (int r = y; r < kSide; r += kRowsAtOnce)
-        if (i0 + x < channels && j0 + r < channels)
-            transposed[std::int64_t{j0 + r} * channels + i0 + x] = T(tile[x][r]);
-}
-
 // blockIdx: tile column, tile row, group of classes.
 template <typename T>
 __global__ void __launch_bounds__(kSide* kRowsAtOnce)
@@ -96,7 +57,7 @@ __global__ void __launch_bounds__(kSide* kRowsAtOnce)
     const int i0 = static_cast<int>(blockIdx.y) * kSide, j0 = static_cast<int>(blockIdx.x) * kSide;
     const auto mine = static_cast<int>(threadIdx.y);  // this warp's class
     float* const of_mine = of_classes + mine * s.experts;
-    if (mine < classes) attend(s, p, y0 + mine, of_mine);
+    if (mine < classes) attend(s.attention(), p.queries, p.keys, y0 + mine, of_mine);
     for (std::int64_t m = threadIdx.x; m < s.experts; m += 32) {
         if (mine >= classes)
             of_mine[m] = 0;
@@ -118,10 +79,12 @@ __global__ void __launch_bounds__(kSide* kRowsAtOnce)
     }
     const std::int64_t values = s.channels * s.channels;
 #pragma unroll
-    for (int k = 0; k < kClasses; ++k)
-        if (k < classes)  // the whole block
-            store_tile(sums.of[k], channels, i0, j0, a + (y0 + k) * values,
-                       transposed ? transposed + (y0 + k) * values : nullptr);
+    for (int k = 0; k < kClasses; ++k) {
+        if (k == classes) break;                   // the whole block
+        if (transposed && k > 0) __syncthreads();  // the previous class's tile has been read
+        SquareTile::store(sums.of[k], channels, i0, j0, a + (y0 + k) * values,
+                          transposed ? transposed + (y0 + k) * values : nullptr);
+    }
 }
 
 // to [maps,C,C] = diag(scale) from

@@ -18,7 +18,7 @@ struct RoutedShape {
     std::int64_t width = 0;                 // of a query and of a key
     std::int64_t channels = 0;              // C
 
-    AttentionShape attention() const { return {classes, experts, width}; }
+    CNPD_HOST_DEVICE AttentionShape attention() const { return {classes, experts, width}; }
     MixtureShape mixture() const { return {classes, experts, channels * channels}; }
 };
 

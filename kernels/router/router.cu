@@ -10,6 +10,7 @@
 #include "kernels/common/grid.h"
 #include "kernels/common/vector_access.h"
 #include "kernels/common/warp_reduce.h"
+#include "kernels/router/attend.h"
 
 namespace cnpd::kernels::cuda {
 namespace {
@@ -20,25 +21,10 @@ __device__ int lane() {
     return static_cast<int>(threadIdx.x % 32);
 }
 
-// A warp for each class, a lane for each 32nd expert.
-__global__ void attend(AttentionShape s, const float* queries, const float* keys, float scale,
-                       float* attention) {
+__global__ void attend_all(AttentionShape s, const float* queries, const float* keys,
+                           float* attention) {
     const std::int64_t y = first_element() / 32;
-    if (y >= s.classes) return;  // whole warps
-    float* const row = attention + y * s.experts;
-    float largest = -INFINITY;
-    for (std::int64_t m = lane(); m < s.experts; m += 32) {
-        float score = 0;
-        for (std::int64_t i = 0; i < s.width; ++i)
-            score += queries[y * s.width + i] * keys[m * s.width + i];
-        row[m] = scale * score;
-        largest = fmaxf(largest, row[m]);
-    }
-    largest = warp_reduce(largest, Maximum{});
-    float sum = 0;
-    for (std::int64_t m = lane(); m < s.experts; m += 32) sum += row[m] = expf(row[m] - largest);
-    sum = warp_sum(sum);
-    for (std::int64_t m = lane(); m < s.experts; m += 32) row[m] /= sum;
+    if (y < s.classes) attend(s, queries, keys, y, attention + y * s.experts);  // whole warps
 }
 
 // dscores [classes,experts]: the gradient before the softmax, already divided by sqrt(width).
@@ -160,8 +146,8 @@ void combine(const char* name, const Coefficients& coefficients, std::int64_t ro
 void router_attention(const AttentionShape& shape, const float* queries, const float* keys,
                       float* attention) {
     if (shape.classes == 0) return;
-    launch(warps_shape("router_attention", shape.classes), attend, shape, queries, keys,
-           inverse_root(shape.width), attention);
+    launch(warps_shape("router_attention", shape.classes), attend_all, shape, queries, keys,
+           attention);
 }
 
 void router_attention_backward(const AttentionShape& shape, const float* queries, const float* keys,

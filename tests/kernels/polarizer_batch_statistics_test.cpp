@@ -72,19 +72,9 @@ struct Backward {
     }
 };
 
-std::vector<float> transposed(const Case& c) {
-    std::vector<float> maps(c.weight.size());
-    const std::int64_t channels = c.shape.channels;
-    for (std::int64_t row = 0; row < c.vectors(); ++row)
-        for (std::int64_t j = 0; j < channels; ++j)
-            maps[(row / channels * channels + j) * channels + row % channels] =
-                c.weight[row * channels + j];
-    return maps;
-}
-
 template <class Function>
 void backward(const Implementation<Function>& run, const Case& c, const Forward& f, Backward& r) {
-    const std::vector<float> other_way = transposed(c);
+    const std::vector<float> other_way = transposed_maps(c.weight, c.shape.channels);
     Staging staging(run.memory);
     const PolarizerBatch<float> batch{
         .z = staging.pass(c.z),
@@ -275,7 +265,7 @@ TEST_CASE("polarizer batch statistics: bfloat16") {
         std::copy(u.exact.begin(), u.exact.end(), f.u.data());
         Backward expected(c);
         backward(CNPD_REFERENCE(polarizer_batch_backward<float>), c, f, expected);
-        const Values other_way(transposed(c));
+        const Values other_way(transposed_maps(c.weight, c.shape.channels));
         for (const auto& run : CNPD_IN_BFLOAT16(polarizer_batch_backward)) {
             INFO(run.backend);
             Guarded<bfloat16> dz(activations);

@@ -36,7 +36,8 @@ struct Operand {
 template <typename T>
 struct Case {
     PolarizerShape shape;
-    Operand<T> z, dout, a, transposed;
+    Operand<T> z, dout, a;
+    std::vector<T> transposed;
     std::vector<float> b;
     Samples samples;
 
@@ -47,22 +48,15 @@ struct Case {
           // So that sums of C products are about 1 in size.
           a(s.classes * s.channels * s.channels, rounded,
             1 / std::sqrt(static_cast<float>(s.channels))),
-          transposed(a),
+          transposed(transposed_maps(a.stored, s.channels)),
           b(random_values(s.classes * s.channels)),
-          samples(random_samples(s)) {
-        for (std::int64_t row = 0; row < s.classes * s.channels; ++row)
-            for (std::int64_t j = 0; j < s.channels; ++j) {
-                const std::int64_t at =
-                    (row / s.channels * s.channels + j) * s.channels + row % s.channels;
-                transposed.stored[at] = a.stored[row * s.channels + j];
-            }
-    }
+          samples(random_samples(s)) {}
     std::int64_t activations() const { return static_cast<std::int64_t>(z.exact.size()); }
     PolarizerMaps<float> exact_maps() const { return {a.exact.data(), b.data(), nullptr}; }
     auto maps() const {
         return staged([this](Staging& staging) {
             return PolarizerMaps<T>{staging.pass(a.stored), staging.pass(b),
-                                    staging.pass(transposed.stored)};
+                                    staging.pass(transposed)};
         });
     }
 };

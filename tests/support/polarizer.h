@@ -48,6 +48,18 @@ inline Samples random_samples(const kernels::PolarizerShape& s) {
     return {s, random_labels(s.n, static_cast<std::int32_t>(used))};
 }
 
+// Maps [classes,C,C] with rows and columns exchanged.
+template <typename T>
+std::vector<T> transposed_maps(const std::vector<T>& maps, std::int64_t channels) {
+    std::vector<T> transposed(maps.size());
+    for (std::int64_t at = 0; at < static_cast<std::int64_t>(maps.size()); ++at) {
+        const std::int64_t row = at / channels;
+        transposed[(row / channels * channels + at % channels) * channels + row % channels] =
+            maps[at];
+    }
+    return transposed;
+}
+
 // A float sum of `terms` products of normal numbers: the error is some ulps of its size.
 inline double sum_tolerance(std::int64_t terms) {
     return 4e-7 * static_cast<double>(terms + 10);
