@@ -251,6 +251,12 @@ TEST_CASE("polarizer products: the sums of a long class are cut into parts") {
     check_wgrad(one, CNPD_IMPLEMENTATIONS(polarizer_wgrad));
 }
 
+TEST_CASE("polarizer products: a part of the sums has several classes") {
+    // 25 tiles of the result leave 10 parts for up to 17 tiles of rows.
+    const Case<float> c({.n = 40, .positions = 1, .channels = 520, .classes = 17});
+    check_wgrad(c, CNPD_IMPLEMENTATIONS(polarizer_wgrad));
+}
+
 TEST_CASE("polarizer products: an empty batch") {
     const PolarizerShape shape{.n = 0, .positions = 16, .channels = 4, .classes = 3};
     const Case<float> c(shape);
