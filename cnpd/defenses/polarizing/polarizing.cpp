@@ -44,12 +44,11 @@ class PurifiedVictim : public Defended {
     polarizers::PurifiedModel model_;
 };
 
-// The features of one image at the insertion point.
-Tensor features_at(const Victim& victim, const std::string& point) {
+std::int64_t channels_at(const Victim& victim, const std::string& point) {
     const engine::NoGrad no_grad;
     const Tensor image = Tensor::zeros({1, victim.input.h, victim.input.w, victim.input.c},
                                        engine::DType::float32, victim.device);
-    return victim.model.prefix(image, point).z;
+    return victim.model.prefix(image, point).z.shape()[3];
 }
 
 polarizers::FeatureStatistics statistics_of(const models::Classifier& victim,
@@ -244,16 +243,15 @@ void Polarizing::complete(const Victim& victim, const std::vector<std::string>& 
         throw InputError(fmt::format("--push-to {}: classes are 0 to {}", a.push_to, classes - 1));
     training::complete(a);
     if (bilevel_.insertion_point.empty()) bilevel_.insertion_point = victim.model.insertion_point();
-    features_at(victim, bilevel_.insertion_point);  // throws InputError for an unknown layer
+    channels_at(victim, bilevel_.insertion_point);  // throws InputError for an unknown layer
 }
 
 std::unique_ptr<polarizers::Polarizer> Polarizing::make(const Victim& victim,
                                                         std::uint64_t seed) const {
-    const Tensor features = features_at(victim, bilevel_.insertion_point);
     return untrained({.classes = victim.model.classes(),
-                      .channels = features.shape()[3],
+                      .channels = channels_at(victim, bilevel_.insertion_point),
                       .device = victim.device,
-                      .activations = features.dtype()},
+                      .activations = victim.model.activations()},
                      seed);
 }
 
