@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "bench/ladder/machine_code.h"
+#include "bench/model/machine_code.h"
 #include "kernels/common/gpu.h"
 #include "kernels/emulator/trace.h"
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "kernels/emulator/device_memory.h"
+#include "kernels/emulator/launch_log.h"
 #include "kernels/emulator/scheduler.h"
 
 namespace cnpd::kernels::emulator {
@@ -76,6 +77,7 @@ std::string thread_name(unsigned rank) {
 
 void launch(const Launch& launch, const Kernel& kernel) {
     check_limits(launch);
+    LaunchLog::note(launch);
     const DeviceAccess access;
     scheduler().run(launch, kernel);
 }

@@ -8,6 +8,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/emulator/capture.h"
+#include "kernels/emulator/compute_capability.h"
 #include "kernels/emulator/device_memory.h"
 
 namespace cnpd::kernels::gpu {
@@ -18,6 +19,13 @@ using Work = std::vector<std::function<void()>>;
 thread_local Work* captured = nullptr;
 thread_local std::int64_t launches_until_failure = -1;
 thread_local void* chosen_stream = nullptr;
+thread_local Properties emulated{.name = "emulated",
+                                 .compute_major = 8,
+                                 .compute_minor = 0,
+                                 .multiprocessors = 1,
+                                 .memory_bytes = 0,
+                                 .l2_bytes = 0,
+                                 .shared_bytes_per_block = 100 << 10};
 
 void refuse_capture(const char* what) {
     if (captured) throw CudaError(std::string(what) + " cannot be part of a graph");
@@ -34,13 +42,7 @@ std::string why_no_device() {
     return {};
 }
 Properties properties(int) {
-    return {.name = "emulated",
-            .compute_major = 8,
-            .compute_minor = 0,
-            .multiprocessors = 1,
-            .memory_bytes = 0,
-            .l2_bytes = 0,
-            .shared_bytes_per_block = 100 << 10};
+    return emulated;
 }
 
 void* allocate(std::size_t bytes) {
@@ -164,6 +166,16 @@ namespace cnpd::kernels::emulator {
 
 void fail_capture_after(std::int64_t launches) {
     gpu::launches_until_failure = launches;
+}
+
+ComputeCapability::ComputeCapability(int major, int minor) : before_(gpu::emulated) {
+    gpu::emulated.compute_major = major;
+    gpu::emulated.compute_minor = minor;
+    gpu::emulated.shared_bytes_per_block = major == 9 || major == 10 ? 227 << 10 : 99 << 10;
+}
+
+ComputeCapability::~ComputeCapability() {
+    gpu::emulated = before_;
 }
 
 }  // namespace cnpd::kernels::emulator

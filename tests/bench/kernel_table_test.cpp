@@ -12,7 +12,7 @@ using namespace cnpd::bench;
 TEST_CASE("the predicted times of docs/kernels.md are the model's") {
     // After a change of the model or of the table:
     //     cmake --build build/cpu --target predict_kernels
-    //     build/cpu/bin/predict_kernels docs/kernels.md
+    //     build/cpu/bin/predict_kernels docs
     std::ifstream in(CNPD_DOCS "/kernels.md");
     const std::string page{std::istreambuf_iterator<char>(in), {}};
     REQUIRE(!page.empty());

@@ -1,4 +1,4 @@
-#include "bench/ladder/machine_code.h"
+#include "bench/model/machine_code.h"
 
 #include <fstream>
 #include <vector>
