@@ -12,7 +12,7 @@
 // Launches alternate between buffers, so that their inputs are not in the L2 cache. From 2 to 32
 // times --batch samples; emulated only a few, as a test that it runs, without rates. What the
 // emulator can say about the versions is in ./run ladder polarizer.
-//     build/cuda/bin/bench_polarizer --benchmark_filter=v5 --benchmark_out=polarizer.csv
+//     build/cuda/bin/bench_polarizer --benchmark_filter=v10 --benchmark_out=polarizer.csv
 // Without a CUDA backend it times the CPU's kernels.
 #include <algorithm>
 #include <functional>

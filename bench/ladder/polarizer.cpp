@@ -34,7 +34,7 @@ struct Details {
 };
 // Version 3: two buffers of two tiles of 16 lines of 132 numbers. Version 4: of 128 lines of 80
 // bytes; a warp loads 6 fragments of 512 bytes for 8 products of 16x16x16, with TF32 16x16x8.
-// Version 5: 8 pieces of the map, 5 stages and barriers; a product of 64x128x16 reads 6 KB of
+// Version 10: 8 pieces of the map, 5 stages and barriers; a product of 64x128x16 reads 6 KB of
 // shared memory, and copies write 2 KB for it.
 const std::map<std::string, Details> kDetails = {
     {"v1", {"one_output"}},
@@ -49,14 +49,15 @@ const std::map<std::string, Details> kDetails = {
     {"v4",
      {"apply_maps<TensorTile<Bf16, false>, 8, Plain<bfloat16>, bfloat16>", &Work::bf16_tensor,
       4 * 128 * 80, 6 * 512.0 / (8 * 4096)}},
-    {"v5", {"persistent<2>", &Work::bf16_tensor, 214 << 10, 8192.0 / (64 * 128 * 16)}},
+    {"v10", {"persistent<2>", &Work::bf16_tensor, 214 << 10, 8192.0 / (64 * 128 * 16)}},
 };
 
 template <typename T>
 void add(const cuda::PolarizerVersion<T>& version, std::vector<Rung>& rungs) {
     const auto found = kDetails.find(version.name);
     const Details details = found == kDetails.end() ? Details{} : found->second;
-    const std::string number = std::string(version.name).substr(0, 2);
+    const std::string number =
+        std::string(version.name).substr(0, std::string_view(version.name).find('_'));
     const double features = static_cast<double>(kTypical.n * kTypical.positions) * 512;
     Work work{.bytes = (2 * features + 512 * 512) * sizeof(T),
               .l1_bytes = details.uncounted_l1 * multiply_adds(kTypical)};

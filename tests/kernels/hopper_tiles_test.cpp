@@ -1,4 +1,4 @@
-// The index arithmetic of the polarizer's version 5, which needs no GPU.
+// The index arithmetic of the polarizer's version 10, which needs no GPU.
 #include "kernels/polarizer/versions/hopper_tiles.h"
 
 #include <map>

@@ -122,7 +122,7 @@ TEST_CASE("polarizer versions: each agrees with the reference in bfloat16") {
     check_everywhere(cuda::polarizer_versions_bf16());
 }
 
-// Shapes that version 5 computes itself: 1, 2, 3 and 5 pieces of the map; boxes of 8 to 64 rows;
+// Shapes that version 10 computes itself: 1, 2, 3 and 5 pieces of the map; boxes of 8 to 64 rows;
 // more tiles than parts and fewer; classes with a part of a tile, one tile, several, none.
 TEST_CASE("polarizer versions: the Hopper kernel agrees with the reference") {
     const PolarizerShape shared[] = {{.n = 67, .positions = 16, .channels = 128, .classes = 1},
@@ -202,8 +202,8 @@ TEST_CASE("polarizer versions: v3 reads shared memory four times for 64 multiply
     CHECK(counts.bank_conflicts() == stores);
 }
 
-TEST_CASE("polarizer versions: v5 stores whole sectors directly from registers") {
-    const auto counts = counts_of(cuda::polarizer_v5, "polarizer_v5", kOneTile);
+TEST_CASE("polarizer versions: v10 stores whole sectors directly from registers") {
+    const auto counts = counts_of(cuda::polarizer_v10, "polarizer_v10", kOneTile);
     CHECK(counts.store_bytes == 2 * 128 * 128);
     CHECK(counts.store_sectors * 32 == counts.store_bytes);
     CHECK(counts.store_requests == 128 * 128 * 2 / (32 * 16));

@@ -1,4 +1,4 @@
-// The index arithmetic of version 5 that needs no GPU: the layout of shared memory, the blocks'
+// The index arithmetic of version 10 that needs no GPU: the layout of shared memory, the blocks'
 // shares of the result, the copied boxes. Tested on the host (tests/kernels/hopper_tiles_test.cpp).
 #pragma once
 

@@ -25,8 +25,8 @@ std::span<const PolarizerVersion<bfloat16>> polarizer_versions_bf16() {
         {"v3_bf16", "v3 on bfloat16, widened on the way to shared memory", polarizer_v3_bf16,
          always},
         {"v4", "tensor cores through wmma, fused epilogue", polarizer_v4, always},
-        {"v5", "Hopper: wgmma, bulk copies in clusters, persistent warps", polarizer_v5,
-         polarizer_v5_supports},
+        {"v10", "Hopper: wgmma, bulk copies in clusters, persistent warps", polarizer_v10,
+         polarizer_v10_supports},
     };
     return kVersions;
 }

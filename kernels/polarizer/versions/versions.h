@@ -22,9 +22,9 @@ PolarizerProduct<float> polarizer_v3;  // tiles in registers, 16 bytes per acces
 PolarizerProduct<bfloat16> polarizer_v3_bf16;
 PolarizerProduct<bfloat16> polarizer_v4;    // tensor cores through wmma
 PolarizerProduct<float> polarizer_v4_tf32;  // the same with factors rounded to TF32
-PolarizerProduct<bfloat16> polarizer_v5;    // Hopper: wgmma, bulk tensor copies; persistent
+PolarizerProduct<bfloat16> polarizer_v10;   // Hopper: wgmma, bulk tensor copies; persistent
 
-bool polarizer_v5_supports(const PolarizerShape& shape, bool grouped);
+bool polarizer_v10_supports(const PolarizerShape& shape, bool grouped);
 
 // v2 without the padding that avoids bank conflicts: for demonstration.
 PolarizerProduct<float> polarizer_v2_unpadded;
@@ -35,7 +35,7 @@ struct PolarizerVersion {
     const char* idea;  // what it changes, for the ladder (docs/ladder.md)
     PolarizerProduct<T>* run;
     // Whether this device and build support such a shape; `grouped`: with labels and more than one
-    // class. v5 runs v4 for shapes that it does not support.
+    // class. v10 runs v4 for shapes that it does not support.
     bool (*supports)(const PolarizerShape& shape, bool grouped);
 };
 

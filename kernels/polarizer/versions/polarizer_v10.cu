@@ -1,5 +1,5 @@
-// Version 5: Hopper. Version 4 is limited by moving operands: through registers, with instructions
-// that threads have to issue, and through the L2 cache once for every tile. In version 5
+// Version 10: Hopper. Version 4 is limited by moving operands: through registers, with instructions
+// that threads have to issue, and through the L2 cache once for every tile. In version 10
 //
 //   - wgmma multiplies from shared memory, at the full rate of the tensor cores;
 //   - the copy engine fills shared memory (a warp names boxes, the hardware does the rest), up to
@@ -420,7 +420,7 @@ void start(const PolarizerShape& s, Pass pass) {
     const int pieces = static_cast<int>(s.channels) / kColumns;
     pass.parts = std::max(kLeastParts, multiprocessors / pieces);
     const int chunks = static_cast<int>(s.channels) / kDepth;
-    launch({.name = "polarizer_v5",
+    launch({.name = "polarizer_v10",
             .grid = static_cast<unsigned>(pass.parts * pieces),
             .block = kThreads,
             .dynamic_shared = static_cast<std::size_t>(shared_bytes(chunks)),
@@ -437,7 +437,7 @@ bool is_hopper() {
     static const bool answer = [] {
         if (gpu::properties().compute_major != 9) return false;
         cudaFuncAttributes of{};
-        gpu::check(cudaFuncGetAttributes(&of, persistent<1>), "polarizer_v5");
+        gpu::check(cudaFuncGetAttributes(&of, persistent<1>), "polarizer_v10");
         return of.ptxVersion >= 90;
     }();
     return answer;
@@ -446,15 +446,15 @@ bool is_hopper() {
 
 }  // namespace
 
-bool polarizer_v5_supports(const PolarizerShape& s, bool grouped) {
+bool polarizer_v10_supports(const PolarizerShape& s, bool grouped) {
     return is_hopper() && supports(s.channels, s.n * s.positions, s.positions, grouped);
 }
 
-void polarizer_v5(const PolarizerShape& shape, const bfloat16* z, const PolarizerSamples& samples,
-                  const PolarizerMaps<bfloat16>& maps, bfloat16* out) {
+void polarizer_v10(const PolarizerShape& shape, const bfloat16* z, const PolarizerSamples& samples,
+                   const PolarizerMaps<bfloat16>& maps, bfloat16* out) {
     if (is_empty(shape)) return;
     const bool grouped = samples.labels && shape.classes > 1;
-    if (!polarizer_v5_supports(shape, grouped) ||
+    if (!polarizer_v10_supports(shape, grouped) ||
         !rows_are_aligned<bfloat16>(shape.channels, {z, maps.a, out}) ||
         !rows_are_aligned<float>(shape.channels, {maps.b}))
         return polarizer_v4(shape, z, samples, maps, out);
