@@ -30,26 +30,50 @@ struct Details {
     const char* kernel = "";
     double Work::*flops = &Work::fp32;
     double dynamic_shared = 0;
-    double uncounted_l1 = 0;  // bytes for each multiply-add
+    // Bytes for each multiply-add: of shared memory beyond the emulator's counts, and of operands
+    // from the L2 cache.
+    double further_l1 = 0, l2 = 0;
 };
-// Version 3: two buffers of two tiles of 16 lines of 132 numbers. Version 4: of 128 lines of 80
-// bytes; a warp loads 6 fragments of 512 bytes for 8 products of 16x16x16, with TF32 16x16x8.
-// Version 10: 8 pieces of the map, 5 stages and barriers; a product of 64x128x16 reads 6 KB of
-// shared memory, and copies write 2 KB for it.
+
+// Both operands of tiles of 128x128.
+constexpr double of_tile(std::size_t bytes_of_element) {
+    return 2.0 * static_cast<double>(bytes_of_element) / 128;
+}
+// Of 4 + 2 fragments for 8 products of 16x16 and `depth` k; of a sum, stored and read once.
+constexpr double of_fragments(double depth) {
+    return 6 * 512 / (8 * 256 * depth);
+}
+constexpr double kOfSums = 8.0 / 512;
+
+// Version 3: two buffers of two tiles of 16 lines of 132 numbers. Versions 4 and 5: two or four
+// buffers of two tiles of 128 lines of 80 bytes. The copies of versions 5 and 6 are counted as
+// sectors; they do not pass the L1 cache, so that these stand for what they write to shared
+// memory, which version 6 counts again. Version 10: 8 pieces of the map, 5 stages and barriers; a
+// product of 64x128x16 reads 6 KB of shared memory, and copies write 2 KB for it.
 const std::map<std::string, Details> kDetails = {
     {"v1", {"one_output"}},
     {"v2", {"shared_tiles<1>"}},
     {"v2_unpadded", {"shared_tiles<0>"}},
-    {"v3", {"apply_maps<FloatTile, 4, Plain<float>, float>", &Work::fp32, 4 * 16 * 132 * 4}},
+    {"v3",
+     {"apply_maps<FloatTile, 4, Plain<float>, float>", &Work::fp32, 4 * 16 * 132 * 4, 0,
+      of_tile(4)}},
     {"v3_bf16",
-     {"apply_maps<FloatTile, 8, Plain<bfloat16>, bfloat16>", &Work::fp32, 4 * 16 * 132 * 4}},
+     {"apply_maps<FloatTile, 8, Plain<bfloat16>, bfloat16>", &Work::fp32, 4 * 16 * 132 * 4, 0,
+      of_tile(2)}},
     {"v4_tf32",
      {"apply_maps<TensorTile<Tf32, false>, 4, Plain<float>, float>", &Work::tf32_tensor,
-      4 * 128 * 80, 6 * 512.0 / (8 * 2048)}},
+      4 * 128 * 80, of_fragments(8) + of_tile(4) + kOfSums, of_tile(4)}},
     {"v4",
      {"apply_maps<TensorTile<Bf16, false>, 8, Plain<bfloat16>, bfloat16>", &Work::bf16_tensor,
-      4 * 128 * 80, 6 * 512.0 / (8 * 4096)}},
-    {"v10", {"persistent<2>", &Work::bf16_tensor, 214 << 10, 8192.0 / (64 * 128 * 16)}},
+      4 * 128 * 80, of_fragments(16) + of_tile(2) + kOfSums, of_tile(2)}},
+    {"v5",
+     {"apply_maps_staged<WmmaTile, 4>", &Work::bf16_tensor, 8 * 128 * 80,
+      of_fragments(16) + kOfSums, of_tile(2)}},
+    {"v6",
+     {"apply_maps_staged<SwizzledTile, 3>", &Work::bf16_tensor, 3 * 2 * 128 * 128, -of_tile(2),
+      of_tile(2)}},
+    {"v10",
+     {"persistent<2>", &Work::bf16_tensor, 214 << 10, 8192.0 / (64 * 128 * 16), of_tile(2) / 4}},
 };
 
 template <typename T>
@@ -60,23 +84,26 @@ void add(const cuda::PolarizerVersion<T>& version, std::vector<Rung>& rungs) {
         std::string(version.name).substr(0, std::string_view(version.name).find('_'));
     const double features = static_cast<double>(kTypical.n * kTypical.positions) * 512;
     Work work{.bytes = (2 * features + 512 * 512) * sizeof(T),
-              .l1_bytes = details.uncounted_l1 * multiply_adds(kTypical)};
+              .l1_bytes = details.further_l1 * multiply_adds(kTypical)};
+    // Results are written through the L2 cache.
+    if (details.l2 > 0) work.l2_bytes = details.l2 * multiply_adds(kTypical) + features * sizeof(T);
     work.*details.flops = 2 * multiply_adds(kTypical);
-    rungs.push_back(
-        {.version = version.name,
-         .idea = version.idea,
-         .file = "versions/polarizer_" + number + ".cu",
-         .kernel = details.kernel,
-         .dynamic_shared = details.dynamic_shared,
-         .work = work,
-         .fragments = number == "v4",
-         // A tile of 128x128 with 128 channels; a quarter of it for the slow first version.
-         .prepare = [run = version.run, first = number == "v1"](bool typical) {
-             PolarizerShape small = kTypical;
-             small.n = first ? 2 : 8;
-             small.channels = 128;
-             return call<T>(run, typical ? kTypical : small);
-         }});
+    rungs.push_back({.version = version.name,
+                     .idea = version.idea,
+                     .file = "versions/polarizer_" + number + ".cu",
+                     .kernel = details.kernel,
+                     .dynamic_shared = details.dynamic_shared,
+                     .work = work,
+                     .fragments = number == "v4" || number == "v5",
+                     // A tile of 128 rows; with 128 channels, and a quarter of it for the first
+                     // version, where the emulator is slow.
+                     .prepare = [run = version.run, first = number == "v1",
+                                 tensor = details.flops != &Work::fp32](bool typical) {
+                         PolarizerShape small = kTypical;
+                         small.n = first ? 2 : 8;
+                         if (!tensor) small.channels = 128;
+                         return call<T>(run, typical ? kTypical : small);
+                     }});
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/emulator/state.h"
+#include "kernels/emulator/trace.h"
 
 namespace cnpd::kernels {
 
@@ -45,6 +46,8 @@ __attribute__((noinline)) void copy_16_bytes(void* to_shared, const void* from, 
     if (exists) check_vector(from, kAsyncCopyBytes, false, code);
     begin_async_write(to_shared, kAsyncCopyBytes, code);
     if (is_faulty()) return;
+    if (Trace* const trace = Trace::current(); trace && exists)
+        trace->copy(running.launch->name, kAsyncCopyBytes);
     ThreadCopies& mine = copies_of_thread();
     mine.copies.push_back({static_cast<std::byte*>(to_shared),
                            exists ? static_cast<const std::byte*>(from) : nullptr, mine.groups,

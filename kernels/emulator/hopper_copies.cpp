@@ -1,4 +1,5 @@
 // Copies of boxes: started by a thread, carried out at a random later moment.
+#include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -6,6 +7,7 @@
 #include "kernels/common/hopper.h"
 #include "kernels/emulator/hopper_state.h"
 #include "kernels/emulator/place.h"
+#include "kernels/emulator/trace.h"
 
 namespace cnpd::kernels::hopper {
 
@@ -41,6 +43,23 @@ bfloat16 element(const Box& box, std::uint32_t i) {
     bfloat16 value;
     std::memcpy(&value, reinterpret_cast<const char*>(box.map.data) + offset, sizeof value);
     return value;
+}
+
+// The part of the box that is inside of the tensor.
+std::int64_t bytes_to_read(const Box& box) {
+    const TensorBoxes& b = box.map.boxes;
+    std::int64_t bytes = sizeof(bfloat16);
+    for (int d = 0; d < b.rank; ++d) {
+        const auto size = static_cast<std::int64_t>(b.size[d]);
+        const std::int64_t begin = std::clamp<std::int64_t>(box.first[d], 0, size);
+        bytes *= std::clamp<std::int64_t>(box.first[d] + b.box[d], begin, size) - begin;
+    }
+    return bytes;
+}
+
+void note(const Box& box) {
+    if (Trace* const trace = Trace::current())
+        trace->copy(running.launch->name, bytes_to_read(box));
 }
 
 void write(const Box& box, std::byte* to) {
@@ -108,6 +127,13 @@ void check_arguments(const TensorMap& map, int rank, const Place& target) {
         report("a copy beyond the end of the block's shared memory");
 }
 
+void copy_here(const Box& box, int rank, void* to, Barrier& barrier) {
+    check_arguments(box.map, rank, Place(to));
+    if (is_faulty()) return;
+    note(box);
+    start({running.block, running.rank}, box, static_cast<std::byte*>(to), barrier);
+}
+
 void check_boxes(const bfloat16* data, const TensorBoxes& boxes) {
     const auto refuse = [](const std::string& why) { throw CudaError("tensor map: " + why); };
     if (boxes.rank < 1 || boxes.rank > kMostRank)
@@ -139,27 +165,22 @@ std::uint32_t shared_address(const void* address) {
 }
 
 void copy_box(const TensorMap& map, int x, int y, int z, void* to, Barrier& barrier) {
-    check_arguments(map, 3, Place(to));
-    if (!is_faulty())
-        start({running.block, running.rank}, {map, {x, y, z}}, static_cast<std::byte*>(to),
-              barrier);
+    copy_here({map, {x, y, z}}, 3, to, barrier);
 }
 void copy_box(const TensorMap& map, int x, int y, int z, int w, void* to, Barrier& barrier) {
-    check_arguments(map, 4, Place(to));
-    if (!is_faulty())
-        start({running.block, running.rank}, {map, {x, y, z, w}}, static_cast<std::byte*>(to),
-              barrier);
+    copy_here({map, {x, y, z, w}}, 4, to, barrier);
 }
 void copy_box_to(unsigned blocks, const TensorMap& map, int x, int y, int z, void* to,
                  Barrier& barrier) {
     const Place target(to), end(&barrier);
     check_arguments(map, 3, target);
     const Actor me{running.block, running.rank};
+    const Box box{map, {x, y, z}};
+    if (!is_faulty()) note(box);
     for (unsigned rank = 0; blocks >> rank != 0 && !is_faulty(); ++rank)
         if (blocks >> rank & 1)
-            in_block_of_rank(rank, [&] {
-                start(me, {map, {x, y, z}}, &target.here<std::byte>(), end.here<Barrier>());
-            });
+            in_block_of_rank(
+                rank, [&] { start(me, box, &target.here<std::byte>(), end.here<Barrier>()); });
 }
 
 }  // namespace cnpd::kernels::hopper

@@ -20,6 +20,10 @@ struct MemoryCounts {
     // two, 16-byte accesses four), and one more for every further word in the same bank.
     std::int64_t shared_requests = 0, shared_wavefronts = 0, shared_least_wavefronts = 0;
 
+    // What asynchronous copies, whose data pass through no registers, read from global memory (a
+    // multicast once). cp.async is in the requests above as well, boxes are not.
+    std::int64_t copied_bytes = 0;
+
     // Times that all threads of a block, or all lanes of a warp, have met at a barrier.
     std::int64_t barriers = 0;
 
@@ -37,6 +41,7 @@ class Trace {
     // By kernel name.
     const std::map<std::string, MemoryCounts>& counts() const { return counts_; }
     void barrier(const char* kernel) { ++counts_[kernel].barriers; }
+    void copy(const char* kernel, std::int64_t bytes) { counts_[kernel].copied_bytes += bytes; }
 
     struct Access {
         const void* address;

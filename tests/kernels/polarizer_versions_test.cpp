@@ -114,6 +114,8 @@ void check_everywhere(std::span<const cuda::PolarizerVersion<T>> versions) {
 }  // namespace
 
 #ifdef CNPD_HAS_CUDA
+constexpr std::size_t kFirstAsynchronous = 2;  // of the bfloat16 versions: v5
+
 TEST_CASE("polarizer versions: each agrees with the reference in float32") {
     check_everywhere(cuda::polarizer_versions());
 }
@@ -122,9 +124,10 @@ TEST_CASE("polarizer versions: each agrees with the reference in bfloat16") {
     check_everywhere(cuda::polarizer_versions_bf16());
 }
 
-// Shapes that version 10 computes itself: 1, 2, 3 and 5 pieces of the map; boxes of 8 to 64 rows;
-// more tiles than parts and fewer; classes with a part of a tile, one tile, several, none.
-TEST_CASE("polarizer versions: the Hopper kernel agrees with the reference") {
+// Shapes that the versions for Hopper compute themselves: 1, 2, 3 and 5 pieces of the map; boxes of
+// 8 to 64 rows; more tiles than parts and fewer; classes with a part of a tile, one tile, several,
+// none. More steps of k than stages.
+TEST_CASE("polarizer versions: asynchronous kernels agree with the reference") {
     const PolarizerShape shared[] = {{.n = 67, .positions = 16, .channels = 128, .classes = 1},
                                      {.n = 3, .positions = 49, .channels = 256, .classes = 1},
                                      {.n = 1, .positions = 1, .channels = 640, .classes = 1}};
@@ -134,13 +137,13 @@ TEST_CASE("polarizer versions: the Hopper kernel agrees with the reference") {
                                       {.n = 9, .positions = 64, .channels = 128, .classes = 3},
                                       {.n = 5, .positions = 192, .channels = 128, .classes = 3},
                                       {.n = 17, .positions = 32, .channels = 384, .classes = 5}};
-    const auto& version = cuda::polarizer_versions_bf16().back();
-    for (const PolarizerShape& shape : shared)
-        for (const bool biased : {false, true})
-            check_version(version, Case<bfloat16>(shape), {false, biased});
-    for (const PolarizerShape& shape : grouped)
-        for (const bool biased : {false, true})
-            check_version(version, Case<bfloat16>(shape), {true, biased});
+    const auto check = [](const PolarizerShape& shape, bool labelled) {
+        const Case<bfloat16> c(shape);
+        for (const auto& version : cuda::polarizer_versions_bf16().subspan(kFirstAsynchronous))
+            for (const bool biased : {false, true}) check_version(version, c, {labelled, biased});
+    };
+    for (const PolarizerShape& shape : shared) check(shape, false);
+    for (const PolarizerShape& shape : grouped) check(shape, true);
 }
 #endif
 
@@ -200,6 +203,30 @@ TEST_CASE("polarizer versions: v3 reads shared memory four times for 64 multiply
     CHECK(counts.shared_requests == reads + stores);
     // The transposing stores conflict in pairs, the reads do not.
     CHECK(counts.bank_conflicts() == stores);
+}
+
+// Operands of the tile, and the 32 bytes of bias that a thread reads for 16 bytes of the result.
+constexpr std::int64_t kOperandBytes = 2 * 2 * 128 * 128, kBiasBytes = 2 * 2 * 128 * 128;
+
+TEST_CASE("polarizer versions: v5 copies operands without registers") {
+    const auto staged = counts_of(cuda::polarizer_v4, "polarizer_v4", kOneTile);
+    const auto direct = counts_of(cuda::polarizer_v5, "polarizer_v5", kOneTile);
+    CHECK(staged.copied_bytes == 0);
+    CHECK(direct.copied_bytes == kOperandBytes);
+    CHECK(direct.load_bytes == kOperandBytes + kBiasBytes);  // nothing else is loaded
+    CHECK(direct.load_sectors * 32 >= direct.copied_bytes);
+}
+
+TEST_CASE("polarizer versions: v6 has no bank conflicts, and no epilogue in shared memory") {
+    const auto counts = counts_of(cuda::polarizer_v6, "polarizer_v6", kOneTile);
+    const std::int64_t warps = 8, copies = kOperandBytes / (32 * 16),
+                       matrices = warps * (128 / 16) * (4 + 2);
+    CHECK(counts.shared_requests == copies + matrices);
+    CHECK(counts.bank_conflicts() == 0);
+    CHECK(counts.barriers == 128 / 64);
+    CHECK(counts.store_bytes == 2 * 128 * 128);
+    CHECK(counts.store_sectors * 32 == counts.store_bytes);
+    CHECK(counts.store_requests == 128 * 128 * 2 / (32 * 16));
 }
 
 TEST_CASE("polarizer versions: v10 stores whole sectors directly from registers") {

@@ -25,6 +25,10 @@ std::span<const PolarizerVersion<bfloat16>> polarizer_versions_bf16() {
         {"v3_bf16", "v3 on bfloat16, widened on the way to shared memory", polarizer_v3_bf16,
          always},
         {"v4", "tensor cores through wmma, fused epilogue", polarizer_v4, always},
+        {"v5", "cp.async: copies straight to shared memory, three pieces ahead", polarizer_v5,
+         always},
+        {"v6", "ldmatrix and mma.sync on permuted lines, stores from registers", polarizer_v6,
+         always},
         {"v10", "Hopper: wgmma, bulk copies in clusters, persistent warps", polarizer_v10,
          polarizer_v10_supports},
     };

@@ -22,6 +22,8 @@ PolarizerProduct<float> polarizer_v3;  // tiles in registers, 16 bytes per acces
 PolarizerProduct<bfloat16> polarizer_v3_bf16;
 PolarizerProduct<bfloat16> polarizer_v4;    // tensor cores through wmma
 PolarizerProduct<float> polarizer_v4_tf32;  // the same with factors rounded to TF32
+PolarizerProduct<bfloat16> polarizer_v5;    // copies straight to shared memory
+PolarizerProduct<bfloat16> polarizer_v6;    // ldmatrix and mma.sync, permuted lines
 PolarizerProduct<bfloat16> polarizer_v10;   // Hopper: wgmma, bulk tensor copies; persistent
 
 bool polarizer_v10_supports(const PolarizerShape& shape, bool grouped);
