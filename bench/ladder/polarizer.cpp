@@ -3,6 +3,7 @@
 
 #include "bench/ladder/buffer.h"
 #include "bench/ladder/ladder.h"
+#include "kernels/polarizer/versions/hopper_tiles.h"
 #include "kernels/polarizer/versions/versions.h"
 
 namespace cnpd::bench {
@@ -44,12 +45,15 @@ constexpr double of_fragments(double depth) {
     return 6 * 512 / (8 * 256 * depth);
 }
 constexpr double kOfSums = 8.0 / 512;
+constexpr double kOfWgmma = 6.0 * 1024 / (64 * 128 * 16);  // 64 and 128 lines of 16 k
+constexpr double kPersistent = hopper_tiles::shared_bytes(512 / hopper_tiles::kDepth);
+constexpr double kBoxed = 1024 + 3 * (2 * 128 * 128 + 8);
 
 // Version 3: two buffers of two tiles of 16 lines of 132 numbers. Versions 4 and 5: two or four
 // buffers of two tiles of 128 lines of 80 bytes. The copies of versions 5 and 6 are counted as
-// sectors; they do not pass the L1 cache, so that these stand for what they write to shared
-// memory, which version 6 counts again. Version 10: 8 pieces of the map, 5 stages and barriers; a
-// product of 64x128x16 reads 6 KB of shared memory, and copies write 2 KB for it.
+// sectors; they do not pass the L1 cache, so that these stand for what they write to shared memory,
+// which version 6 counts again. From version 7 on neither the copies nor wgmma's operands are
+// counted. Versions 9 and 10 read features for each of the 4 pieces of the map, or each 2.
 const std::map<std::string, Details> kDetails = {
     {"v1", {"one_output"}},
     {"v2", {"shared_tiles<1>"}},
@@ -72,8 +76,16 @@ const std::map<std::string, Details> kDetails = {
     {"v6",
      {"apply_maps_staged<SwizzledTile, 3>", &Work::bf16_tensor, 3 * 2 * 128 * 128, -of_tile(2),
       of_tile(2)}},
+    {"v7", {"apply_maps_boxed<WarpTile, 3>", &Work::bf16_tensor, kBoxed, of_tile(2), of_tile(2)}},
+    {"v8",
+     {"apply_maps_boxed<WarpgroupTile, 3>", &Work::bf16_tensor, kBoxed, kOfWgmma + of_tile(2),
+      of_tile(2)}},
+    {"v9",
+     {"persistent<Alone>", &Work::bf16_tensor, kPersistent, kOfWgmma + of_tile(2) / 2,
+      of_tile(2) / 2}},
     {"v10",
-     {"persistent<2>", &Work::bf16_tensor, 214 << 10, 8192.0 / (64 * 128 * 16), of_tile(2) / 4}},
+     {"persistent<Pair>", &Work::bf16_tensor, kPersistent, kOfWgmma + of_tile(2) / 2,
+      of_tile(2) / 4}},
 };
 
 template <typename T>

@@ -66,7 +66,7 @@ void multiply(const PolarizerShape& shape, const float* in, const PolarizerSampl
 void multiply(const PolarizerShape& shape, const bfloat16* in, const PolarizerSamples& samples,
               const PolarizerMaps<bfloat16>& maps, bfloat16* out) {
     const bool hopper = gpu::properties().compute_major == 9;
-    (hopper ? polarizer_v10 : polarizer_v4)(shape, in, samples, maps, out);
+    (hopper ? polarizer_v10 : polarizer_v6)(shape, in, samples, maps, out);
 }
 
 }  // namespace

@@ -47,13 +47,16 @@ DIVISIONS = {
     r"stamping/stamping.cu": "integer arithmetic of the trigger's definition",
     r"versions/(polarizer|convolution)_v1.cu one_output": "the naive version: once for an output",
     r"versions/pgd_v1.cu (move|clip_and_normalise)": "the naive version: for every element",
-    r"versions/polarizer_v10.cu": "once for a tile of 128 rows",
+    r"versions/polarizer_v(9|10).cu": "once for a tile of 128 rows",
 }
 BARRIERS = {}
 # "file kernel": instructions that the documentation claims.
 REQUIRED = {
     r"versions/polarizer_v4.cu": ["HMMA"],
-    r"versions/polarizer_v10.cu": ["HGMMA", "UTMALDG"],
+    r"versions/polarizer_v5.cu": ["HMMA", "LDGSTS"],
+    r"versions/polarizer_v6.cu": ["HMMA", "LDGSTS", "LDSM"],
+    r"versions/polarizer_v7.cu": ["HMMA", "LDSM", "UTMALDG"],
+    r"versions/polarizer_v(8|9|10).cu": ["HGMMA", "UTMALDG"],
 }
 
 FAMILIES = ("HMMA", "HGMMA", "LDGSTS", "LDSM", "UTMALDG", "UBLKCP")

@@ -1,4 +1,4 @@
-// The index arithmetic of the polarizer's version 10, which needs no GPU.
+// The index arithmetic of the polarizer's versions 6 to 10, which needs no GPU.
 #include "kernels/polarizer/versions/hopper_tiles.h"
 
 #include <map>
@@ -81,15 +81,16 @@ TEST_CASE("hopper tiles: parts are of equal size and cover all tiles") {
 }
 
 TEST_CASE("hopper tiles: boxes do not extend beyond a sample") {
-    CHECK(supports(512, 65536, 16, true));
-    CHECK(supports(128, 1, 1, false));
-    CHECK(!supports(64, 64, 16, false));   // less than a piece
-    CHECK(!supports(768, 64, 16, false));  // does not fit
-    CHECK(!supports(512, 64, 49, true));
-    CHECK(supports(512, 64, 49, false));
-    CHECK(!supports(512, 64, 4, true));  // less than the swizzle's period
+    CHECK(boxes_fit(512, 65536, 16, true));
+    CHECK(boxes_fit(128, 1, 1, false));
+    CHECK(!boxes_fit(64, 64, 16, false));  // less than a piece
+    CHECK(map_fits(640));
+    CHECK(!map_fits(768));
+    CHECK(!boxes_fit(512, 64, 49, true));
+    CHECK(boxes_fit(512, 64, 49, false));
+    CHECK(!boxes_fit(512, 64, 4, true));  // less than the swizzle's period
     for (std::int64_t positions = 1; positions <= 1024; ++positions) {
-        if (!supports(512, 1024, positions, true)) continue;
+        if (!boxes_fit(512, 1024, positions, true)) continue;
         const std::int64_t rows = box_rows(positions, true);
         CHECK(rows % 8 == 0);
         CHECK(positions % rows == 0);

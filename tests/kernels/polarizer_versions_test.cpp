@@ -217,23 +217,62 @@ TEST_CASE("polarizer versions: v5 copies operands without registers") {
     CHECK(direct.load_sectors * 32 >= direct.copied_bytes);
 }
 
-TEST_CASE("polarizer versions: v6 has no bank conflicts, and no epilogue in shared memory") {
-    const auto counts = counts_of(cuda::polarizer_v6, "polarizer_v6", kOneTile);
-    const std::int64_t warps = 8, copies = kOperandBytes / (32 * 16),
-                       matrices = warps * (128 / 16) * (4 + 2);
-    CHECK(counts.shared_requests == copies + matrices);
-    CHECK(counts.bank_conflicts() == 0);
-    CHECK(counts.barriers == 128 / 64);
+// ldmatrix: for each of 8 warps and 16 k, four for rows and two for columns.
+constexpr std::int64_t kMatrices = 8 * (128 / 16) * (4 + 2);
+
+// 16 bytes at a time, in whole sectors.
+void check_stores(const emulator::MemoryCounts& counts) {
     CHECK(counts.store_bytes == 2 * 128 * 128);
     CHECK(counts.store_sectors * 32 == counts.store_bytes);
     CHECK(counts.store_requests == 128 * 128 * 2 / (32 * 16));
 }
 
-TEST_CASE("polarizer versions: v10 stores whole sectors directly from registers") {
-    const auto counts = counts_of(cuda::polarizer_v10, "polarizer_v10", kOneTile);
-    CHECK(counts.store_bytes == 2 * 128 * 128);
+TEST_CASE("polarizer versions: v6 has no bank conflicts, and no epilogue in shared memory") {
+    const auto counts = counts_of(cuda::polarizer_v6, "polarizer_v6", kOneTile);
+    CHECK(counts.shared_requests == kOperandBytes / (32 * 16) + kMatrices);
+    CHECK(counts.bank_conflicts() == 0);
+    CHECK(counts.barriers == 128 / 64);
+    check_stores(counts);
+}
+
+TEST_CASE("polarizer versions: v7's threads load neither features nor maps") {
+    const auto counts = counts_of(cuda::polarizer_v7, "polarizer_v7", kOneTile);
+    CHECK(counts.copied_bytes == kOperandBytes);
+    CHECK(counts.load_bytes == kBiasBytes);
+    CHECK(counts.shared_requests == kMatrices);
+    CHECK(counts.bank_conflicts() == 0);
+}
+
+TEST_CASE("polarizer versions: v8's threads do not access operands") {
+    const auto counts = counts_of(cuda::polarizer_v8, "polarizer_v8", kOneTile);
+    CHECK(counts.copied_bytes == kOperandBytes);
+    CHECK(counts.shared_requests == 0);
+    CHECK(counts.barriers == 1 + 128 / 64);
+    check_stores(counts);
+}
+
+TEST_CASE("polarizer versions: v9 copies a map once for a block, not for a tile") {
+    constexpr PolarizerShape kTiles{.n = 64, .positions = 16, .channels = 128, .classes = 1};
+    constexpr std::int64_t kFeatures = 2 * 64 * 16 * 128, kMap = 2 * 128 * 128, kCount = 8;
+    const std::int64_t blocks = std::max(3, gpu::properties().multiprocessors);
+    REQUIRE(blocks < kCount);
+    const auto before = counts_of(cuda::polarizer_v8, "polarizer_v8", kTiles);
+    const auto counts = counts_of(cuda::polarizer_v9, "polarizer_v9", kTiles);
+    CHECK(before.copied_bytes == kFeatures + kCount * kMap);
+    CHECK(counts.copied_bytes == kFeatures + blocks * kMap);
+    CHECK(before.barriers == kCount * (1 + 128 / 64));
+    CHECK(counts.barriers == blocks);
+}
+
+TEST_CASE("polarizer versions: v10 reads features once for two pieces of the map") {
+    constexpr PolarizerShape kTwoPieces{.n = 8, .positions = 16, .channels = 256, .classes = 1};
+    constexpr std::int64_t kFeatures = 2 * 128 * 256, kMap = 2 * 256 * 256;
+    const auto before = counts_of(cuda::polarizer_v9, "polarizer_v9", kTwoPieces);
+    const auto counts = counts_of(cuda::polarizer_v10, "polarizer_v10", kTwoPieces);
+    CHECK(before.copied_bytes == 2 * kFeatures + kMap);
+    CHECK(counts.copied_bytes == kFeatures + kMap);
+    CHECK(counts.store_bytes == 2 * 128 * 256);
     CHECK(counts.store_sectors * 32 == counts.store_bytes);
-    CHECK(counts.store_requests == 128 * 128 * 2 / (32 * 16));
 }
 
 #endif

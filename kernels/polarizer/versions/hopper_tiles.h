@@ -1,5 +1,6 @@
-// The index arithmetic of version 10 that needs no GPU: the layout of shared memory, the blocks'
-// shares of the result, the copied boxes. Tested on the host (tests/kernels/hopper_tiles_test.cpp).
+// The index arithmetic of versions 6 to 10 that needs no GPU: the order of a map's lines, the
+// layout of shared memory, the blocks' shares of the result, the copied boxes. Tested on the host
+// (tests/kernels/hopper_tiles_test.cpp).
 #pragma once
 
 #include <algorithm>
@@ -37,8 +38,8 @@ CNPD_HOST_DEVICE constexpr MapBox map_box(int i) {
 
 // --- Shared memory -------------------------------------------------------------------------------
 
-// A block's piece of the map, all k of 128 channels, stays in shared memory; chunks of features are
-// streamed through the rest.
+// Versions 9 and 10: a block's piece of the map, all k of 128 channels, stays in shared memory;
+// chunks of features are streamed through the rest.
 constexpr int kBlockBytes = 227 << 10;  // limit of a block on Hopper
 constexpr int kAlignment = 1024, kBarrierBytes = 512, kMostStages = 8, kLeastStages = 4;
 constexpr int kMostChunks = 10;
@@ -52,8 +53,7 @@ CNPD_HOST_DEVICE constexpr int shared_bytes(int chunks) {
 }
 static_assert(stages(kMostChunks) >= kLeastStages);
 
-// --- Supported shapes
-// ------------------------------------------------------------------------------
+// --- Supported shapes ----------------------------------------------------------------------------
 
 // Boxes of features: at most 64 positions of one sample, whole groups of 8 lines (the swizzle's
 // period), and no box extends beyond the end of a sample. Without grouping a batch is one sample.
@@ -61,21 +61,23 @@ constexpr int kMostBoxRows = 64;
 constexpr std::int64_t box_rows(std::int64_t positions, bool grouped) {
     return grouped ? std::min<std::int64_t>(positions, kMostBoxRows) : kMostBoxRows;
 }
-constexpr bool supports(std::int64_t channels, std::int64_t rows, std::int64_t positions,
-                        bool grouped) {
-    const bool boxes =
+constexpr bool boxes_fit(std::int64_t channels, std::int64_t rows, std::int64_t positions,
+                         bool grouped) {
+    const bool of_rows =
         !grouped ||
         (positions % 8 == 0 && (kMostBoxRows % positions == 0 || positions % kMostBoxRows == 0));
-    return channels % kColumns == 0 && channels / kDepth <= kMostChunks && boxes &&
-           rows < std::int64_t{1} << 31;
+    return channels % kColumns == 0 && of_rows && rows < std::int64_t{1} << 31;
+}
+// Whether a piece of the map fits as well.
+constexpr bool map_fits(std::int64_t channels) {
+    return channels / kDepth <= kMostChunks;
 }
 
-// --- Distribution of the work
-// ----------------------------------------------------------------------
+// --- Distribution of the work --------------------------------------------------------------------
 
-// Clusters consist of neighbouring blocks in x. A cluster's blocks have neighbouring pieces of the
-// map and the same rows. The order of the clusters makes those that need the same rows run at the
-// same time, so that the later one finds the rows in the L2 cache.
+// Of versions 9 and 10. Clusters consist of neighbouring blocks in x. A cluster's blocks have
+// neighbouring pieces of the map and the same rows. The order of the clusters makes those that need
+// the same rows run at the same time, so that the later one finds the rows in the L2 cache.
 struct Share {
     int column0;  // of the block's piece of the map
     int part;     // of the tiles

@@ -29,7 +29,12 @@ std::span<const PolarizerVersion<bfloat16>> polarizer_versions_bf16() {
          always},
         {"v6", "ldmatrix and mma.sync on permuted lines, stores from registers", polarizer_v6,
          always},
-        {"v10", "Hopper: wgmma, bulk copies in clusters, persistent warps", polarizer_v10,
+        {"v7", "copy engine and barriers in shared memory in place of cp.async", polarizer_v7,
+         polarizer_v7_supports},
+        {"v8", "wgmma: products from shared memory", polarizer_v8, polarizer_v8_supports},
+        {"v9", "persistent blocks keep the map, a warp copies, two warpgroups multiply",
+         polarizer_v9, polarizer_v9_supports},
+        {"v10", "clusters of two blocks share what they copy", polarizer_v10,
          polarizer_v10_supports},
     };
     return kVersions;

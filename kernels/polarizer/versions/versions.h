@@ -24,8 +24,16 @@ PolarizerProduct<bfloat16> polarizer_v4;    // tensor cores through wmma
 PolarizerProduct<float> polarizer_v4_tf32;  // the same with factors rounded to TF32
 PolarizerProduct<bfloat16> polarizer_v5;    // copies straight to shared memory
 PolarizerProduct<bfloat16> polarizer_v6;    // ldmatrix and mma.sync, permuted lines
-PolarizerProduct<bfloat16> polarizer_v10;   // Hopper: wgmma, bulk tensor copies; persistent
+// For Hopper; they run v6 where the device, the build or the shape is not supported.
+PolarizerProduct<bfloat16> polarizer_v7;  // copy engine, barriers in shared memory
+PolarizerProduct<bfloat16> polarizer_v8;  // wgmma
+PolarizerProduct<bfloat16> polarizer_v9;  // persistent blocks, specialised warps
+PolarizerProduct<bfloat16>
+    polarizer_v10;  // clusters of two; v9 if there is an odd piece of the map
 
+bool polarizer_v7_supports(const PolarizerShape& shape, bool grouped);
+bool polarizer_v8_supports(const PolarizerShape& shape, bool grouped);
+bool polarizer_v9_supports(const PolarizerShape& shape, bool grouped);
 bool polarizer_v10_supports(const PolarizerShape& shape, bool grouped);
 
 // v2 without the padding that avoids bank conflicts: for demonstration.
@@ -37,7 +45,7 @@ struct PolarizerVersion {
     const char* idea;  // what it changes, for the ladder (docs/ladder.md)
     PolarizerProduct<T>* run;
     // Whether this device and build support such a shape; `grouped`: with labels and more than one
-    // class. v10 runs v4 for shapes that it does not support.
+    // class. Versions run an earlier one for shapes that they do not support.
     bool (*supports)(const PolarizerShape& shape, bool grouped);
 };
 
