@@ -73,9 +73,9 @@ void print(const Ladder& ladder, const Times& measured) {
     for (const Rung& rung : ladder.rungs) fmt::print("    {:<12} {}\n", rung.version, rung.idea);
     fmt::print(
         "\n| {:<12} | sectors | conflicts | barriers | shared memory | registers "
-        "| instructions | {:>7} | {:>7} | {:<22} | measured |\n",
-        "version", "H100", "H200", "limit");
-    fmt::print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|\n");
+        "| instructions | {:>7} | {:>7} | {:<22} | {:<30} | measured |\n",
+        "version", "H100", "H200", "limit", "next limit");
+    fmt::print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---|---|---:|\n");
     for (const Rung& rung : ladder.rungs) {
         const Counts counts = trace(rung.prepare(false));
         const std::optional<MachineCode> code = machine_code_of(rung);
@@ -87,11 +87,12 @@ void print(const Ladder& ladder, const Times& measured) {
         const auto time = measured.find({ladder.operation, rung.version});
         fmt::print(
             "| {:<12} | {:>7.1f} | {:>9} | {:>8.3f} | {:>10.1f} KB | {:>9} | {:>12} "
-            "| {:>7} | {:>7} | {:<22} | {:>8} |\n",
+            "| {:>7} | {:>7} | {:<22} | {:<30} | {:>8} |\n",
             rung.version, 1024 * counts.sectors,
             number(rung.fragments ? std::nullopt : std::optional(1024 * counts.conflicts)),
             1024 * counts.barriers, shared / 1024, code ? std::to_string(code->registers) : "-",
             number(of_unit), duration(h100.seconds), duration(h200.seconds), h100.limit,
+            fmt::format("{} {}", duration(h100.next_seconds), h100.next),
             time == measured.end() ? "-" : duration(time->second));
     }
     fmt::print("\n");

@@ -1,5 +1,6 @@
 #include "bench/model/model.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -34,7 +35,7 @@ std::span<const Gpu> modelled_gpus() {
 }
 
 Prediction predict(const Gpu& gpu, const Work& work) {
-    const std::array<std::pair<std::string_view, double>, 8> limits{{
+    std::array<std::pair<std::string_view, double>, 8> limits{{
         {"memory", work.bytes / gpu.memory},
         {"L2", work.l2_bytes / gpu.l2},
         {"L1 and shared memory", work.l1_bytes / gpu.l1},
@@ -44,12 +45,14 @@ Prediction predict(const Gpu& gpu, const Work& work) {
         {"bfloat16 tensor cores", work.bf16_tensor / gpu.bf16_tensor},
         {"instructions", work.instructions / gpu.instructions},
     }};
-    auto longest = limits[0];
-    for (const auto& limit : limits)
-        if (limit.second > longest.second) longest = limit;
+    std::stable_sort(limits.begin(), limits.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
+    const auto &longest = limits[0], &next = limits[1];
     const double launches = work.launches * gpu.launch;
     return {.seconds = longest.second + launches,
-            .limit = launches > longest.second ? "launch" : longest.first};
+            .limit = launches > longest.second ? "launch" : longest.first,
+            .next_seconds = next.second,
+            .next = next.first};
 }
 
 std::string duration(double seconds) {

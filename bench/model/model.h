@@ -39,6 +39,10 @@ struct Prediction {
     std::string_view limit;  // "memory", "L2", "L1 and shared memory", "float32", "float64",
                              // "TF32 tensor cores", "bfloat16 tensor cores", "instructions";
                              // "launch" if that takes longer than the others
+    // What the second limit alone would allow, without the launches. A version that removes only
+    // this one is not faster, but the next version may be.
+    double next_seconds;
+    std::string_view next;
 };
 Prediction predict(const Gpu& gpu, const Work& work);
 

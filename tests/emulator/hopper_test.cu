@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/common/bfloat16.h"
+#include "kernels/emulator/trace.h"
 #include "tests/emulator/faults.h"
 #include "tests/support/device.h"
 
@@ -290,6 +291,20 @@ TEST_CASE("products of operands that the threads store" * doctest::skip(kUncheck
     check_faults(fault_of_stored<Omit::fence_earlier>,
                  "has written without fence_proxy_async() before the barrier");
     check_faults(fault_of_stored<Omit::barrier>, "multiplies shared memory that");
+}
+
+TEST_CASE("boxes: the trace counts what is inside of the tensor") {
+    const emulator::Trace trace;
+    REQUIRE(fault_of_boxes<Omit::nothing>(0) == "");
+    CHECK(trace.counts().at("read_boxes").copied_bytes == kChunks * kABytes);
+    // Boxes of 64 lines of a tensor that has one.
+    const DeviceArray a(wide_a);
+    const Operands operands{map_of(a, 1), map_of(a, 1)};
+    const DeviceArray<float> out(kChunks * kConsumers);
+    launch({.name = "one_line", .grid = 1, .block = kConsumers, .dynamic_shared = kShared},
+           read_boxes<Omit::nothing>, operands, out.data());
+    gpu::synchronize();
+    CHECK(trace.counts().at("one_line").copied_bytes == kChunks * kLine);
 }
 
 TEST_CASE("ordinary loads of copied boxes" * doctest::skip(kUnchecked)) {

@@ -8,6 +8,7 @@
 
 #include "kernels/common/async_copy.h"
 #include "kernels/common/bfloat16.h"
+#include "kernels/emulator/trace.h"
 #include "tests/emulator/faults.h"
 #include "tests/support/device.h"
 
@@ -191,6 +192,13 @@ TEST_CASE("asynchronous copies, for any order of threads and completions") {
                       (from < 100 ? static_cast<float>(4 * from + e + 1) : 0.0f));
             }
     }
+}
+
+TEST_CASE("asynchronous copies: the trace counts what they read") {
+    std::vector<float> y;
+    const emulator::Trace trace;
+    REQUIRE(fault_of_copies<Omit::nothing>(y).empty());
+    CHECK(trace.counts().at("reverse_lines").copied_bytes == 100 * 16);
 }
 
 TEST_CASE("faults: asynchronous copies without commit, wait or barrier" *

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "tests/support/polarizer.h"
 #ifdef CNPD_HAS_CUDA
@@ -137,13 +138,12 @@ TEST_CASE("polarizer versions: asynchronous kernels agree with the reference") {
                                       {.n = 9, .positions = 64, .channels = 128, .classes = 3},
                                       {.n = 5, .positions = 192, .channels = 128, .classes = 3},
                                       {.n = 17, .positions = 32, .channels = 384, .classes = 5}};
-    const auto check = [](const PolarizerShape& shape, bool labelled) {
-        const Case<bfloat16> c(shape);
-        for (const auto& version : cuda::polarizer_versions_bf16().subspan(kFirstAsynchronous))
+    std::vector<std::pair<Case<bfloat16>, bool>> cases;
+    for (const PolarizerShape& shape : shared) cases.emplace_back(Case<bfloat16>(shape), false);
+    for (const PolarizerShape& shape : grouped) cases.emplace_back(Case<bfloat16>(shape), true);
+    for (const auto& version : cuda::polarizer_versions_bf16().subspan(kFirstAsynchronous))
+        for (const auto& [c, labelled] : cases)
             for (const bool biased : {false, true}) check_version(version, c, {labelled, biased});
-    };
-    for (const PolarizerShape& shape : shared) check(shape, false);
-    for (const PolarizerShape& shape : grouped) check(shape, true);
 }
 #endif
 

@@ -95,6 +95,7 @@ __device__ __forceinline__ void multiply_boxes(const BoxedPass& pass) {
     const auto start = [&](int chunk, int at) {
         if (threadIdx.x < 32 && chunk < chunks) copies.start(chunk, at);
     };
+#pragma unroll 1
     for (int chunk = 0; chunk < Stages; ++chunk) start(chunk, chunk);
     Tile tile;
     tile.clear();

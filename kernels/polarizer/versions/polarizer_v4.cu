@@ -5,10 +5,13 @@
 //
 // Arithmetic is 15 times cheaper than version 3's, so 2 C^2 FLOP per row and 4 C bytes are now
 // about balanced at C = 512 (256 FLOP per byte): memory becomes a limit. This version does not
-// reach it because of the operands: fragments pass through registers, 6 x 512 bytes for 8 products.
-// Shared memory delivers these in 24 clocks while the tensor cores of a Hopper multiprocessor need
-// 16, and wmma's instruction reaches only about 60 % of their rate on Hopper. Prediction: 300 to
-// 400 TFLOP/s on an H100 or H200, 7 times version 3.
+// reach it because of the operands. Tiles read them from the L2 cache, 64 FLOP per byte, and they
+// pass through shared memory's port again and again: to registers, to shared memory, as fragments
+// (6 x 512 bytes for 8 products, 24 clocks, while the tensor cores of a Hopper multiprocessor need
+// 16), and the sums as well. At 65,536 rows (batch 4096 of 4x4): 0.54 GB of operands and 0.07 of
+// results are 110 us of an H100's L2 cache (5.5 TB/s), 3 GB are 105 us of shared memory. Both would
+// have to overlap perfectly. Prediction: 60 to 80 % of 110 us, 190 to 250 TFLOP/s on an H100 or
+// H200, 5 times version 3.
 //
 // With float32 features, factors are rounded to TF32: half the rate and twice the bytes.
 #include "kernels/polarizer/block_product.h"

@@ -16,7 +16,7 @@
 // At C = 512 and 65,536 rows (batch 4096 of 4x4): 34.4 GFLOP and 0.134 GB of device memory, 43 and
 // 45 us on an H100 (800 TFLOP/s of bfloat16 and 3 TB/s measured). Only features come from the L2
 // cache, once for each piece of the map: 0.27 GB, 61 us with the results, instead of 110. Shared
-// memory: 0.8 GB for products, 0.27 GB of copies, 39 us. Prediction: 80 to 90 % of the L2 cache's
+// memory: 0.8 GB for products, 0.27 GB of copies, 40 us. Prediction: 80 to 90 % of the L2 cache's
 // limit, 450 to 510 TFLOP/s. With classes: each ends with a partial tile (on average half of one is
 // wasted), and its map is read by the blocks that have the class.
 #include "kernels/polarizer/versions/persistent_product.h"
