@@ -85,13 +85,12 @@ __device__ __forceinline__ void multiply_boxes(const BoxedPass& pass) {
     CNPD_DYNAMIC_SHARED(unsigned char, raw);
     const auto index = static_cast<int>(blockIdx.x);
     if (!pass.tiles.exists(index)) return;  // the whole block
-    const TileRows rows = pass.tiles.at(index);
     const int column0 = static_cast<int>(blockIdx.y) * kTileLines;
     const int chunks = pass.operands.chunks();
     const BoxStages<Stages> memory(raw);
     if (threadIdx.x == 0) memory.init_barriers();
     __syncthreads();
-    const BoxCopies<Stages> copies(pass.operands, memory, rows, column0);
+    const BoxCopies<Stages> copies(pass.operands, memory, pass.tiles.at(index), column0);
     const auto start = [&](int chunk, int at) {
         if (threadIdx.x < 32 && chunk < chunks) copies.start(chunk, at);
     };
@@ -105,8 +104,7 @@ __device__ __forceinline__ void multiply_boxes(const BoxedPass& pass) {
     for (int chunk = 0; chunk < chunks; ++chunk) {
         hopper::wait(memory.full[at], parity);
         tile.add(memory.features(at), memory.map(at), chunk == 0);
-        // Behind the barrier no thread reads the stage of this chunk, or of an earlier one, any
-        // more.
+        // Behind the barrier nobody reads the stages of chunks up to chunk - kInFlight any more.
         __syncthreads();
         if (const int done = chunk - Tile::kInFlight; done >= 0)
             start(done + Stages, at - Tile::kInFlight + (at < Tile::kInFlight ? Stages : 0));
@@ -115,6 +113,8 @@ __device__ __forceinline__ void multiply_boxes(const BoxedPass& pass) {
             parity ^= 1;
         }
     }
+    // Read again, because there are no registers to keep it in.
+    const TileRows rows = pass.tiles.at(index);
     tile.finish(rows, column0, pass.operands.channels,
                 pass.bias ? pass.bias + std::int64_t{rows.label} * pass.operands.channels : nullptr,
                 pass.out);

@@ -9,7 +9,7 @@
 // pass through shared memory's port again and again: to registers, to shared memory, as fragments
 // (6 x 512 bytes for 8 products, 24 clocks, while the tensor cores of a Hopper multiprocessor need
 // 16), and the sums as well. At 65,536 rows (batch 4096 of 4x4): 0.54 GB of operands and 0.07 of
-// results are 110 us of an H100's L2 cache (5.5 TB/s), 3 GB are 105 us of shared memory. Both would
+// results are 110 us of an H100's L2 cache (5.5 TB/s), 3 GB are 106 us of shared memory. Both would
 // have to overlap perfectly. Prediction: 60 to 80 % of 110 us, 190 to 250 TFLOP/s on an H100 or
 // H200, 5 times version 3.
 //

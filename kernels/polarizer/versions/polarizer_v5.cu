@@ -10,7 +10,7 @@
 // At C = 512 and 65,536 rows (batch 4096 of 4x4) both operands of all tiles are 0.54 GB, read from
 // the L2 cache (5.5 TB/s on an H100) in 98 us, and 12 more for the results. Version 4 moves these
 // bytes through shared memory's port twice, to registers and back. Once is enough: fragments (1.6
-// GB), copies (0.5 GB), the epilogue (0.3 GB) and results take 87 us instead of 105. Prediction:
+// GB), copies (0.5 GB), the epilogue (0.3 GB) and results take 87 us instead of 106. Prediction:
 // the L2 cache is the limit, 110 us; 70 to 90 % of it, 220 to 280 TFLOP/s.
 #include "kernels/polarizer/tensor_tile.h"
 #include "kernels/polarizer/versions/staged_product.h"

@@ -9,7 +9,7 @@
 //   - a barrier for 64 k instead of 32. Three stages of 32 KB fit into the 99 KB of small GPUs.
 //
 // At C = 512 and 65,536 rows shared memory moves 1.6 GB of fragments and 0.5 GB of copies, with the
-// stores of results 77 us on an H100: no more epilogue. The limit is still the L2 cache, 110 us.
+// stores of results 78 us on an H100: no more epilogue. The limit is still the L2 cache, 110 us.
 // Prediction: 80 to 95 % of it, 250 to 295 TFLOP/s. On an A100 tensor cores (312 TFLOP/s) and L2
 // cache take equally long, and version 6 gains more.
 #include "kernels/polarizer/versions/staged_product.h"

@@ -7,7 +7,7 @@
 // 60 %.
 //
 // At C = 512 and 65,536 rows: 0.8 GB of operands from shared memory and 0.5 GB of copies to it,
-// with the stores 49 us on an H100 instead of 77. The limit is now far away: operands from the L2
+// with the stores 50 us on an H100 instead of 78. The limit is now far away: operands from the L2
 // cache, 110 us as before. Prediction: 90 to 95 % of it, 280 to 295 TFLOP/s.
 #include "kernels/polarizer/versions/boxed_product.h"
 #include "kernels/polarizer/versions/versions.h"
