@@ -120,7 +120,7 @@ void polarizer_wgrad(const PolarizerShape& shape, const T* z, const T* dout,
             for (std::int64_t j = 0; j < channels + (db ? 1 : 0); ++j) {
                 double sum = 0;
                 for (std::int64_t n = 0; n < shape.n; ++n) {
-                    if (samples.labels && samples.labels[n] != label) continue;
+                    if ((samples.labels ? samples.labels[n] : 0) != label) continue;
                     for (std::int64_t p = 0; p < shape.positions; ++p) {
                         const std::int64_t at = (n * shape.positions + p) * channels;
                         sum += double{dout[at + i]} * (j < channels ? double{z[at + j]} : 1.0);
