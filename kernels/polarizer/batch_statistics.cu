@@ -362,7 +362,7 @@ void polarizer_batch_backward(const PolarizerShape& shape, const T* dout,
                 const auto run = aligned
                                      ? launch_sums_over_rows<Tile, kWidest<T>, GradientOfU<T>, T>
                                      : launch_sums_over_rows<Tile, 1, GradientOfU<T>, T>;
-                run(of_tile, shape, samples, du, batch.z, gradients.dweight, nullptr);
+                run(of_tile, shape, samples, du, batch.z, gradients.dweight, nullptr, 0);
             });
 }
 CNPD_INSTANTIATE(polarizer_batch_backward);

@@ -32,12 +32,24 @@ struct RowSums {
         bool whole;
         std::int64_t at;
     };
-    // of_class: the class's tiles [begin, end). A part continues at most one class from the part
-    // before (0), and begins at most one that it does not finish (1).
-    __device__ Place place(int part, int label, int begin, int end, int class_begin,
-                           int class_end) const {
-        if (begin == class_begin && end == class_end) return {true, label};
-        return {false, 2 * std::int64_t{part} + (begin == class_begin)};
+    // Rows of one class: a part's tiles from `begin` to `end`.
+    struct Segment {
+        TileRows rows;
+        int end;
+        Place place;
+    };
+    // A part continues at most one class from the part before (partial result 0), and begins at
+    // most one that it does not finish (1).
+    __device__ Segment segment(const ClassTiles& tiles, int part, int begin, int last) const {
+        const int label = tiles.entry(begin).x;
+        const int class_begin = tiles.first_tile(label), class_end = tiles.first_tile(label + 1);
+        const int end = class_end < last ? class_end : last;
+        TileRows rows = tiles.rows_of_class(label);
+        rows.first = (begin - class_begin) * kTileRows;
+        const int row_end = (end - class_begin) * kTileRows;
+        if (row_end < rows.end) rows.end = row_end;
+        if (begin == class_begin && end == class_end) return {rows, end, {true, label}};
+        return {rows, end, {false, 2 * std::int64_t{part} + (begin == class_begin)}};
     }
     __device__ float* of_a(const Place& place) const {
         return (place.whole ? da : partial_a) + place.at * channels * channels;
@@ -75,23 +87,15 @@ __global__ void __launch_bounds__(kTileThreads)
     const int count = tiles.first_tile(tiles.classes), last = to.first_tile(part + 1, count);
     RowOperand<Plain<T>, Width, Tile::kDepth> right(z, channels, column0);
     for (int begin = to.first_tile(part, count); begin < last;) {
-        const int label = tiles.entry(begin).x;
-        const int class_begin = tiles.first_tile(label), class_end = tiles.first_tile(label + 1);
-        const int end = class_end < last ? class_end : last;
-        TileRows rows = tiles.rows_of_class(label);
-        rows.first = (begin - class_begin) * kTileRows;
-        const int row_end = (end - class_begin) * kTileRows;
-        if (row_end < rows.end) rows.end = row_end;
-
-        RowOperand<Gradient, Width, Tile::kDepth> left(dout.of_class(label, channels), channels,
-                                                       row0);
+        const auto [rows, end, place] = to.segment(tiles, part, begin, last);
+        RowOperand<Gradient, Width, Tile::kDepth> left(dout.of_class(rows.label, channels),
+                                                       channels, row0);
         left.begin(rows);
         right.begin(rows);
         Tile tile;
         tile.clear();
         multiply(tile, shared, left, right, rows.end - rows.first);
         __syncthreads();  // the operands' memory may be reused
-        const auto place = to.place(part, label, begin, end, class_begin, class_end);
         float* const out = to.of_a(place);
         tile.for_each(
             shared, [&](int line) { return row0 + line; },
@@ -145,17 +149,13 @@ inline void add_partial_sums(const char* name, const ClassTiles& tiles, const Ro
            width > 1 ? add_partial_sums<4> : add_partial_sums<1>, tiles, to, values, partial, out);
 }
 
-// da, and db if not null; Width elements at a time.
-template <typename Tile, int Width, typename Gradient, typename T>
-void launch_sums_over_rows(const char* name, const PolarizerShape& s,
-                           const PolarizerSamples& samples, const Gradient& dout, const T* z,
-                           float* da, float* db) {
-    constexpr std::int64_t kBlocks = 2 * kMultiprocessors;
-    if (s.channels == 0 || s.classes == 0) return;
-    const ClassTiles tiles = class_tiles(s, samples);
-    const std::int64_t pieces = ceil_div(s.channels, kTileLines), matrix = s.channels * s.channels;
-    const std::int64_t parts = std::clamp<std::int64_t>(
-        kBlocks / (pieces * pieces), 1, std::max<std::int64_t>(count_tiles(s, tiles), 1));
+// Calls start(parts) to compute da, and db if not null, in `parts` parts or in as many as there are
+// tiles, and adds the partial results.
+template <typename Start>
+void sum_in_parts(const char* name, const PolarizerShape& s, const ClassTiles& tiles,
+                  std::int64_t parts, float* da, float* db, const Start& start) {
+    parts = std::clamp<std::int64_t>(parts, 1, std::max<std::int64_t>(count_tiles(s, tiles), 1));
+    const std::int64_t matrix = s.channels * s.channels;
     const auto floats = [](std::int64_t count) {
         return static_cast<std::size_t>(count) * sizeof(float);
     };
@@ -164,16 +164,29 @@ void launch_sums_over_rows(const char* name, const PolarizerShape& s,
     const RowSums to{
         static_cast<int>(parts), static_cast<int>(s.channels), da, db, partial_a.floats(),
         partial_b.floats()};
-    launch({.name = name,
-            .grid = {static_cast<unsigned>(parts), static_cast<unsigned>(pieces),
-                     static_cast<unsigned>(pieces)},
-            .block = kTileThreads,
-            .dynamic_shared =
-                std::max(sizeof(typename Tile::Shared),
-                         floats(kTileLines * RowOperand<Plain<T>, Width, Tile::kDepth>::kDown))},
-           sum_over_rows<Tile, Width, Gradient, T>, tiles, to, dout, Plain<T>{z});
+    start(to);
     add_partial_sums(name, tiles, to, matrix, partial_a.floats(), da);
     if (db) add_partial_sums(name, tiles, to, s.channels, partial_b.floats(), db);
+}
+
+// da, and db if not null; Width elements at a time. parts: 0 for two blocks on a multiprocessor.
+template <typename Tile, int Width, typename Gradient, typename T>
+void launch_sums_over_rows(const char* name, const PolarizerShape& s,
+                           const PolarizerSamples& samples, const Gradient& dout, const T* z,
+                           float* da, float* db, int parts) {
+    if (s.channels == 0 || s.classes == 0) return;
+    const ClassTiles tiles = class_tiles(s, samples);
+    const unsigned pieces = ceil_div(s.channels, kTileLines);
+    const std::int64_t wanted = parts > 0 ? parts : 2 * kMultiprocessors / (pieces * pieces);
+    constexpr std::size_t kSumsOfColumns =
+        sizeof(float) * kTileLines * RowOperand<Plain<T>, Width, Tile::kDepth>::kDown;
+    sum_in_parts(name, s, tiles, wanted, da, db, [&](const RowSums& to) {
+        launch({.name = name,
+                .grid = {static_cast<unsigned>(to.parts), pieces, pieces},
+                .block = kTileThreads,
+                .dynamic_shared = std::max(sizeof(typename Tile::Shared), kSumsOfColumns)},
+               sum_over_rows<Tile, Width, Gradient, T>, tiles, to, dout, Plain<T>{z});
+    });
 }
 
 }  // namespace cnpd::kernels::cuda
