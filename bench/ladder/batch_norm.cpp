@@ -21,9 +21,12 @@ Call call(bool typical, std::int64_t offset, const Version& version) {
             static_cast<double>(rows * kChannels)};
 }
 
-Work work(double bytes_of_element, int launches) {
+Work work(double bytes_of_element, int launches, double blocks = 0) {
     const auto elements = static_cast<double>(kTypicalRows * kChannels);
-    return {.bytes = bytes_of_element * elements, .fp32 = 6 * elements, .launches = launches};
+    return {.bytes = bytes_of_element * elements,
+            .fp32 = 6 * elements,
+            .launches = launches,
+            .blocks = blocks};
 }
 
 }  // namespace
@@ -36,10 +39,11 @@ Ladder batch_norm_ladder() {
         .units = static_cast<double>(kTypicalRows * kChannels),
         .rungs = {
             {.version = "v1",
-             .idea = "a thread a channel (latency, which the model does not know, is the limit)",
+             .idea =
+                 "a thread a channel: one block of two warps, waiting for memory most of the time",
              .file = "versions/batch_norm_v1.cu",
              .kernel = "walk",
-             .work = work(4, 1),
+             .work = work(4, 1, 1),
              .prepare =
                  [](bool typical) {
                      return call<float>(typical, 0, cuda::batch_norm_statistics_v1);

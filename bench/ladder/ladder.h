@@ -43,6 +43,7 @@ struct Ladder {
 };
 
 Ladder polarizer_ladder();
+Ladder polarizer_wgrad_ladder();
 Ladder convolution_ladder();
 Ladder batch_norm_ladder();
 Ladder pgd_ladder();

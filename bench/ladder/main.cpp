@@ -25,7 +25,8 @@ using namespace cnpd::bench;
 
 std::vector<Ladder> all_ladders() {
     std::vector<Ladder> all;
-    for (const auto make : {polarizer_ladder, convolution_ladder, batch_norm_ladder, pgd_ladder})
+    for (const auto make : {polarizer_ladder, polarizer_wgrad_ladder, convolution_ladder,
+                            batch_norm_ladder, pgd_ladder})
         all.push_back(make());
     return all;
 }

@@ -120,11 +120,15 @@ constexpr KernelRow kTable[] = {
     {"polarizer",
      "forward, dgrad in training",
      kFeaturesSize,
-     {.bytes = 8 * kFeatures + 4 * kClasses * kMap, .fp32 = kProduct, .launches = 2}},
+     {.bytes = 8 * kFeatures + 4 * kClasses * kMap, .fp32 = kProduct, .launches = 2},
+     {.bytes = 8 * kFeatures + 4 * kClasses * kMap, .tf32_tensor = kProduct, .launches = 2},
+     {.bytes = 4 * kFeatures + 2 * kClasses * kMap, .bf16_tensor = kProduct, .launches = 2}},
     {"polarizer",
      "wgrad",
      kFeaturesSize,
-     {.bytes = 8 * kFeatures + 4 * kClasses * kMap, .fp32 = kProduct, .launches = 3}},
+     {.bytes = 8 * kFeatures + 4 * kClasses * kMap, .fp32 = kProduct, .launches = 3},
+     {.bytes = 8 * kFeatures + 4 * kClasses * kMap, .tf32_tensor = kProduct, .launches = 3},
+     {.bytes = 4 * kFeatures + 4 * kClasses * kMap, .bf16_tensor = kProduct, .launches = 3}},
     {"polarizer",
      "fold and its backward",
      kMapsSize,
@@ -135,11 +139,22 @@ constexpr KernelRow kTable[] = {
      {.bytes = 12 * kFeatures + 4 * kClasses * kMap,
       .l2_bytes = 16 * kFeatures,
       .fp32 = kProduct,
+      .launches = 4},
+     {.bytes = 12 * kFeatures + 4 * kClasses * kMap,
+      .l2_bytes = 16 * kFeatures,
+      .tf32_tensor = kProduct,
+      .launches = 4},
+     {.bytes = 6 * kFeatures + 2 * kClasses * kMap,
+      .l2_bytes = 8 * kFeatures,
+      .bf16_tensor = kProduct,
       .launches = 4}},
+    // Sums, dgrad and wgrad each read their operands, which the L2 cache cannot hold in between.
     {"polarizer",
      "batch statistics, backward",
      kFeaturesSize,
-     {.bytes = 12 * kFeatures, .l2_bytes = 20 * kFeatures, .fp32 = 8 * kFeatures, .launches = 4}},
+     {.bytes = 32 * kFeatures, .fp32 = 2 * kProduct, .launches = 6},
+     {.bytes = 32 * kFeatures, .tf32_tensor = 2 * kProduct, .launches = 6},
+     {.bytes = 16 * kFeatures, .bf16_tensor = 2 * kProduct, .launches = 6}},
     {"polarizer", "grouping by label", "4096, 10 classes", {.bytes = 12 * 4096 + 8 * 520 + 80}},
     {"pooling",
      "average, max (+ 4 bytes a position), and backward",
@@ -202,6 +217,18 @@ const KernelRow& row_of(std::string_view folder, std::string_view operation) {
     throw Error(fmt::format("bench/model/kernel_table.cpp has no {}: {}", folder, operation));
 }
 
+// Of each GPU, and the limits.
+std::string times(const Work& work) {
+    std::string text, limits;
+    for (const Gpu& gpu : modelled_gpus()) {
+        const Prediction prediction = predict(gpu, work);
+        text += fmt::format("{}{}", text.empty() ? "" : " / ", duration(prediction.seconds));
+        if (limits.find(prediction.limit) == std::string::npos)
+            limits += fmt::format("{}{}", limits.empty() ? "" : ", ", prediction.limit);
+    }
+    return fmt::format("{} ({})", text, limits);
+}
+
 }  // namespace
 
 std::span<const KernelRow> kernel_rows() {
@@ -209,15 +236,10 @@ std::span<const KernelRow> kernel_rows() {
 }
 
 std::string predicted(const KernelRow& row) {
-    std::string text = fmt::format("{}:", row.size), limits;
-    for (const Gpu& gpu : modelled_gpus()) {
-        const Prediction prediction = predict(gpu, row.work);
-        text += fmt::format("{} {}", &gpu == &modelled_gpus().front() ? "" : " /",
-                            duration(prediction.seconds));
-        if (limits.find(prediction.limit) == std::string::npos)
-            limits += fmt::format("{}{}", limits.empty() ? "" : ", ", prediction.limit);
-    }
-    return fmt::format("{} ({})", text, limits);
+    std::string text = fmt::format("{}: {}", row.size, times(row.work));
+    if (row.tf32.bytes > 0) text += "; TF32 " + times(row.tf32);
+    if (row.bf16.bytes > 0) text += "; bfloat16 " + times(row.bf16);
+    return text;
 }
 
 std::string with_predictions(std::string_view page) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,6 +17,7 @@ constexpr double kClocks = kMultiprocessors * kClock;
 
 constexpr Gpu hopper(std::string_view name, double memory) {
     return {.name = name,
+            .multiprocessors = kMultiprocessors,
             .memory = memory,
             .l2 = 5.5e12,
             .l1 = kBytesOfBanks * kClocks,
@@ -34,16 +36,28 @@ std::span<const Gpu> modelled_gpus() {
     return kGpus;
 }
 
+namespace {
+
+// How much longer the busiest multiprocessor takes than if all had the same.
+double imbalance(const Gpu& gpu, double blocks) {
+    if (blocks == 0) return 1;
+    const double of_each = blocks / gpu.multiprocessors;
+    return std::ceil(of_each) / of_each;
+}
+
+}  // namespace
+
 Prediction predict(const Gpu& gpu, const Work& work) {
+    const double longer = imbalance(gpu, work.blocks);
     std::array<std::pair<std::string_view, double>, 8> limits{{
         {"memory", work.bytes / gpu.memory},
         {"L2", work.l2_bytes / gpu.l2},
-        {"L1 and shared memory", work.l1_bytes / gpu.l1},
-        {"float32", work.fp32 / gpu.fp32},
-        {"float64", work.fp64 / gpu.fp64},
-        {"TF32 tensor cores", work.tf32_tensor / gpu.tf32_tensor},
-        {"bfloat16 tensor cores", work.bf16_tensor / gpu.bf16_tensor},
-        {"instructions", work.instructions / gpu.instructions},
+        {"L1 and shared memory", longer * work.l1_bytes / gpu.l1},
+        {"float32", longer * work.fp32 / gpu.fp32},
+        {"float64", longer * work.fp64 / gpu.fp64},
+        {"TF32 tensor cores", longer * work.tf32_tensor / gpu.tf32_tensor},
+        {"bfloat16 tensor cores", longer * work.bf16_tensor / gpu.bf16_tensor},
+        {"instructions", longer * work.instructions / gpu.instructions},
     }};
     std::stable_sort(limits.begin(), limits.end(),
                      [](const auto& a, const auto& b) { return a.second > b.second; });

@@ -1,7 +1,6 @@
 // A lower bound of a kernel's time on a GPU: its work divided by the GPU's rates. The largest
-// quotient is the limit. Latencies, waves of blocks that do not fill the GPU, and caches that still
-// hold the operands are not part of it, so that a kernel of a few microseconds takes longer or,
-// with its operands in the L2 cache, less.
+// quotient is the limit. Latencies, and caches that still hold the operands, are not part of it, so
+// that a kernel of a few microseconds takes longer or, with its operands in the L2 cache, less.
 #pragma once
 
 #include <span>
@@ -13,6 +12,7 @@ namespace cnpd::bench {
 // Rates per second.
 struct Gpu {
     std::string_view name;
+    double multiprocessors;
     double memory;      // bytes of device memory by a copy, read plus written
     double l2;          // bytes of the L2 cache
     double l1;          // bytes of shared memory and L1 caches, of all multiprocessors
@@ -32,6 +32,10 @@ struct Work {
     double fp32 = 0, fp64 = 0, tf32_tensor = 0, bf16_tensor = 0;  // FLOP by type and unit
     double instructions = 0;                                      // of warps; 0: negligible
     int launches = 1;
+    // Equal blocks of the kernel with most of the work; 0: enough to share it evenly. What a
+    // multiprocessor does itself (all but `bytes` and `l2_bytes`) takes as long as on the one with
+    // the most blocks.
+    double blocks = 0;
 };
 
 struct Prediction {

@@ -41,6 +41,20 @@ TEST_CASE("model: every kind of work can be the limit") {
     }
 }
 
+TEST_CASE("model: the multiprocessor with the most blocks is the last") {
+    // 60 GFLOP take 1 ms on all 132 multiprocessors.
+    const auto milliseconds = [](double blocks) {
+        return (predict(h100(), {.fp32 = 60e9, .blocks = blocks}).seconds - 1e-6) * 1e3;
+    };
+    CHECK(milliseconds(0) == doctest::Approx(1));
+    CHECK(milliseconds(16) == doctest::Approx(132.0 / 16));
+    CHECK(milliseconds(132) == doctest::Approx(1));
+    CHECK(milliseconds(133) == doctest::Approx(2 * 132.0 / 133));
+    CHECK(milliseconds(264) == doctest::Approx(1));
+    // The memory is shared.
+    CHECK(predict(h100(), {.bytes = 3e9, .blocks = 16}).seconds == doctest::Approx(1.001e-3));
+}
+
 TEST_CASE(
     "model: the polarizer in bfloat16 is limited by memory on an H100, arithmetic on an H200") {
     const double elements = 4096.0 * 16 * 512;
