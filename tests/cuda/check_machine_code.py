@@ -39,8 +39,7 @@ DIVISIONS = {
     r"augmentation/augmentation.cu augment_images": "once for several rows of a thread's columns",
     r"embedding/embedding.cu sum_by_index": "once for 32 columns of a row",
     r"polarizer/batch_statistics.cu": "rows of a class are looked up in the sorted list: sample and position",
-    r"polarizer/(mixture.cu mix_maps|wgrad.cu (add_partial_sums|sum_over_rows))":
-        "rows of a class are looked up in the sorted list: sample and position",
+    r"polarizer/mixture.cu mix_maps": "rows of a class are looked up in the sorted list: sample and position",
     r"pooling/adaptive.cu adaptive_(forward|backward)": "windows of adaptive pooling begin at quotients",
     r"pooling/pooling.cu (average|max)_(forward|backward)":
         "every output, or input backward, takes its position apart",
@@ -48,6 +47,10 @@ DIVISIONS = {
     r"versions/(polarizer|convolution)_v1.cu one_output": "the naive version: once for an output",
     r"versions/pgd_v1.cu (move|clip_and_normalise)": "the naive version: for every element",
     r"versions/polarizer_v(9|10).cu": "once for a tile of 128 rows",
+    r"wgrad_versions/wgrad_v1.cu one_element": "the naive version: once for an element",
+    r"wgrad_versions/wgrad_v2.cu shared_tiles": "a row is looked up in the sorted list, once for 32 multiply-adds",
+    r"wgrad_versions/wgrad_v[356].cu (add_partial_sums|sum_over_rows|copy_and_multiply)":
+        "a class's first row is looked up in the sorted list: sample and position; parts of tiles",
 }
 BARRIERS = {}
 # "file kernel": instructions that the documentation claims.
@@ -57,6 +60,8 @@ REQUIRED = {
     r"versions/polarizer_v6.cu": ["HMMA", "LDGSTS", "LDSM"],
     r"versions/polarizer_v7.cu": ["HMMA", "LDSM", "UTMALDG"],
     r"versions/polarizer_v(8|9|10).cu": ["HGMMA", "UTMALDG"],
+    r"wgrad_versions/wgrad_v5.cu sum_over_rows": ["HMMA"],
+    r"wgrad_versions/wgrad_v6.cu copy_and_multiply": ["HMMA", "LDGSTS", "LDSM"],
 }
 
 FAMILIES = ("HMMA", "HGMMA", "LDGSTS", "LDSM", "UTMALDG", "UBLKCP")

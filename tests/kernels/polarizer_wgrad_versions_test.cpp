@@ -225,7 +225,7 @@ TEST_CASE("polarizer wgrad versions: v6 has no bank conflicts, v6 without its pe
         CAPTURE(shape.channels);
         const auto swizzled = counts_of(cuda::polarizer_wgrad_v6, "polarizer_wgrad_v6", shape);
         const auto plain =
-            counts_of(cuda::polarizer_wgrad_v6_unswizzled, "polarizer_wgrad_v6_unswizzled", shape);
+            counts_of(cuda::polarizer_wgrad_v6_linear, "polarizer_wgrad_v6_linear", shape);
         CHECK(swizzled.bank_conflicts() == 0);
         // Copies, 512 bytes a warp, of each piece of 128 channels of z and twice as many of dout at
         // most; and a warp's 8 loads for 64 x 64 channels and 16 rows.

@@ -19,8 +19,7 @@ std::span<const PolarizerWgradVersion<bfloat16>> polarizer_wgrad_versions_bf16()
         {"v5", "tensor cores through wmma", polarizer_wgrad_v5},
         {"v6", "cp.async, ldmatrix.trans, mma.sync: 256x128 tiles, no registers in between",
          polarizer_wgrad_v6},
-        {"v6_unswizzled", "v6 without the permutation of shared memory",
-         polarizer_wgrad_v6_unswizzled},
+        {"v6_linear", "v6 without the permutation of shared memory", polarizer_wgrad_v6_linear},
     };
     return kVersions;
 }

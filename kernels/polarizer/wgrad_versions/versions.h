@@ -24,7 +24,7 @@ PolarizerWgrad<float> polarizer_wgrad_v5_tf32;  // tensor cores through wmma
 PolarizerWgrad<bfloat16> polarizer_wgrad_v5;
 PolarizerWgrad<bfloat16> polarizer_wgrad_v6;  // asynchronous copies, transposing loads
 // v6 without the permutation that avoids bank conflicts: for demonstration.
-PolarizerWgrad<bfloat16> polarizer_wgrad_v6_unswizzled;
+PolarizerWgrad<bfloat16> polarizer_wgrad_v6_linear;
 
 template <typename T>
 struct PolarizerWgradVersion {

@@ -281,10 +281,9 @@ void polarizer_wgrad_v6(const PolarizerShape& shape, const bfloat16* z, const bf
     run<true>("polarizer_wgrad_v6", shape, z, dout, samples, da, db, parts);
 }
 
-void polarizer_wgrad_v6_unswizzled(const PolarizerShape& shape, const bfloat16* z,
-                                   const bfloat16* dout, const PolarizerSamples& samples, float* da,
-                                   float* db, int parts) {
-    run<false>("polarizer_wgrad_v6_unswizzled", shape, z, dout, samples, da, db, parts);
+void polarizer_wgrad_v6_linear(const PolarizerShape& shape, const bfloat16* z, const bfloat16* dout,
+                               const PolarizerSamples& samples, float* da, float* db, int parts) {
+    run<false>("polarizer_wgrad_v6_linear", shape, z, dout, samples, da, db, parts);
 }
 
 }  // namespace cnpd::kernels::cuda
