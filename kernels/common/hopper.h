@@ -49,6 +49,20 @@ CNPD_HOST_DEVICE constexpr std::uint64_t operand(std::uint32_t shared_address) {
            std::uint64_t{1024 >> 4} << 32 | std::uint64_t{1} << 62;
 }
 
+// The other layout of an operand, for products whose k is the slow dimension in memory
+// ("MN-major"): lines of 64 m (or n), 128 bytes, one for each k. 8 k are 1024 bytes, again with the
+// pieces of a line permuted by its number modulo 8. In the descriptor
+//     bits 16-29  stride from 64 m to the next 64 / 16
+//     bits 32-45  stride from 8 k to the next 8 / 16: 1024 bytes, if all k are one after the other
+// and the other bits are as above. The next 16 k are 2048 bytes further. Source: PTX ISA, canonical
+// layouts of wgmma; CUTLASS, make_gmma_desc<Major::MN>: ((T,8,m),(8,k)):((1,T,LBO),(8T,SBO)).
+CNPD_HOST_DEVICE constexpr std::uint64_t transposed_operand(std::uint32_t shared_address,
+                                                            std::uint32_t next_64,
+                                                            std::uint32_t next_8_k = 1024) {
+    return (shared_address >> 4 & 0x3FFF) | std::uint64_t{next_64 >> 4} << 16 |
+           std::uint64_t{next_8_k >> 4} << 32 | std::uint64_t{1} << 62;
+}
+
 #ifndef CNPD_EMULATED
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* address) {
@@ -187,10 +201,10 @@ __device__ __forceinline__ void use_after_wait(float (&sum)[Count]) {
     for (int i = 0; i < Count; ++i) asm volatile("" : "+f"(sum[i])::"memory");
 }
 
-// sum [64,128] = a [64,16] b [128,16]^T (+ sum), bfloat16 in, float32 out. Lane l of warp w of the
-// group holds rows 16 w + l / 4 + 8 h and columns 8 j + 2 (l % 4) + e, at sum[4 j + 2 h + e].
-__device__ __forceinline__ void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b,
-                                         bool add) {
+// Transposed: 1 if both operands are MN-major, else 0.
+template <int Transposed>
+__device__ __forceinline__ void multiply_as(float (&sum)[64], std::uint64_t a, std::uint64_t b,
+                                            bool add) {
 #define CNPD_SUMS(i)                                                                      \
     "+f"(sum[i]), "+f"(sum[i + 1]), "+f"(sum[i + 2]), "+f"(sum[i + 3]), "+f"(sum[i + 4]), \
         "+f"(sum[i + 5]), "+f"(sum[i + 6]), "+f"(sum[i + 7])
@@ -203,12 +217,24 @@ __device__ __forceinline__ void multiply(float (&sum)[64], std::uint64_t a, std:
         "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
         "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
         "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-        "%64, %65, add, 1, 1, 0, 0;\n"  // neither operand negated, both with k innermost
+        "%64, %65, add, 1, 1, %67, %67;\n"  // neither operand negated
         "}"
         : CNPD_SUMS(0), CNPD_SUMS(8), CNPD_SUMS(16), CNPD_SUMS(24), CNPD_SUMS(32), CNPD_SUMS(40),
           CNPD_SUMS(48), CNPD_SUMS(56)
-        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(Transposed));
 #undef CNPD_SUMS
+}
+
+// sum [64,128] = a [64,16] b [128,16]^T (+ sum), bfloat16 in, float32 out. Lane l of warp w of the
+// group holds rows 16 w + l / 4 + 8 h and columns 8 j + 2 (l % 4) + e, at sum[4 j + 2 h + e].
+__device__ __forceinline__ void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b,
+                                         bool add) {
+    multiply_as<0>(sum, a, b, add);
+}
+// The same, with both operands transposed_operand().
+__device__ __forceinline__ void multiply_transposed(float (&sum)[64], std::uint64_t a,
+                                                    std::uint64_t b, bool add) {
+    multiply_as<1>(sum, a, b, add);
 }
 
 // Reconverges a warp's lanes: they must execute instructions marked .aligned together.

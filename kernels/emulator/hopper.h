@@ -47,6 +47,7 @@ void wait_for_products() {
 template <int Count>
 void use_after_wait(float (&)[Count]) {}
 void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b, bool add);
+void multiply_transposed(float (&sum)[64], std::uint64_t a, std::uint64_t b, bool add);
 
 inline void converge() {}
 template <int Count>

@@ -25,25 +25,43 @@ WarpProducts& products_of(unsigned warp) {
     return hopper_state(*running.block).warps[warp];
 }
 
+// Where an operand's elements are. `i` is its m or n. K-major: lines of k, one for each i. MN-major
+// ("transposed"): lines of 64 i, one for each k.
 struct Operand {
-    std::uint32_t begin, group;  // address, stride between groups of 8 lines
-    std::uint32_t line(int i) const {
-        const auto number = static_cast<std::uint32_t>(i);
-        return begin + number / 8 * group + number % 8 * 128;
+    bool transposed;
+    std::uint32_t begin, leading, stride;  // address, and the descriptor's two strides
+
+    std::uint32_t address(int i_of, int k_of) const {
+        const auto i = static_cast<std::uint32_t>(i_of), k = static_cast<std::uint32_t>(k_of);
+        if (transposed)
+            return begin + i / 64 * leading + k / 8 * stride + k % 8 * kLineBytes + i % 64 * 2;
+        return begin + i / 8 * stride + i % 8 * kLineBytes + k * 2;
+    }
+    // visit(address, bytes): the parts of lines with all k of i = first ... first + count - 1.
+    template <typename Visit>
+    void for_each_line(int first, int count, const Visit& visit) const {
+        constexpr int kOfLine = 64;
+        if (!transposed)
+            for (int i = first; i < first + count; ++i) visit(address(i, 0), 2 * kDepth);
+        else
+            for (int i = first; i < first + count; i += kOfLine)
+                for (int k = 0; k < kDepth; ++k) visit(address(i, k), 2 * std::min(count, kOfLine));
     }
 };
 
-Operand operand_of(std::uint64_t description) {
-    return {static_cast<std::uint32_t>(description & 0x3FFF) << 4,
-            static_cast<std::uint32_t>(description >> 32 & 0x3FFF) << 4};
+Operand operand_of(std::uint64_t description, bool transposed) {
+    const auto field = [description](int bit) {
+        return static_cast<std::uint32_t>(description >> bit & 0x3FFF) << 4;
+    };
+    return {transposed, field(0), field(16), field(32)};
 }
 
-// Elements of lines [first, first + count) of an operand.
+// Elements i = first ... first + count - 1 of an operand.
 void read(const Operand& operand, int first, int count, float (*lines)[kDepth]) {
     for (int i = 0; i < count; ++i)
-        for (std::uint32_t k = 0; k < kDepth; ++k) {
+        for (int k = 0; k < kDepth; ++k) {
             bfloat16 value;
-            std::memcpy(&value, shared_base() + swizzled(operand.line(first + i) + 2 * k),
+            std::memcpy(&value, shared_base() + swizzled(operand.address(first + i, k)),
                         sizeof value);
             lines[i][k] = value;
         }
@@ -56,8 +74,8 @@ int first_row(unsigned warp) {
 // The 16 rows of one warp.
 void carry_out(unsigned warp, WarpProducts& of_warp, const Product& product) {
     float rows[kRowsOfWarp][kDepth], columns[kColumns][kDepth];
-    read(operand_of(product.a), first_row(warp), kRowsOfWarp, rows);
-    read(operand_of(product.b), 0, kColumns, columns);
+    read(operand_of(product.a, product.transposed), first_row(warp), kRowsOfWarp, rows);
+    read(operand_of(product.b, product.transposed), 0, kColumns, columns);
     for (std::size_t l = 0; l < kWarp; ++l) {
         Sums& sums = of_warp.in_flight.at(product.sum[l]);
         for (std::size_t i = 0; i < sums.values.size(); ++i) {
@@ -77,35 +95,42 @@ void carry_out_first(unsigned warp) {
     of_warp.queue.pop_front();
 }
 
-// Whether the operand's data has arrived, and notes that this group reads it.
-void check_operand(std::uint64_t description, int first, int count, std::uint32_t group) {
-    if (description >> 62 != 1 || (description >> 49 & 7) != 0)
-        return report("an operand of wgmma is not aligned or not in the 128-byte swizzle");
-    const Operand operand = operand_of(description);
-    if (operand.begin / kLineBytes % 8 != 0 || operand.begin % kLineBytes > 96)
-        return report("an operand of wgmma does not begin at a multiple of 1024 bytes");
+// Whether the line's data has arrived, and notes that this group reads it.
+void check_line(std::uint32_t address, int bytes, std::uint32_t group) {
     BlockState& block = *running.block;
     HopperState& state = *block.hopper;
-    for (int i = first; i < first + count; ++i) {
-        const std::uint32_t address = operand.line(i), at = address / kLineBytes;
-        if (at >= state.lines.size())
-            return report("an operand of wgmma is outside of the block's shared memory");
-        Line& line = state.lines[at];
-        if (line.copy && !knows_copy({&block, running.rank}, block, line.copy))
-            return report(
-                "multiplies shared memory that a copy writes, without having waited for "
-                "its barrier");
-        if (is_written_by_stores(at * kLineBytes + shared_base()))
-            for (std::uint32_t k = 0; k < 2 * kDepth; k += 16)
-                check_async_read(shared_base() + swizzled(address + k), 16);
-        line.read[my_warp()] = group;
-    }
+    const std::uint32_t at = address / kLineBytes;
+    if (at >= state.lines.size())
+        return report("an operand of wgmma is outside of the block's shared memory");
+    Line& line = state.lines[at];
+    if (line.copy && !knows_copy({&block, running.rank}, block, line.copy))
+        return report(
+            "multiplies shared memory that a copy writes, without having waited for "
+            "its barrier");
+    if (is_written_by_stores(at * kLineBytes + shared_base()))
+        for (std::uint32_t piece = 0; piece < static_cast<std::uint32_t>(bytes); piece += 16)
+            check_async_read(shared_base() + swizzled(address + piece), 16);
+    line.read[my_warp()] = group;
+}
+
+void check_operand(std::uint64_t description, bool transposed, int first, int count,
+                   std::uint32_t group) {
+    if (description >> 62 != 1 || (description >> 49 & 7) != 0)
+        return report("an operand of wgmma is not aligned or not in the 128-byte swizzle");
+    const Operand operand = operand_of(description, transposed);
+    // Along k, a K-major operand may begin within its lines.
+    const std::uint32_t most = transposed ? 0 : 96;
+    if (operand.begin / kLineBytes % 8 != 0 || operand.begin % kLineBytes > most)
+        return report("an operand of wgmma does not begin at a multiple of 1024 bytes");
+    operand.for_each_line(first, count, [group](std::uint32_t address, int bytes) {
+        if (!is_faulty()) check_line(address, bytes, group);
+    });
 }
 
 struct Lane {
     float* sum;
     std::uint64_t a, b;
-    bool add;
+    bool add, transposed;
 };
 
 void check_untouched(const float* sum) {
@@ -133,9 +158,10 @@ void start(Lanes of_lane) {
     const Lane& any = *static_cast<Lane*>(of_lane[0]);
     const unsigned warp = my_warp();
     WarpProducts& of_warp = products_of(warp);
-    Product product{of_warp.next_id++, any.a, any.b, any.add, of_warp.groups + 1, {}};
-    check_operand(any.a, first_row(warp), kRowsOfWarp, product.group);
-    check_operand(any.b, 0, kColumns, product.group);
+    Product product{of_warp.next_id++,  any.a, any.b, any.add, any.transposed,
+                    of_warp.groups + 1, {}};
+    check_operand(any.a, any.transposed, first_row(warp), kRowsOfWarp, product.group);
+    check_operand(any.b, any.transposed, 0, kColumns, product.group);
     if (is_faulty()) return;
     for (std::size_t l = 0; l < kWarp; ++l) {
         product.sum[l] = static_cast<Lane*>(of_lane[l])->sum;
@@ -193,7 +219,12 @@ void wait_for_products_but(int pending) {
 }
 
 void multiply(float (&sum)[64], std::uint64_t a, std::uint64_t b, bool add) {
-    Lane mine{sum, a, b, add};
+    Lane mine{sum, a, b, add, false};
+    warp_collective(~0u, start, &mine);
+}
+
+void multiply_transposed(float (&sum)[64], std::uint64_t a, std::uint64_t b, bool add) {
+    Lane mine{sum, a, b, add, true};
     warp_collective(~0u, start, &mine);
 }
 

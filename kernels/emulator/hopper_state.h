@@ -55,7 +55,7 @@ struct Line {
 struct Product {
     std::uint64_t id;
     std::uint64_t a, b;  // descriptors
-    bool add;
+    bool add, transposed;
     std::uint32_t group;
     std::array<float*, kWarp> sum;  // of each lane
 };
