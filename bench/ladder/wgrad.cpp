@@ -36,11 +36,14 @@ struct Details {
     double dynamic_shared = 0;
     double uncounted_l1 = 0;      // bytes for each multiply-add
     std::int64_t channels = 128;  // of the small run
+    double copied = 0;            // channels that a block copies; 0: all
 };
 // Float tiles: two buffers of two tiles of 16 lines of 132 numbers. wmma: of 32 lines of 136
 // bfloat16, or 16 of 132 float32; a warp loads 6 fragments of 512 bytes for 8 products of 16x16x16,
 // with TF32 16x16x8, and the copies' stores write what the loads from memory read. Version 6: four
-// stages of 32 rows of 384 channels.
+// stages of 32 rows of 384 channels. Version 7: of 64 rows, and barriers; a product of 64x128x16
+// reads 6 KB of shared memory, and copies write 384 channels of a row for 256x128 multiply-adds. A
+// block of two copies 128 channels of dout for both, and its 128 of z.
 const std::map<std::string, Details> kDetails = {
     {"v1", {"wgrad_v1.cu", "one_element", 1, 256, 1}},
     {"v2", {"wgrad_v2.cu", "shared_tiles", 32, 32, 1}},
@@ -63,6 +66,9 @@ const std::map<std::string, Details> kDetails = {
     {"v6_linear",
      {"wgrad_v6.cu", "copy_and_multiply<256, false>", 256, 128, 16, &Work::bf16_tensor,
       4 * 32 * 384 * 2, 0, 256}},
+    {"v7",
+     {"wgrad_v7.cu", "multiply_boxes", 256, 128, 16, &Work::bf16_tensor, 193 << 10,
+      6144.0 / (64 * 128 * 16) + 2.0 * 384 / (256 * 128), 256, 128 + 128}},
 };
 
 // From the L2 cache: the operands of each tile, and the parts' sums, written and read. Unknown for
@@ -70,8 +76,8 @@ const std::map<std::string, Details> kDetails = {
 double l2_bytes(const Details& d, std::size_t bytes_of_element) {
     if (d.down == 1) return 0;
     const double tiles = kChannels / d.down * (kChannels / d.across);
-    const double operands =
-        tiles * kRows * (d.down + d.across) * static_cast<double>(bytes_of_element);
+    const double copied = d.copied > 0 ? d.copied : d.down + d.across;
+    const double operands = tiles * kRows * copied * static_cast<double>(bytes_of_element);
     const double sums = d.parts > 1 ? d.parts * kChannels * kChannels * 4 * 2 : 0;
     return operands + sums;
 }

@@ -112,9 +112,13 @@ void order_lanes(BlockState& block, unsigned warp, unsigned mask) {
     if (!block.hopper) return;
     Knowledge together;
     const std::size_t first = std::size_t{warp} * kWarp;
-    for (std::size_t i = 0; i < kWarp; ++i)
-        if (mask >> i & 1) together.add(block.hopper->known[first + i]);
-    if (together.empty()) return;
+    for (std::size_t i = 0; i < kWarp; ++i) {
+        if (!(mask >> i & 1)) continue;
+        together.add(block.hopper->known[first + i]);
+        // What the lane has done, so that another one can arrive at a barrier for it.
+        const auto rank = static_cast<unsigned>(first + i);
+        raise(together.of_thread, thread_index(block, rank), ++block.time[rank]);
+    }
     for (std::size_t i = 0; i < kWarp; ++i)
         if (mask >> i & 1) block.hopper->known[first + i] = together;
 }

@@ -144,14 +144,15 @@ __global__ void stored(const bfloat16* a, const bfloat16* b, float* out) {
     store_sums(sum, out);
 }
 
-// Copied boxes read with ordinary loads; then the next box is copied to the same place.
-template <Omit Omitted>
+// Copied boxes read with ordinary loads; then the next box is copied to the same place. OfWarp: a
+// lane arrives for its warp.
+template <Omit Omitted, bool OfWarp = false>
 __global__ void read_boxes(const __grid_constant__ Operands operands, float* out) {
     CNPD_DYNAMIC_SHARED(unsigned char, raw);
     const Memory memory(raw);
     if (threadIdx.x == 0) {
         hopper::init(*memory.full, 1);
-        hopper::init(*memory.empty, kConsumers);
+        hopper::init(*memory.empty, OfWarp ? kConsumers / 32 : kConsumers);
         hopper::publish_barriers();
     }
     __syncthreads();
@@ -167,7 +168,8 @@ __global__ void read_boxes(const __grid_constant__ Operands operands, float* out
         if constexpr (Omitted != Omit::wait_for_copy) hopper::wait(*memory.full, parity);
         const std::uint32_t at = hopper::swizzled(static_cast<std::uint32_t>(i) * kLine / 2);
         out[chunk * kConsumers + i] = *reinterpret_cast<const bfloat16*>(memory.stage + at);
-        hopper::arrive(*memory.empty);
+        if constexpr (OfWarp && Omitted != Omit::barrier) __syncwarp();
+        if (!OfWarp || i % 32 == 0) hopper::arrive(*memory.empty);
     }
 }
 
@@ -230,7 +232,7 @@ std::string fault_of_stored(std::uint64_t seed) {
     return fault;
 }
 
-template <Omit Omitted>
+template <Omit Omitted, bool OfWarp = false>
 std::string fault_of_boxes(std::uint64_t seed) {
     emulator::set_seed(seed);
     const DeviceArray a(wide_a);
@@ -238,7 +240,7 @@ std::string fault_of_boxes(std::uint64_t seed) {
     const Operands operands{map_of(a, kRows), map_of(a, kRows)};
     const std::string fault = fault_of([&] {
         launch({.name = "read_boxes", .grid = 1, .block = kConsumers, .dynamic_shared = kShared},
-               read_boxes<Omitted>, operands, out.data());
+               read_boxes<Omitted, OfWarp>, operands, out.data());
     });
     if (!fault.empty()) return fault;
     const auto y = out.to_host();
@@ -311,4 +313,7 @@ TEST_CASE("ordinary loads of copied boxes" * doctest::skip(kUnchecked)) {
     for (std::uint64_t seed = 0; seed < 8; ++seed) CHECK(fault_of_boxes<Omit::nothing>(seed) == "");
     check_faults(fault_of_boxes<Omit::wait_for_copy>, "shared memory that");
     check_faults(fault_of_boxes<Omit::wait_for_release>, "starts a copy to shared memory that");
+    for (std::uint64_t seed = 0; seed < 8; ++seed)
+        CHECK(fault_of_boxes<Omit::nothing, true>(seed) == "");
+    check_faults(fault_of_boxes<Omit::barrier, true>, "starts a copy to shared memory that");
 }

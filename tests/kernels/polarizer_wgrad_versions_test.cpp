@@ -136,6 +136,29 @@ TEST_CASE("polarizer wgrad versions: v6 with several classes in a part") {
     for (const int parts : {1, 2, 5}) check_version(v6, c, {true, true, parts});
 }
 
+// Shapes that version 7 computes itself: boxes of 8 to 64 rows, stages with a part of their rows;
+// blocks that share the channels of db by two and by four; several classes in a part and several
+// parts in a class.
+TEST_CASE("polarizer wgrad versions: v7, the Hopper kernel") {
+    const cuda::PolarizerWgradVersion<bfloat16> v7{"v7", "", cuda::polarizer_wgrad_v7};
+    const PolarizerShape shared[] = {{.n = 11, .positions = 9, .channels = 256},
+                                     {.n = 30, .positions = 25, .channels = 256},
+                                     {.n = 3, .positions = 35, .channels = 512}};
+    for (const PolarizerShape& shape : shared)
+        for (const int parts : {0, 1})
+            check_version(v7, Case<bfloat16>(shape), {false, true, parts});
+    const PolarizerShape grouped[] = {{.n = 40, .positions = 8, .channels = 256, .classes = 9},
+                                      {.n = 21, .positions = 16, .channels = 256, .classes = 5},
+                                      {.n = 21, .positions = 32, .channels = 256, .classes = 2},
+                                      {.n = 9, .positions = 64, .channels = 256, .classes = 3},
+                                      {.n = 4, .positions = 192, .channels = 256, .classes = 3}};
+    for (const PolarizerShape& shape : grouped)
+        for (const int parts : {0, 1, 3})
+            check_version(v7, Case<bfloat16>(shape), {true, parts > 0, parts});
+    CHECK(cuda::polarizer_wgrad_v7_supports(shared[0], false));
+    CHECK(!cuda::polarizer_wgrad_v7_supports(shared[0], true));  // boxes of 9 rows
+}
+
 TEST_CASE("polarizer wgrad versions: a repeated call of v6 gives the same bits") {
     const Case<bfloat16> c({.n = 61, .positions = 16, .channels = 72, .classes = 5});
     for (const auto& run : device_implementations(cuda::polarizer_wgrad_v6)) {

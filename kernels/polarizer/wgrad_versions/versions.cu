@@ -20,6 +20,7 @@ std::span<const PolarizerWgradVersion<bfloat16>> polarizer_wgrad_versions_bf16()
         {"v6", "cp.async, ldmatrix.trans, mma.sync: 256x128 tiles, no registers in between",
          polarizer_wgrad_v6},
         {"v6_linear", "v6 without the permutation of shared memory", polarizer_wgrad_v6_linear},
+        {"v7", "Hopper: wgmma on transposed operands, bulk copies in clusters", polarizer_wgrad_v7},
     };
     return kVersions;
 }

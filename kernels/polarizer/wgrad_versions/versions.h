@@ -26,6 +26,11 @@ PolarizerWgrad<bfloat16> polarizer_wgrad_v6;  // asynchronous copies, transposin
 // v6 without the permutation that avoids bank conflicts: for demonstration.
 PolarizerWgrad<bfloat16> polarizer_wgrad_v6_linear;
 
+PolarizerWgrad<bfloat16> polarizer_wgrad_v7;  // Hopper: wgmma, bulk tensor copies
+
+// grouped: with labels and more than one class. v7 runs v6 for shapes that it does not support.
+bool polarizer_wgrad_v7_supports(const PolarizerShape& shape, bool grouped);
+
 template <typename T>
 struct PolarizerWgradVersion {
     const char* name;
