@@ -2,10 +2,11 @@
 //
 // For each row a warp loads 32 neighbouring channels of z, 4 sectors, and one channel of dout, the
 // same for all of its threads: 5 sectors for 32 multiply-adds. (The forward's version 1 needs 33:
-// there the threads read the map across its rows.) At one group of 4 sectors per clock that is 2
-// clocks of a multiprocessor and, with the address arithmetic, about 6 instructions a multiply-add:
-// 4 schedulers issue these in 1.5 clocks a warp. Prediction: 16 multiply-adds per clock and
-// multiprocessor of the possible 128, 12 % of the peak.
+// there the threads read the map across its rows.) At 4 sectors per clock that is 1.25 clocks of a
+// multiprocessor. Its four schedulers need longer: nvcc makes 8.5 instructions for a multiply-add,
+// most of them 64-bit addresses, 2.1 clocks a warp. Prediction: 15 multiply-adds per clock and
+// multiprocessor of the possible 128, 12 % of the peak, while the L1 cache holds what neighbouring
+// warps share.
 #include "kernels/common/grid.h"
 #include "kernels/polarizer/wgrad_versions/versions.h"
 

@@ -10,9 +10,9 @@
 // peak, slower than version 2.
 //
 // Version 4: the rows are cut into parts, and a second kernel adds the parts' sums in their order.
-// With 16 parts there are 256 blocks, two for each of 128 multiprocessors. It costs 2 parts C^2
-// floats, written and read: 33 MB at C = 512, a twelfth of the operands that a GPU with 16 parts
-// loads. Prediction: limited by float32 arithmetic, 70 to 80 % of its peak, 8 times version 3.
+// With 16 parts there are 256 blocks, two for each of 128 multiprocessors. It costs parts C^2
+// floats, written and read: 34 MB at C = 512 and 16 parts, beside 1.1 GB of operands from the L2
+// cache. Prediction: limited by float32 arithmetic, 70 to 80 % of its peak, 8 times version 3.
 #include "kernels/polarizer/float_tile.h"
 #include "kernels/polarizer/sums_over_rows.h"
 #include "kernels/polarizer/wgrad_versions/versions.h"

@@ -17,10 +17,10 @@
 //   - db is one more column of the product, with z = 1: the fragments of dout are in registers
 //     anyway. Blocks of the first columns compute it, 2 products for 32, and no others.
 //
-// At C = 512 and 65,536 rows: 0.40 GB from the L2 cache, 73 us at 5.5 TB/s; shared memory takes 0.8
-// of that, the tensor cores 44 us at the rate that wgmma reaches on Hopper, and 70 us at the 60 to
-// 65 % of it that mma.sync reaches. Prediction: 80 to 90 us on an H100, three quarters of version
-// 5's time.
+// At C = 512 and 65,536 rows: 0.40 GB of operands and 0.03 GB of partial sums from the L2 cache, 79
+// us at 5.5 TB/s; shared memory 67 us, copies included; the tensor cores 45 us at the rate that
+// wgmma reaches on Hopper, and 70 us at the 60 to 65 % of it that mma.sync reaches. Prediction: 80
+// to 90 us on an H100, three quarters of version 5's time.
 #include "kernels/common/async_copy.h"
 #include "kernels/common/tensor_core.h"
 #include "kernels/polarizer/sums_over_rows.h"
