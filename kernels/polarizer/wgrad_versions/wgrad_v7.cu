@@ -287,7 +287,6 @@ __device__ void run(const Pass& pass) {
     const Memory memory(raw);
     const Share mine(pass);
     if (threadIdx.x == 0) memory.init_barriers();
-    __syncthreads();
     hopper::cluster_barrier();  // both blocks' barriers exist
     const int group = static_cast<int>(threadIdx.x) / kWarpgroup;
     if (group == 0) {
