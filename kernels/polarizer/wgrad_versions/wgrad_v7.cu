@@ -180,6 +180,7 @@ class SumsOfDout {
             (i == 0 ? sum_[0] : sum_[2]) += low;
             (i == 0 ? sum_[1] : sum_[3]) += high;
         }
+        hopper::use_after_wait(sum_);  // the loads are complete before the stage is returned
     }
     // To db [channels], and back to 0. db begins at the block's channels.
     __device__ void store_and_clear(float* db) {
