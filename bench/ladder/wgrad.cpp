@@ -67,7 +67,7 @@ const std::map<std::string, Details> kDetails = {
      {"wgrad_v6.cu", "copy_and_multiply<256, false>", 256, 128, 16, &Work::bf16_tensor,
       4 * 32 * 384 * 2, 0, 256}},
     {"v7",
-     {"wgrad_v7.cu", "multiply_boxes", 256, 128, 16, &Work::bf16_tensor, 193 << 10,
+     {"wgrad_v7.cu", "sum_boxes", 256, 128, 16, &Work::bf16_tensor, 193 << 10,
       6144.0 / (64 * 128 * 16) + 2.0 * 384 / (256 * 128), 256, 128 + 128}},
 };
 

@@ -43,13 +43,14 @@ struct Versions {
 Versions versions(Arithmetic arithmetic) {
     static const Versions kFp32 = {
         "polarizer_v3",
-        "polarizer_wgrad_fp32",
+        "polarizer_wgrad_v4",
         "polarizer_mixture_fp32",
         "polarizer_batch_forward_fp32",
         "polarizer_batch_wgrad_fp32",
         {"versions/polarizer_v3.cu", "apply_maps<FloatTile, 4, Plain<float>, float>", &Work::fp32,
          0},
-        {"polarizer/wgrad.cu", "sum_over_rows<FloatTile, 4, Plain<float>, float>", &Work::fp32, 0},
+        {"wgrad_versions/wgrad_v3.cu", "sum_over_rows<FloatTile, 4, Plain<float>, float>",
+         &Work::fp32, 0},
         {"polarizer/mixture.cu", "mix_maps<FloatTile, 4, float>", &Work::fp32, 0},
         {"polarizer/batch_statistics.cu", "convolve<FloatTile, 4, float>", &Work::fp32, 0},
         {"polarizer/batch_statistics.cu", "sum_over_rows<FloatTile, 4, GradientOfU<float>, float>",
@@ -57,14 +58,15 @@ Versions versions(Arithmetic arithmetic) {
         4};
     static const Versions kTf32 = {
         "polarizer_v4_tf32",
-        "polarizer_wgrad_tf32",
+        "polarizer_wgrad_v5_tf32",
         "polarizer_mixture_tf32",
         "polarizer_batch_forward_tf32",
         "polarizer_batch_wgrad_tf32",
         {"versions/polarizer_v4.cu", "apply_maps<TensorTile<Tf32, false>, 4, Plain<float>, float>",
          &Work::tf32_tensor, kOfHmmaTf32},
-        {"polarizer/wgrad.cu", "sum_over_rows<TensorTile<Tf32, true>, 4, Plain<float>, float>",
-         &Work::tf32_tensor, kOfHmmaTf32},
+        {"wgrad_versions/wgrad_v5.cu",
+         "sum_over_rows<TensorTile<Tf32, true>, 4, Plain<float>, float>", &Work::tf32_tensor,
+         kOfHmmaTf32},
         {"polarizer/mixture.cu", "mix_maps<TensorTile<Tf32, false>, 4, float>", &Work::tf32_tensor,
          kOfHmmaTf32},
         {"polarizer/batch_statistics.cu", "convolve<TensorTile<Tf32, false>, 4, float>",
@@ -74,16 +76,14 @@ Versions versions(Arithmetic arithmetic) {
          kOfHmmaTf32},
         4};
     static const Versions kBf16 = {
-        "polarizer_v4",
-        "polarizer_wgrad_bf16",
+        "polarizer_v6",
+        "polarizer_wgrad_v6",
         "polarizer_mixture_bf16",
         "polarizer_batch_forward_bf16",
         "polarizer_batch_wgrad_bf16",
-        {"versions/polarizer_v4.cu",
-         "apply_maps<TensorTile<Bf16, false>, 8, Plain<bfloat16>, bfloat16>", &Work::bf16_tensor,
+        {"versions/polarizer_v6.cu", "apply_maps_staged<SwizzledTile, 3>", &Work::bf16_tensor,
          kOfHmmaBf16},
-        {"polarizer/wgrad.cu",
-         "sum_over_rows<TensorTile<Bf16, true>, 8, Plain<bfloat16>, bfloat16>", &Work::bf16_tensor,
+        {"wgrad_versions/wgrad_v6.cu", "copy_and_multiply<256, true>", &Work::bf16_tensor,
          kOfHmmaBf16},
         {"polarizer/mixture.cu", "mix_maps<TensorTile<Bf16, false>, 8, bfloat16>",
          &Work::bf16_tensor, kOfHmmaBf16},
@@ -97,9 +97,9 @@ Versions versions(Arithmetic arithmetic) {
     if (arithmetic == Arithmetic::tf32) return kTf32;
     Versions of_bf16 = kBf16;
     if (arithmetic == Arithmetic::bf16_hopper) {
-        of_bf16.product = "polarizer_v5";
-        of_bf16.product_kernel = {"versions/polarizer_v5.cu", "persistent<2>", &Work::bf16_tensor,
-                                  kOfWgmma};
+        of_bf16.product = "polarizer_v10";
+        of_bf16.product_kernel = {"versions/polarizer_v10.cu", "persistent<Pair>",
+                                  &Work::bf16_tensor, kOfWgmma};
     }
     return of_bf16;
 }

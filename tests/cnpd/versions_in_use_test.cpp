@@ -40,7 +40,9 @@ struct Case {
     Arithmetic arithmetic;
     int compute_major;
     std::string product;  // forward pass and dgrad
-    std::string suffix;   // of the other products' names
+    std::string wgrad;
+    // Version 10 needs two pieces of the map.
+    std::int64_t channels = 128;
 
     Precision precision() const {
         if (arithmetic == Arithmetic::fp32) return Precision::fp32;
@@ -48,13 +50,14 @@ struct Case {
     }
 };
 const std::vector<Case>& cases() {
-    static const std::vector<Case> all = {{Arithmetic::fp32, 8, "polarizer_v3", "_fp32"},
-                                          {Arithmetic::fp32, 9, "polarizer_v3", "_fp32"},
-                                          {Arithmetic::tf32, 8, "polarizer_v4_tf32", "_tf32"},
-                                          {Arithmetic::tf32, 9, "polarizer_v4_tf32", "_tf32"},
-                                          {Arithmetic::bf16, 8, "polarizer_v4", "_bf16"},
-                                          {Arithmetic::bf16, 12, "polarizer_v4", "_bf16"},
-                                          {Arithmetic::bf16_hopper, 9, "polarizer_v5", "_bf16"}};
+    static const std::vector<Case> all = {
+        {Arithmetic::fp32, 8, "polarizer_v3", "polarizer_wgrad_v4"},
+        {Arithmetic::fp32, 9, "polarizer_v3", "polarizer_wgrad_v4"},
+        {Arithmetic::tf32, 8, "polarizer_v4_tf32", "polarizer_wgrad_v5_tf32"},
+        {Arithmetic::tf32, 9, "polarizer_v4_tf32", "polarizer_wgrad_v5_tf32"},
+        {Arithmetic::bf16, 8, "polarizer_v6", "polarizer_wgrad_v6"},
+        {Arithmetic::bf16, 12, "polarizer_v6", "polarizer_wgrad_v6"},
+        {Arithmetic::bf16_hopper, 9, "polarizer_v10", "polarizer_wgrad_v6", 256}};
     return all;
 }
 
@@ -112,13 +115,13 @@ datasets::BatchSource images(std::int64_t count) {
     return {images, {0.5f, 0.5f, 0.5f}, {0.25f, 0.25f, 0.25f}, kDevice};
 }
 
-std::unique_ptr<polarizers::Polarizer> polarizer(const std::string& method,
-                                                 engine::DType activations) {
+std::unique_ptr<polarizers::Polarizer> polarizer(const std::string& method, const Case& c,
+                                                 const Computing& computing) {
     auto made = defenses::untrained_polarizer({.method = method},
                                               {.classes = SmallVictim::kClasses,
-                                               .channels = SmallVictim::kChannels,
+                                               .channels = c.channels,
                                                .device = kDevice,
-                                               .activations = activations},
+                                               .activations = computing.activations()},
                                               3);
     made->refresh();
     return made;
@@ -134,11 +137,11 @@ TEST_CASE("versions in use: a purified model's prediction, and evaluation") {
     for (const Case& c : cases()) {
         CAPTURE(c.product);
         const Computing computing(c);
-        const SmallVictim victim(computing.activations(), kDevice);
+        const SmallVictim victim(c.channels, computing.activations(), kDevice);
         const Tensor input = images(5).input(std::vector<std::int32_t>{0, 1, 2, 3, 4});
         // The maps have been folded before.
         const auto predicted = [&](const char* method, polarizers::Routing routing) {
-            const auto trained = polarizer(method, computing.activations());
+            const auto trained = polarizer(method, c, computing);
             const polarizers::PurifiedModel model(victim, *trained, options(routing));
             return launches_in([&] { model.predict(input); });
         };
@@ -158,7 +161,7 @@ TEST_CASE("versions in use: a purified model's prediction, and evaluation") {
                                         .poisoned = images(2),
                                         .original_labels = {1, 2},
                                         .poisoned_indices = {0, 1}};
-        const auto trained = polarizer("r-cnpd", computing.activations());
+        const auto trained = polarizer("r-cnpd", c, computing);
         const polarizers::PurifiedModel model(victim, *trained,
                                               options(polarizers::Routing::prediction));
         CHECK(text_of(launches_in([&] { evaluation::measure(sets, victim, model); })) ==
@@ -175,9 +178,9 @@ struct Steps {
 Steps steps_of(const std::string& method, const Case& c,
                polarizers::BatchNormMode batch_norm = polarizers::BatchNormMode::frozen) {
     const Computing computing(c);
-    SmallVictim victim(computing.activations(), kDevice);
+    SmallVictim victim(c.channels, computing.activations(), kDevice);
     victim.freeze();
-    const auto trained = polarizer(method, computing.activations());
+    const auto trained = polarizer(method, c, computing);
     const auto source = images(4);
     defenses::BilevelTask task(victim, *trained, source, nullptr,
                                {.insertion_point = "linear",
@@ -209,18 +212,17 @@ TEST_CASE("versions in use: training steps of r-CNPD launch what the documentati
 TEST_CASE("versions in use: training steps of the other polarizers") {
     for (const Case& c : cases()) {
         CAPTURE(c.product);
-        const std::string wgrad = "polarizer_wgrad" + c.suffix;
         for (const char* method : {"npd", "e-cnpd", "a-cnpd"}) {
             CAPTURE(method);
             const Counts launches = steps_of(method, c).defense;
             for (const auto& [name, count] : launches) {
                 CAPTURE(name);
                 if (name.starts_with("polarizer_v")) CHECK(name == c.product);
-                if (name.starts_with("polarizer_wgrad")) CHECK(name == wgrad);
+                if (name.starts_with("polarizer_wgrad")) CHECK(name == c.wgrad);
             }
             // Forward and back for each of three PGD steps, and forward twice.
             CHECK(launches.at(c.product) == 8);
-            CHECK(launches.at(wgrad) == 6);
+            CHECK(launches.at(c.wgrad) == 6);
             CHECK(launches.contains("group_samples") == (method != std::string("npd")));
             CHECK(launches.contains("routed_maps") == (method == std::string("a-cnpd")));
         }

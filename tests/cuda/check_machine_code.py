@@ -49,7 +49,7 @@ DIVISIONS = {
     r"versions/polarizer_v(9|10).cu": "once for a tile of 128 rows",
     r"wgrad_versions/wgrad_v1.cu one_element": "the naive version: once for an element",
     r"wgrad_versions/wgrad_v2.cu shared_tiles": "a row is looked up in the sorted list, once for 32 multiply-adds",
-    r"wgrad_versions/wgrad_v[3567].cu (add_partial_sums|sum_over_rows|copy_and_multiply|multiply_boxes)":
+    r"wgrad_versions/wgrad_v[3567].cu (add_partial_sums|sum_over_rows|copy_and_multiply|sum_boxes)":
         "a class's first row is looked up in the sorted list: sample and position; parts of tiles",
 }
 BARRIERS = {}
@@ -62,7 +62,7 @@ REQUIRED = {
     r"versions/polarizer_v(8|9|10).cu": ["HGMMA", "UTMALDG"],
     r"wgrad_versions/wgrad_v5.cu sum_over_rows": ["HMMA"],
     r"wgrad_versions/wgrad_v6.cu copy_and_multiply": ["HMMA", "LDGSTS", "LDSM"],
-    r"wgrad_versions/wgrad_v7.cu multiply_boxes": ["HGMMA", "UTMALDG"],
+    r"wgrad_versions/wgrad_v7.cu sum_boxes": ["HGMMA", "UTMALDG"],
 }
 
 FAMILIES = ("HMMA", "HGMMA", "LDGSTS", "LDSM", "UTMALDG", "UBLKCP")

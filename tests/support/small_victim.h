@@ -11,14 +11,14 @@
 
 namespace cnpd::tests {
 
-// A 1x1 convolution to kChannels channels and a linear layer on their means. The insertion point
+// A 1x1 convolution to some channels and a linear layer on their means. The insertion point
 // lies between them.
 class SmallVictim : public models::Classifier {
   public:
-    static constexpr std::int64_t kChannels = 128, kClasses = 3;
+    static constexpr std::int64_t kClasses = 3;
 
-    SmallVictim(engine::DType activations, engine::Device device)
-        : SmallVictim(activations, engine::Generator(5), device) {}
+    SmallVictim(std::int64_t channels, engine::DType activations, engine::Device device)
+        : SmallVictim(channels, activations, engine::Generator(5), device) {}
 
     models::Cut prefix(const engine::Tensor& input, std::string_view) const override {
         return {convolution_(engine::ops::cast(input, activations())), {}};
@@ -31,10 +31,11 @@ class SmallVictim : public models::Classifier {
     std::int64_t classes() const override { return kClasses; }
 
   private:
-    SmallVictim(engine::DType activations, engine::Generator generator, engine::Device device)
+    SmallVictim(std::int64_t channels, engine::DType activations, engine::Generator generator,
+                engine::Device device)
         : Classifier(activations),
-          convolution_({.in = 3, .out = kChannels, .kernel = 1, .padding = 0}, generator, device),
-          linear_(kChannels, kClasses, generator, device) {
+          convolution_({.in = 3, .out = channels, .kernel = 1, .padding = 0}, generator, device),
+          linear_(channels, kClasses, generator, device) {
         register_module("convolution", convolution_);
         register_module("linear", linear_);
     }

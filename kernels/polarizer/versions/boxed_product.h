@@ -52,7 +52,7 @@ class BoxCopies {
           label_(rows.label),
           column0_(column0),
           first_row_((lane() - kMapBoxes) * operands.box_rows) {
-        if (has_features()) place_ = box_of_row(operands, rows, rows.first + first_row_);
+        if (has_features()) place_ = box_of_row(operands.samples, rows, rows.first + first_row_);
     }
     __device__ void start(int chunk, int at) const {
         hopper::Barrier& full = memory_.full[at];

@@ -1,5 +1,6 @@
-// The operands of versions 7 to 10 as the copy engine sees them: a tensor map of the features, one
-// of the maps, and the boxes of a tile. For .cu files.
+// The operands of versions 7 to 10, and of the gradient of the maps, as the copy engine sees them:
+// a tensor map of the features, one of the maps, and the boxes of a tile; and what their kernels
+// share. For .cu files.
 #pragma once
 
 #include <cstdint>
@@ -28,11 +29,10 @@ struct BoxedOperands {
 struct BoxPlace {
     int position, sample;
 };
-// The box of features that begins at a row of the tile's class.
-__device__ inline BoxPlace box_of_row(const BoxedOperands& operands, const TileRows& rows,
-                                      int row) {
+// The box of features that begins at a row of the tile's class, in a tensor of so many samples.
+__device__ inline BoxPlace box_of_row(int samples, const TileRows& rows, int row) {
     // Outside of the tensor: the copy engine writes zeros.
-    if (!rows.has(row)) return {0, operands.samples};
+    if (!rows.has(row)) return {0, samples};
     if (!rows.order) return {row, 0};
     return {row % rows.positions, rows.order[row / rows.positions]};
 }
@@ -46,6 +46,28 @@ __device__ inline void copy_map_box(const BoxedOperands& operands, int label, in
                      (label * operands.channels + column0) / 8 + box.q, to + box.line * kLineBytes,
                      full);
 }
+
+// The stage of a chunk that is copied or multiplied, and the parity of its barriers' phase.
+struct StageCursor {
+    int stage = 0;
+    unsigned parity = 0;
+
+    __device__ void next(int stages) {
+        if (++stage < stages) return;
+        stage = 0;
+        parity ^= 1;
+    }
+    __device__ void skip(int chunks, int stages) {
+        for (stage += chunks; stage >= stages; stage -= stages) parity ^= 1;
+    }
+};
+
+// Compilers reject the attribute when compiling for GPUs without clusters.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define CNPD_CLUSTER(blocks)
+#else
+#define CNPD_CLUSTER(blocks) __cluster_dims__(blocks, 1, 1)
+#endif
 
 // --- On the host ---------------------------------------------------------------------------------
 

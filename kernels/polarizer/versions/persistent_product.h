@@ -69,21 +69,6 @@ struct Memory {
     }
 };
 
-// The stage of a chunk of features, and its phase.
-struct StageCursor {
-    int stage = 0;
-    unsigned parity = 0;
-
-    __device__ void next(int stages) {
-        if (++stage < stages) return;
-        stage = 0;
-        parity ^= 1;
-    }
-    __device__ void skip(int chunks, int stages) {
-        for (stage += chunks; stage >= stages; stage -= stages) parity ^= 1;
-    }
-};
-
 struct TileRange {
     int begin, end;
 };
@@ -108,7 +93,7 @@ class BoxScout {
     __device__ void advance() {
         here_ = ahead_;
         label_ = ahead_label_;
-        ahead_ = box_of_row(pass_.operands, rows_, rows_.first + row_in_tile_);
+        ahead_ = box_of_row(pass_.operands.samples, rows_, rows_.first + row_in_tile_);
         ahead_label_ = rows_.label;
         rows_ = pass_.tiles.rows_of(entry_);
         entry_ = pass_.tiles.entry(next_ < last_ ? next_ : last_);
@@ -285,13 +270,6 @@ __device__ __forceinline__ void stay(const PersistentPass& pass) {
     Neighbours::end();
 }
 
-// Compilers reject the attribute when compiling for GPUs without clusters.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-#define CNPD_CLUSTER(blocks)
-#else
-#define CNPD_CLUSTER(blocks) __cluster_dims__(blocks, 1, 1)
-#endif
-
 template <typename Neighbours>
 __global__ void CNPD_CLUSTER(Neighbours::kBlocks) __launch_bounds__(kThreads, 1)
     persistent(const __grid_constant__ PersistentPass pass) {
@@ -301,8 +279,6 @@ __global__ void CNPD_CLUSTER(Neighbours::kBlocks) __launch_bounds__(kThreads, 1)
     __trap();  // instead of leaving `out` unwritten
 #endif
 }
-
-#undef CNPD_CLUSTER
 
 template <typename Neighbours>
 void launch_persistent(const char* name, const PolarizerShape& s, const bfloat16* z,

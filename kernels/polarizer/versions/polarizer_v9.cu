@@ -4,14 +4,12 @@
 // (persistent_product.h)
 //
 //   - a block stays for the whole batch, one per multiprocessor, and keeps its piece of the map
-//   (128
-//     channels, all k: 128 KB at C = 512) as long as the class stays the same;
+//     (128 channels, all k: 128 KB at C = 512) as long as the class stays the same;
 //   - a warp that does nothing else copies features, up to six chunks ahead and across tiles. A
-//   stage
-//     has a second barrier in shared memory, on which the warps that have multiplied it arrive;
+//     stage has a second barrier in shared memory, on which the warps that have multiplied it
+//     arrive;
 //   - two warpgroups compute alternate tiles of 128 rows: while one finishes its tile, the other
-//   keeps
-//     the tensor cores busy. No barrier of the block is left in the loop.
+//     keeps the tensor cores busy. No barrier of the block is left in the loop.
 //
 // At C = 512 and 65,536 rows (batch 4096 of 4x4): 34.4 GFLOP and 0.134 GB of device memory, 43 and
 // 45 us on an H100 (800 TFLOP/s of bfloat16 and 3 TB/s measured). Only features come from the L2

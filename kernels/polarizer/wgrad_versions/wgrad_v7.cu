@@ -19,18 +19,11 @@
 // clocks and the copies write 1.5 KB for it, 94 % of what it delivers at the full rate. Prediction:
 // 60 to 70 us, three quarters of version 6's time.
 //
-// C has to be a multiple of 256, and the rows of a sample as in the forward's version 5
+// C has to be a multiple of 256, and the rows of a sample as in the forward's version 7
 // (hopper_tiles.h); else version 6 runs.
-#include <algorithm>
-
-#include "kernels/common/hopper.h"
 #include "kernels/polarizer/sums_over_rows.h"
-#include "kernels/polarizer/versions/hopper_tiles.h"
+#include "kernels/polarizer/versions/hopper_operands.h"
 #include "kernels/polarizer/wgrad_versions/versions.h"
-
-#ifdef __CUDACC__
-#pragma nv_diag_suppress 177  // for other architectures the kernel is empty and calls none of this
-#endif
 
 namespace cnpd::kernels::cuda {
 namespace {
@@ -41,7 +34,8 @@ constexpr int kRows = 256, kColumns = 128;  // channels of dout and of z of a bl
 constexpr int kDepth = 64, kStages = 4;     // rows of a stage
 constexpr int kCluster = 2;
 // A stage: 4 chunks of 64 channels of dout, then 2 of z. A row of a chunk is a line of 128 bytes.
-constexpr int kOfChunk = 64, kLineBytes = 2 * kOfChunk, kChunkBytes = kDepth * kLineBytes;
+constexpr int kOfChunk = hopper_tiles::kDepth, kLineBytes = 2 * kOfChunk,
+              kChunkBytes = kDepth * kLineBytes;
 constexpr int kChunksOfDout = kRows / kOfChunk, kChunksOfZ = kColumns / kOfChunk;
 constexpr int kStageBytes = (kChunksOfDout + kChunksOfZ) * kChunkBytes;
 constexpr int kAlignment = 1024;
@@ -85,17 +79,6 @@ struct Memory {
     }
 };
 
-struct StageCursor {
-    int stage = 0;
-    unsigned parity = 0;
-
-    __device__ void next() {
-        if (++stage < kStages) return;
-        stage = 0;
-        parity ^= 1;
-    }
-};
-
 // The block's channels, and its tiles of rows.
 struct Share {
     int part, row0, column0, begin, end;
@@ -130,14 +113,9 @@ __device__ void produce(const Pass& pass, const Memory& memory, const Share& min
         const auto segment = pass.to.segment(pass.tiles, mine.part, begin, mine.end);
         const TileRows& rows = segment.rows;
 #pragma unroll 1
-        for (int first = rows.first; first < rows.end; first += kDepth, at.next()) {
+        for (int first = rows.first; first < rows.end; first += kDepth, at.next(kStages)) {
             const int row = first + line;
-            // Outside of the tensor: the copy engine writes zeros.
-            int position = 0, sample = pass.samples;
-            if (rows.has(row)) {
-                position = rows.order ? row % rows.positions : row;
-                sample = rows.order ? rows.order[row / rows.positions] : 0;
-            }
+            const auto [position, sample] = box_of_row(pass.samples, rows, row);
             Barrier& full = memory.full[at.stage];
             hopper::wait(memory.empty[at.stage], at.parity ^ 1);
             if (lane == 0) hopper::arrive_expecting(full, kStageBytes);
@@ -261,7 +239,7 @@ __device__ void consume(const Pass& pass, const Memory& memory, const Share& min
         float sum[2][64];
         int stage_before = -1;
 #pragma unroll 1
-        for (int first = rows.first; first < rows.end; first += kDepth, at.next()) {
+        for (int first = rows.first; first < rows.end; first += kDepth, at.next(kStages)) {
             const unsigned char* const stage = memory.stage + at.stage * kStageBytes;
             hopper::wait(memory.full[at.stage], at.parity);
             multiply_stage(stage, consumer, stage_before >= 0, sum);
@@ -300,16 +278,9 @@ __device__ void run(const Pass& pass) {
     hopper::cluster_barrier();  // no block ends while the other one writes to it
 }
 
-// Compilers reject the attribute when compiling for GPUs without clusters.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-#define CNPD_CLUSTER(blocks)
-#else
-#define CNPD_CLUSTER(blocks) __cluster_dims__(blocks, 1, 1)
-#endif
-
 // blockIdx: 128 columns of da, 256 rows, part.
 __global__ void CNPD_CLUSTER(kCluster) __launch_bounds__(kThreads, 1)
-    multiply_boxes(const __grid_constant__ Pass pass) {
+    sum_boxes(const __grid_constant__ Pass pass) {
 #ifdef CNPD_HOPPER
     run(pass);
 #else
@@ -317,48 +288,17 @@ __global__ void CNPD_CLUSTER(kCluster) __launch_bounds__(kThreads, 1)
 #endif
 }
 
-// --- Launch --------------------------------------------------------------------------------------
-
-hopper::TensorMap boxes_of(const bfloat16* data, const PolarizerShape& s, bool grouped,
-                           int rows_of_box) {
-    const std::int64_t samples = grouped ? s.n : 1;
-    const auto positions = static_cast<std::uint64_t>(s.n * s.positions / samples);
-    const auto line = static_cast<std::uint64_t>(s.channels) * sizeof(bfloat16);
-    return hopper::tensor_map(data,
-                              {.rank = 3,
-                               .size = {static_cast<std::uint64_t>(s.channels), positions,
-                                        static_cast<std::uint64_t>(samples)},
-                               .stride = {line, line * positions},
-                               .box = {kOfChunk, static_cast<std::uint32_t>(rows_of_box), 1}});
-}
-
-// Whether the kernel has a body here: a Hopper GPU may also run code that was compiled for older
-// GPUs.
-bool is_hopper() {
-#ifdef CNPD_EMULATED
-    return true;
-#else
-    static const bool answer = [] {
-        if (gpu::properties().compute_major != 9) return false;
-        cudaFuncAttributes of{};
-        gpu::check(cudaFuncGetAttributes(&of, multiply_boxes), "polarizer_wgrad_v7");
-        return of.ptxVersion >= 90;
-    }();
-    return answer;
-#endif
-}
-
 }  // namespace
 
 bool polarizer_wgrad_v7_supports(const PolarizerShape& s, bool grouped) {
-    // The forward's condition for the rows of boxes, whatever the number of channels.
-    return is_hopper() && s.channels % kRows == 0 &&
-           hopper_tiles::supports(hopper_tiles::kColumns, s.n * s.positions, s.positions, grouped);
+    static const bool runs = has_hopper_code(sum_boxes, "polarizer_wgrad_v7");
+    return runs && s.channels % kRows == 0 &&
+           hopper_tiles::boxes_fit(s.channels, s.n * s.positions, s.positions, grouped);
 }
 
 void polarizer_wgrad_v7(const PolarizerShape& shape, const bfloat16* z, const bfloat16* dout,
                         const PolarizerSamples& samples, float* da, float* db, int parts) {
-    const bool grouped = samples.labels && shape.classes > 1;
+    const bool grouped = is_grouped(shape, samples);
     if (is_empty(shape) || !polarizer_wgrad_v7_supports(shape, grouped) ||
         !rows_are_aligned<bfloat16>(shape.channels, {z, dout}) ||
         !rows_are_aligned<float>(shape.channels, {da, db}))
@@ -369,8 +309,9 @@ void polarizer_wgrad_v7(const PolarizerShape& shape, const bfloat16* z, const bf
     const ClassTiles tiles = class_tiles(shape, samples);
     const std::int64_t wanted = parts > 0 ? parts : kMultiprocessors / (down * across);
     sum_in_parts("polarizer_wgrad_v7", shape, tiles, wanted, da, db, [&](const RowSums& to) {
-        const Pass pass{.dout = boxes_of(dout, shape, grouped, rows_of_box),
-                        .z = boxes_of(z, shape, grouped, rows_of_box),
+        const hopper::TensorBoxes boxes = feature_boxes(shape, grouped, rows_of_box);
+        const Pass pass{.dout = hopper::tensor_map(dout, boxes),
+                        .z = hopper::tensor_map(z, boxes),
                         .tiles = tiles,
                         .to = to,
                         .samples = grouped ? static_cast<int>(shape.n) : 1,
@@ -380,7 +321,7 @@ void polarizer_wgrad_v7(const PolarizerShape& shape, const bfloat16* z, const bf
                 .block = kThreads,
                 .dynamic_shared = kSharedBytes,
                 .cluster = kCluster},
-               multiply_boxes, pass);
+               sum_boxes, pass);
     });
 }
 
