@@ -17,22 +17,6 @@ using namespace cnpd::tests;
 
 namespace {
 
-// Values of an operand in T, and exactly the same numbers as float32.
-template <typename T>
-struct Operand {
-    std::vector<T> stored;
-    std::vector<float> exact;
-
-    // `rounded`: to bfloat16, so that no factor is rounded further by TF32.
-    Operand(std::int64_t count, bool rounded, float scale = 1) {
-        for (float value : random_values(count, scale)) {
-            if (rounded) value = bfloat16(value);
-            stored.push_back(static_cast<T>(value));
-            exact.push_back(static_cast<float>(stored.back()));
-        }
-    }
-};
-
 template <typename T>
 struct Case {
     PolarizerShape shape;

@@ -39,26 +39,17 @@ std::vector<PolarizerShape> shapes() {
 template <typename T>
 struct Case {
     PolarizerShape shape;
-    std::vector<float> z, a;  // values of the inputs in T, as float32
-    std::vector<T> z_stored, a_stored;
+    Operand<T> z, a;
     std::vector<float> b;
     Samples samples;
 
     explicit Case(const PolarizerShape& s)
-        : shape(s), b(random_values(s.classes * s.channels)), samples(random_samples(s)) {
-        fill(s.n * s.positions * s.channels, z_stored, z);
-        fill(s.classes * s.channels * s.channels, a_stored, a);
-    }
-    std::int64_t activations() const { return static_cast<std::int64_t>(z.size()); }
-
-  private:
-    // bfloat16 values, which are exact in TF32 and float32 as well.
-    static void fill(std::int64_t count, std::vector<T>& stored, std::vector<float>& values) {
-        for (const float value : random_values(count)) {
-            values.push_back(bfloat16(value));
-            stored.push_back(static_cast<T>(values.back()));
-        }
-    }
+        : shape(s),
+          z(s.n * s.positions * s.channels, true),
+          a(s.classes * s.channels * s.channels, true),
+          b(random_values(s.classes * s.channels)),
+          samples(random_samples(s)) {}
+    std::int64_t activations() const { return static_cast<std::int64_t>(z.exact.size()); }
 };
 
 struct Option {
@@ -80,12 +71,12 @@ void check_version(const cuda::PolarizerVersion<T>& version, const Case<T>& c, c
     CAPTURE(option.labelled);
     CAPTURE(option.biased);
     Guarded<T> out(c.activations(), offset);
-    const Guarded<T> z(c.z_stored, offset), a(c.a_stored, offset);
+    const Guarded<T> z(c.z.stored, offset), a(c.a.stored, offset);
     const std::vector<float> none(c.b.size(), 0.0f);
-    std::vector<float> expected(c.z.size()), actual(c.z.size());
+    std::vector<float> expected(c.z.exact.size()), actual(c.z.exact.size());
     reference::polarizer_forward(
-        c.shape, c.z.data(), option.labelled ? c.samples.on_host() : PolarizerSamples{},
-        PolarizerMaps<float>{c.a.data(), option.biased ? c.b.data() : none.data(), nullptr},
+        c.shape, c.z.exact.data(), option.labelled ? c.samples.on_host() : PolarizerSamples{},
+        PolarizerMaps<float>{c.a.exact.data(), option.biased ? c.b.data() : none.data(), nullptr},
         expected.data());
     Staging staging(Memory::device);
     const PolarizerSamples samples = option.labelled ? c.samples.in(staging) : PolarizerSamples{};
@@ -157,10 +148,10 @@ emulator::MemoryCounts counts_of(cuda::PolarizerProduct<T>* run, const char* nam
                                  const PolarizerShape& shape) {
     const Case<T> c(shape);
     // Rows are aligned to a sector, as on a GPU.
-    std::vector<T> out(c.z.size());
+    std::vector<T> out(c.z.exact.size());
     Staging staging(Memory::device);
-    const T* z = staging.pass(c.z_stored);
-    const T* a = staging.pass(c.a_stored);
+    const T* z = staging.pass(c.z.stored);
+    const T* a = staging.pass(c.a.stored);
     const float* b = staging.pass(c.b);
     T* y = staging.pass(out);
     const emulator::Trace trace;

@@ -38,23 +38,14 @@ const PolarizerShape kShapes[] = {
 template <typename T>
 struct Case {
     PolarizerShape shape;
-    std::vector<float> z, dout;  // values of the inputs in T, as float32
-    std::vector<T> z_stored, dout_stored;
+    Operand<T> z, dout;
     Samples samples;
 
-    explicit Case(const PolarizerShape& s) : shape(s), samples(random_samples(s)) {
-        fill(z_stored, z);
-        fill(dout_stored, dout);
-    }
-
-  private:
-    // bfloat16 values, which are exact in TF32 and float32 as well.
-    void fill(std::vector<T>& stored, std::vector<float>& values) const {
-        for (const float value : random_values(shape.n * shape.positions * shape.channels)) {
-            values.push_back(bfloat16(value));
-            stored.push_back(static_cast<T>(values.back()));
-        }
-    }
+    explicit Case(const PolarizerShape& s)
+        : shape(s),
+          z(s.n * s.positions * s.channels, true),
+          dout(s.n * s.positions * s.channels, true),
+          samples(random_samples(s)) {}
 };
 
 struct Option {
@@ -77,11 +68,11 @@ void check_version(const cuda::PolarizerWgradVersion<T>& version, const Case<T>&
     CAPTURE(option.parts);
     const std::int64_t biases = c.shape.classes * c.shape.channels;
     Guarded<float> expected_a(biases * c.shape.channels), expected_b(biases);
-    reference::polarizer_wgrad(c.shape, c.z.data(), c.dout.data(),
+    reference::polarizer_wgrad(c.shape, c.z.exact.data(), c.dout.exact.data(),
                                option.labelled ? c.samples.on_host() : PolarizerSamples{},
                                expected_a.data(), expected_b.data());
     const double tolerance = sum_tolerance(c.shape.n * c.shape.positions);
-    const Guarded<T> z(c.z_stored, option.offset), dout(c.dout_stored, option.offset);
+    const Guarded<T> z(c.z.stored, option.offset), dout(c.dout.stored, option.offset);
     const auto samples = staged([&](Staging& staging) {
         return option.labelled ? c.samples.in(staging) : PolarizerSamples{};
     });
@@ -163,9 +154,9 @@ TEST_CASE("polarizer wgrad versions: a repeated call of v6 gives the same bits")
     const Case<bfloat16> c({.n = 61, .positions = 16, .channels = 72, .classes = 5});
     for (const auto& run : device_implementations(cuda::polarizer_wgrad_v6)) {
         std::vector<float> first_a(5 * 72 * 72), first_b(5 * 72), a(first_a.size()), b(5 * 72);
-        run(c.shape, c.z_stored, c.dout_stored, c.samples.on_backend(), first_a, first_b, 0);
+        run(c.shape, c.z.stored, c.dout.stored, c.samples.on_backend(), first_a, first_b, 0);
         for (int repeat = 0; repeat < 2; ++repeat) {
-            run(c.shape, c.z_stored, c.dout_stored, c.samples.on_backend(), a, b, 0);
+            run(c.shape, c.z.stored, c.dout.stored, c.samples.on_backend(), a, b, 0);
             CHECK(a == first_a);
             CHECK(b == first_b);
         }
@@ -185,8 +176,8 @@ emulator::MemoryCounts counts_of(cuda::PolarizerWgrad<T>* run, const char* name,
     // Rows are aligned to a sector, as on a GPU.
     std::vector<float> da(static_cast<std::size_t>(shape.channels * shape.channels));
     Staging staging(Memory::device);
-    const T* z = staging.pass(c.z_stored);
-    const T* dout = staging.pass(c.dout_stored);
+    const T* z = staging.pass(c.z.stored);
+    const T* dout = staging.pass(c.dout.stored);
     float* of_a = staging.pass(da);
     const emulator::Trace trace;
     run(shape, z, dout, {}, of_a, nullptr, 1);
@@ -230,8 +221,8 @@ TEST_CASE("polarizer wgrad versions: v4's parts move the same operands, and stor
     const Case<float> c({.n = 16, .positions = 16, .channels = 128});
     std::vector<float> da(128 * 128);
     Staging staging(Memory::device);
-    const float* z = staging.pass(c.z_stored);
-    const float* dout = staging.pass(c.dout_stored);
+    const float* z = staging.pass(c.z.stored);
+    const float* dout = staging.pass(c.dout.stored);
     float* of_a = staging.pass(da);
     const emulator::Trace trace;
     cuda::polarizer_wgrad_v4(c.shape, z, dout, {}, of_a, nullptr, 2);

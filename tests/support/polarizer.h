@@ -1,4 +1,4 @@
-// Samples of a polarizer for tests of its kernels: labels, and on a device their groups.
+// Operands and samples of a polarizer for tests of its kernels.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,23 @@
 
 namespace cnpd::tests {
 
-// An argument of a kernel: staged(samples.on_backend()).
+// Values of an operand in T, and exactly the same numbers as float32.
+template <typename T>
+struct Operand {
+    std::vector<T> stored;
+    std::vector<float> exact;
+
+    // `rounded`: to bfloat16, so that no factor is rounded further by TF32.
+    Operand(std::int64_t count, bool rounded, float scale = 1) {
+        for (float value : random_values(count, scale)) {
+            if (rounded) value = kernels::bfloat16(value);
+            stored.push_back(static_cast<T>(value));
+            exact.push_back(static_cast<float>(stored.back()));
+        }
+    }
+};
+
+// Labels, and on a device their groups. An argument of a kernel: staged(samples.on_backend()).
 class Samples {
   public:
     Samples(const kernels::PolarizerShape& shape, std::vector<std::int32_t> labels)
