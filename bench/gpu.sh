@@ -14,7 +14,8 @@ Builds for this machine's GPU, tests, measures, and writes CSV, JSON and summary
   test      all tests, those of kernels on the GPU first
   sanitize  compute-sanitizer's memcheck, racecheck and initcheck on the kernel tests; emulated: a
             separate build with AddressSanitizer and UBSan, and its tests
-  bench     every benchmark program (bench_*): Google Benchmark's JSON and CSV
+  bench     every benchmark program (bench_*): Google Benchmark's JSON and CSV; the ladders of kernel
+            versions, predicted and measured (ladder.md)
   compare   training step, PGD step and a whole r-CNPD defense (2,500 images, 50 epochs) against
             PyTorch, eager and compiled
   train     train on CIFAR-10 (or drawn images) with a backdoor, defend, report
@@ -113,7 +114,13 @@ stage_build() {
     fi
     cmake -S "$root" -B "$build" -G Ninja "${options[@]}"
     cmake --build "$build" --parallel "$jobs"
-    emulated || "$root/tests/cuda/check_registers.py" "$build" --csv "$out/registers.csv"
+    cmake --build "$build" --parallel "$jobs" --target ladder
+    emulated && return
+    "$root/tests/cuda/check_registers.py" "$build" --csv "$out/registers.csv"
+    # Counts and predictions are the emulator's.
+    cmake -S "$root" -B "$build-ladder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCNPD_CUDA=EMULATE \
+        -DCNPD_BUILD_BENCH=OFF
+    cmake --build "$build-ladder" --parallel "$jobs" --target ladder
 }
 
 # Kernels first, because all other tests depend on them.
@@ -185,6 +192,18 @@ bench_methods() {
     return $status
 }
 
+# Every version of an operation: predicted, and on a GPU measured.
+bench_ladder() {
+    local status=0 times=()
+    if ! emulated; then
+        times=(--times "$out/ladder.txt")
+        in_time_left "$build/bin/ladder" "${times[@]}" || status=1
+        build=$build-ladder
+    fi
+    in_time_left "$build/bin/ladder" ${times[@]+"${times[@]}"} | tee "$out/ladder.md" || status=1
+    return $status
+}
+
 # All bench_* except those that compare.py runs.
 stage_bench() {
     local program name status=0 sizes=() bench_end=$((SECONDS + 570))
@@ -201,6 +220,7 @@ stage_bench() {
         "$root/bench/summary.py" --csv "$out/$name.json" || status=1
     done
     bench_methods || status=1
+    (bench_ladder) || status=1
     return $status
 }
 

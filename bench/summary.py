@@ -120,6 +120,8 @@ def summary(arguments):
     for name in ("inference", "class_scaling"):
         if (path := out / f"{name}.csv").exists():
             section(name, table(list(csv.DictReader(path.read_text().splitlines()))))
+    if (path := out / "ladder.md").exists():
+        section("Ladders", path.read_text().strip().splitlines())
     for path in sorted(out.glob("bench_*.json")):
         section(path.stem, table(benchmarks_of(path)))
     results = [{"run": name, **{k: v for k, v in json.loads((out / f"{name}.json").read_text()).items()
