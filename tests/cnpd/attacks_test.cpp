@@ -6,6 +6,7 @@
 #include <fstream>
 #include <numeric>
 #include <set>
+#include <string>
 
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -307,7 +308,7 @@ TEST_CASE(
 }
 
 TEST_CASE("poisoning: only the chosen images are stamped and relabelled") {
-    for (const char* name : {"badnets", "blended", "sig"}) {
+    for (const std::string name : {"badnets", "blended", "sig"}) {
         CAPTURE(name);
         const auto attack = make_attack(name, {{"target", "4"}}, kCifar);
         const datasets::Images before = images_of(50, kCifar);

@@ -1,4 +1,5 @@
 // The same training on every device of the build must give the same losses.
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -46,9 +47,9 @@ datasets::BatchSource source_on(Device device) {
 }
 
 std::unique_ptr<models::Classifier> model_on(Device device, DType activations = DType::float32,
-                                             const char* name = "preact-resnet18") {
+                                             const std::string& name = "preact-resnet18") {
     Generator generator(5);
-    const bool vgg = std::string_view(name).starts_with("vgg");
+    const bool vgg = name.starts_with("vgg");
     return models::make_model(
         {.name = name, .width = 2, .head = vgg ? "cifar" : "", .activations = activations},
         generator, device);
@@ -84,7 +85,7 @@ const std::vector<std::int32_t>& batch(int step) {
 
 // Augmented batches, Nesterov SGD.
 std::vector<double> training_losses(Device device, DType activations = DType::float32,
-                                    const char* name = "preact-resnet18", int steps = 10) {
+                                    const std::string& name = "preact-resnet18", int steps = 10) {
     const auto model = model_on(device, activations, name);
     const auto source = source_on(device);
     Sgd optimizer({{.parameters = model->parameters(), .weight_decay = 5e-4}},
@@ -293,7 +294,7 @@ TEST_CASE("every polarizer's defense on every device gives the same bits with an
 #ifdef CNPD_EMULATED
 TEST_CASE("every device: a failed recording does not change the result of the defense") {
     const Device device{.backend = Backend::emulated};
-    for (const char* name : {"r-cnpd", "a-cnpd", "e-cnpd"}) {
+    for (const std::string name : {"r-cnpd", "a-cnpd", "e-cnpd"}) {
         CAPTURE(name);
         const PolarizerKind kind = small(name);
         const Defended written = defend_on(device, true, 0.6, kind);
@@ -352,7 +353,7 @@ TEST_CASE("ten training steps in bfloat16 follow float32's losses") {
 }
 
 TEST_CASE("a step of the other models in bfloat16 follows float32's losses") {
-    for (const char* name : {"resnet18", "vgg16-bn"}) {
+    for (const std::string name : {"resnet18", "vgg16-bn"}) {
         CAPTURE(name);
         const auto expected = training_losses({}, DType::float32, name, 2);
         for (const Device& device : other_devices()) {

@@ -147,7 +147,7 @@ TEST_CASE("versions in use: a purified model's prediction, and evaluation") {
         };
         const Counts expected = documented(Activity::prediction, c.arithmetic);
         CHECK(expected == Counts{{"group_samples", 1}, {c.product, 1}});
-        for (const char* method : {"r-cnpd", "e-cnpd", "a-cnpd"}) {
+        for (const std::string method : {"r-cnpd", "e-cnpd", "a-cnpd"}) {
             CAPTURE(method);
             CHECK(text_of(predicted(method, polarizers::Routing::prediction)) == text_of(expected));
         }
@@ -212,7 +212,7 @@ TEST_CASE("versions in use: training steps of r-CNPD launch what the documentati
 TEST_CASE("versions in use: training steps of the other polarizers") {
     for (const Case& c : cases()) {
         CAPTURE(c.product);
-        for (const char* method : {"npd", "e-cnpd", "a-cnpd"}) {
+        for (const std::string method : {"npd", "e-cnpd", "a-cnpd"}) {
             CAPTURE(method);
             const Counts launches = steps_of(method, c).defense;
             for (const auto& [name, count] : launches) {

@@ -1,5 +1,6 @@
 #include <fstream>
 #include <set>
+#include <string>
 
 #include "datasets/files/file_tree.h"
 #include "kernels/common/error.h"
@@ -76,7 +77,7 @@ TEST_CASE("archives and directories give the same file tree") {
                                         {.name = "a", .contents = "first"},
                                         {.name = "empty/", .type = AE_IFDIR},
                                         {.name = "./empty", .type = AE_IFDIR}});
-    for (const char* name : {"d", "a.zip", "a.tar.gz", "a.tar", "dots.tar"}) {
+    for (const std::string name : {"d", "a.zip", "a.tar.gz", "a.tar", "dots.tar"}) {
         CAPTURE(name);
         const auto tree = open_file_tree(folder / name);
         CHECK(tree->list("") == std::vector<std::string>{"a", "b", "b.c", "empty"});
@@ -204,7 +205,7 @@ TEST_CASE("an archive may hold files and folders only") {
 
 TEST_CASE("empty, truncated, damaged and other files are refused as archives") {
     const TemporaryDirectory folder;
-    const auto message = [&](const char* name) {
+    const auto message = [&](const std::string& name) {
         return message_of([&] { open_file_tree(folder / name); });
     };
     write_file(folder / "empty", "");
@@ -217,7 +218,7 @@ TEST_CASE("empty, truncated, damaged and other files are refused as archives") {
     // Random bytes are incompressible.
     const auto noise = tests::random_images({0, 1, 2, 3}).pixels;
     const std::string contents(noise.begin(), noise.end());
-    for (const char* name : {"a.zip", "a.tar.gz", "a.tar"}) {
+    for (const std::string name : {"a.zip", "a.tar.gz", "a.tar"}) {
         CAPTURE(name);
         write_archive(folder / name,
                       {{.name = "x", .contents = contents}, {.name = "y", .contents = contents}});
@@ -261,7 +262,7 @@ TEST_CASE("a zip with a password is refused") {
 
 TEST_CASE("archive bombs are refused by declared and by actual size") {
     const TemporaryDirectory folder;
-    const auto message = [&](const char* name) {
+    const auto message = [&](const std::string& name) {
         return message_of([&] { open_archive(folder / name); });
     };
     // Seven files of zeros, 40 MB each, compress to about 280 kB, by more than a factor of 100.

@@ -1,5 +1,6 @@
 // Files that operating systems, network drives and notebooks leave in a data set.
 #include <algorithm>
+#include <string>
 
 #include "datasets/dataset.h"
 #include "datasets/files/names.h"
@@ -85,13 +86,14 @@ TEST_CASE("all names are listed if few files are skipped; control characters are
 }
 
 TEST_CASE("is_clutter knows clutter from names that resemble it") {
-    for (const char* name : {"__MACOSX", "._1.png", ".DS_Store", "Thumbs.db", "desktop.ini",
-                             "@eaDir", ".ipynb_checkpoints", ".git", "$RECYCLE.BIN",
-                             "System Volume Information", "lost+found"}) {
+    for (const std::string name : {"__MACOSX", "._1.png", ".DS_Store", "Thumbs.db", "desktop.ini",
+                                   "@eaDir", ".ipynb_checkpoints", ".git", "$RECYCLE.BIN",
+                                   "System Volume Information", "lost+found"}) {
         CAPTURE(name);
         CHECK(is_clutter(name));
     }
-    for (const char* name : {"MACOSX", "thumbs.png", "a.DS_Store", "desktop", "1.png~", "eaDir"}) {
+    for (const std::string name :
+         {"MACOSX", "thumbs.png", "a.DS_Store", "desktop", "1.png~", "eaDir"}) {
         CAPTURE(name);
         CHECK_FALSE(is_clutter(name));
     }

@@ -70,7 +70,7 @@ TEST_CASE("images written by other programs are read") {
     const Image original = load_image(folder / "interlaced.png");
     REQUIRE(original.h == 12);
     REQUIRE(original.w == 16);
-    for (const char* name : {"baseline.jpg", "progressive.jpg", "palette.png"}) {
+    for (const std::string name : {"baseline.jpg", "progressive.jpg", "palette.png"}) {
         CAPTURE(name);
         const Image image = load_image(folder / name);
         REQUIRE(image.pixels.size() == original.pixels.size());
@@ -119,7 +119,7 @@ TEST_CASE("an image file truncated at any length is refused") {
 TEST_CASE("a truncated JPEG is refused, with and without an end marker appended") {
     const std::filesystem::path folder = std::filesystem::path(CNPD_FIXTURES) / "images";
     const std::string end = "\xff\xd9";
-    for (const char* name : {"baseline.jpg", "progressive.jpg"}) {
+    for (const std::string name : {"baseline.jpg", "progressive.jpg"}) {
         CAPTURE(name);
         const std::string whole = engine::read_text_file(folder / name, 1 << 20);
         REQUIRE(whole.ends_with(end));

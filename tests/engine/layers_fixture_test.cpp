@@ -3,6 +3,8 @@
 // Tolerances are relative L2 errors. A float sum of n products has an error of about sqrt(n) times
 // the rounding of one, 6e-8: 1e-6 for sums of up to 280. The convolutions' gradients sum 430
 // products; their channels are too few for Winograd, whose rounding tests/kernels measures.
+#include <string>
+
 #include <doctest/doctest.h>
 
 #include "tests/support/fixtures.h"
@@ -29,8 +31,8 @@ void backward_from(const Tensor& y, const Fixture& fixture) {
 }  // namespace
 
 TEST_CASE("convolutions") {
-    for (const char* name : {"s1", "s1_odd", "s2", "s2_even", "pointwise_s2", "pointwise", "stem",
-                             "bias", "unpadded", "one"}) {
+    for (const std::string name : {"s1", "s1_odd", "s2", "s2_even", "pointwise_s2", "pointwise",
+                                   "stem", "bias", "unpadded", "one"}) {
         CAPTURE(name);
         const Fixture f = layers().in("convolution").in(name);
         const std::vector<std::int32_t> stride_pad = f.values<std::int32_t>("stride_pad");
@@ -49,7 +51,7 @@ TEST_CASE("convolutions") {
 }
 
 TEST_CASE("a convolution's residual and ReLU equal separate operations") {
-    for (const char* name : {"s1", "s2", "bias", "pointwise"}) {
+    for (const std::string name : {"s1", "s2", "bias", "pointwise"}) {
         CAPTURE(name);
         const Fixture f = layers().in("convolution").in(name);
         const std::vector<std::int32_t> stride_pad = f.values<std::int32_t>("stride_pad");
@@ -137,7 +139,7 @@ TEST_CASE("evaluation-mode batch norm with constants is one affine map") {
 
 TEST_CASE("pooling") {
     for (const std::string kind : {"max", "max_ties", "average"})
-        for (const char* size : {"2x2", "3x3_s2", "3x3_s1"}) {
+        for (const std::string size : {"2x2", "3x3_s2", "3x3_s1"}) {
             CAPTURE(kind);
             CAPTURE(size);
             const Fixture f = layers().in("pooling").in(kind).in(size);
@@ -152,7 +154,7 @@ TEST_CASE("pooling") {
             backward_from(y, f);
             check_l2(x.grad(), f.tensor("dx"), kSum, "dx");
         }
-    for (const char* size : {"larger", "smaller", "one", "equal", "mixed"}) {
+    for (const std::string size : {"larger", "smaller", "one", "equal", "mixed"}) {
         CAPTURE(size);
         const Fixture f = layers().in("pooling").in("adaptive").in(size);
         const Tensor x = f.leaf("x"), expected = f.tensor("y");

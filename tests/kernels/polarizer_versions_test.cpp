@@ -63,7 +63,7 @@ template <typename T>
 void check_version(const cuda::PolarizerVersion<T>& version, const Case<T>& c, const Option& option,
                    std::int64_t offset = 0) {
     if (gpu::device_count() == 0) return;
-    INFO(version.name);
+    INFO(std::string(version.name));
     CAPTURE(c.shape.n);
     CAPTURE(c.shape.positions);
     CAPTURE(c.shape.channels);

@@ -7,6 +7,7 @@
 #include "models/preact_resnet.h"
 
 #include <cmath>
+#include <string>
 
 #include <doctest/doctest.h>
 
@@ -315,7 +316,7 @@ TEST_CASE("initial weights have He's and PyTorch's distributions") {
 TEST_CASE("the registry and the insertion points refuse unknown names and invalid sizes") {
     const auto model = fresh_model({.width = 2});
     const Tensor input = random_tensor({1, 8, 8, 3});
-    for (const char* point : {"", "layer4.1", "layer5.0.conv1", "layer4.2.conv1", "conv1"}) {
+    for (const std::string point : {"", "layer4.1", "layer5.0.conv1", "layer4.2.conv1", "conv1"}) {
         CAPTURE(point);
         CHECK_THROWS_AS(model->prefix(input, point), InputError);
         CHECK_THROWS_AS(model->suffix(model->prefix(input, "layer4.1.conv1"), point), InputError);
