@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/common/parallel.h"
+#include "kernels/gemm/few_rows.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/vendor/onednn.h"
 
@@ -27,6 +28,16 @@ Cut cut_by_size(const GemmShape& shape) {
                                      kMost)};
 }
 
+// By dot products along k, if both operands are contiguous along k.
+void multiply_few_rows(const GemmShape& shape, const float* a, const float* b, float* c) {
+    const std::int64_t columns = few_rows::columns_of_piece(shape.m, shape.k);
+    parallel_for((shape.n + columns - 1) / columns, 1, [&](std::int64_t first, std::int64_t last) {
+        const std::int64_t column = first * columns, end = std::min(last * columns, shape.n);
+        few_rows::multiply(shape.m, end - column, shape.k, a, b + column * shape.k, c + column,
+                           shape.n);
+    });
+}
+
 }  // namespace
 
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c) {
@@ -36,6 +47,8 @@ void gemm(const GemmShape& shape, const float* a, const float* b, float* c) {
                        [&](float value) { return shape.beta == 0 ? 0.f : shape.beta * value; });
         return;
     }
+    if (shape.m <= few_rows::kMost && !shape.transpose_a && shape.transpose_b && shape.beta == 0)
+        return multiply_few_rows(shape, a, b, c);
     const Cut cut = cut_by_size(shape);
     for_each_piece(cut.pieces, [&](std::int64_t piece, int) {
         const std::int64_t first = cut.begin(piece), size = cut.begin(piece + 1) - first;

@@ -7,6 +7,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/common/parallel.h"
+#include "kernels/gemm/few_rows.h"
 #include "kernels/polarizer/polarizer.h"
 #include "kernels/vendor/onednn.h"
 
@@ -23,6 +24,12 @@ struct Groups {
     std::vector<std::int64_t> starts;  // [classes + 1] where each label's samples start in `order`
 };
 
+std::int64_t checked_label(const PolarizerShape& shape, std::int32_t label) {
+    CNPD_CHECK(label >= 0 && label < shape.classes,
+               "polarizer: label " + std::to_string(label) + " has no map");
+    return label;
+}
+
 Groups group_by_label(const PolarizerShape& shape, const std::int32_t* labels) {
     Groups groups{std::vector<std::int64_t>(shape.n), std::vector<std::int64_t>(shape.classes + 1)};
     if (!labels) {
@@ -30,11 +37,7 @@ Groups group_by_label(const PolarizerShape& shape, const std::int32_t* labels) {
         std::fill(groups.starts.begin() + 1, groups.starts.end(), shape.n);
         return groups;
     }
-    for (std::int64_t n = 0; n < shape.n; ++n) {
-        CNPD_CHECK(labels[n] >= 0 && labels[n] < shape.classes,
-                   "polarizer: label " + std::to_string(labels[n]) + " has no map");
-        ++groups.starts[labels[n] + 1];
-    }
+    for (std::int64_t n = 0; n < shape.n; ++n) ++groups.starts[checked_label(shape, labels[n]) + 1];
     std::partial_sum(groups.starts.begin(), groups.starts.end(), groups.starts.begin());
     std::vector<std::int64_t> next = groups.starts;
     for (std::int64_t n = 0; n < shape.n; ++n) groups.order[next[labels[n]]++] = n;
@@ -112,16 +115,21 @@ void multiply_by_maps(const PolarizerShape& shape, const float* source, const st
         }
         float* const product = consecutive && in_place ? out + order[first] * sample_size
                                                        : products.get() + thread * block_size;
-        onednn::sgemm({.transpose_b = transpose,
-                       .m = (last - first) * shape.positions,
-                       .n = channels,
-                       .k = channels,
-                       .a = rows,
-                       .lda = channels,
-                       .b = maps + label * channels * channels,
-                       .ldb = channels,
-                       .c = product,
-                       .ldc = channels});
+        const float* const map = maps + label * channels * channels;
+        const std::int64_t count = (last - first) * shape.positions;
+        if (transpose && count <= few_rows::kMost)
+            few_rows::multiply(count, channels, channels, rows, map, product, channels);
+        else
+            onednn::sgemm({.transpose_b = transpose,
+                           .m = count,
+                           .n = channels,
+                           .k = channels,
+                           .a = rows,
+                           .lda = channels,
+                           .b = map,
+                           .ldb = channels,
+                           .c = product,
+                           .ldc = channels});
         for (std::int64_t i = first; i < last; ++i)
             finish(order[i], label, product + (i - first) * sample_size);
     });
@@ -184,28 +192,50 @@ struct Term {
     bool accumulate = false;
 };
 
+// to [P,C] (+)= weight * (from + bias) for columns [first, last). `from` may be `to`: every element
+// is read before it is written.
+void add_bias(const PolarizerShape& shape, const float* from, const float* bias, float weight,
+              bool accumulate, std::int64_t first, std::int64_t last, float* to) {
+    for (std::int64_t p = 0; p < shape.positions; ++p, from += shape.channels, to += shape.channels)
+        if (accumulate) {
+#pragma omp simd
+            for (std::int64_t c = first; c < last; ++c) to[c] += weight * (from[c] + bias[c]);
+        } else {
+#pragma omp simd
+            for (std::int64_t c = first; c < last; ++c) to[c] = weight * (from[c] + bias[c]);
+        }
+}
+
+// A single sample of few positions: the threads share its columns.
+void apply_map(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
+               const PolarizerMaps<float>& maps, const Term& term, float* out) {
+    const std::int64_t channels = shape.channels,
+                       label = labels ? checked_label(shape, labels[0]) : 0;
+    const std::int64_t columns = few_rows::columns_of_piece(shape.positions, channels);
+    const auto products = scratch(term.accumulate ? shape.positions * channels : 0);
+    float* const product = term.accumulate ? products.get() : out;
+    parallel_for(
+        (channels + columns - 1) / columns, 1, [&](std::int64_t piece, std::int64_t last_piece) {
+            const std::int64_t first = piece * columns,
+                               last = std::min(last_piece * columns, channels);
+            few_rows::multiply(shape.positions, last - first, channels, z,
+                               maps.a + (label * channels + first) * channels, product + first,
+                               channels);
+            add_bias(shape, product, maps.b + label * channels,
+                     term.weights ? term.weights[0] : 1.0f, term.accumulate, first, last, out);
+        });
+}
+
 void apply_maps(const PolarizerShape& shape, const float* z, const std::int32_t* labels,
                 const PolarizerMaps<float>& maps, const Term& term, float* out) {
-    const std::int64_t channels = shape.channels, positions = shape.positions;
+    const std::int64_t channels = shape.channels;
+    if (shape.n == 1 && shape.positions <= few_rows::kMost)
+        return apply_map(shape, z, labels, maps, term, out);
     multiply_by_maps(shape, z, labels, maps.a, true, out, !term.accumulate,
                      [&](std::int64_t sample, std::int64_t label, const float* product) {
-                         const float weight = term.weights ? term.weights[sample] : 1.0f;
-                         const float* bias = maps.b + label * channels;
-                         for (std::int64_t p = 0; p < positions; ++p) {
-                             const float* from = product + p * channels;
-                             float* to = out + (sample * positions + p) * channels;
-                             // The product may be `to` itself; every element is read before it is
-                             // written.
-                             if (term.accumulate) {
-#pragma omp simd
-                                 for (std::int64_t c = 0; c < channels; ++c)
-                                     to[c] += weight * (from[c] + bias[c]);
-                             } else {
-#pragma omp simd
-                                 for (std::int64_t c = 0; c < channels; ++c)
-                                     to[c] = weight * (from[c] + bias[c]);
-                             }
-                         }
+                         add_bias(shape, product, maps.b + label * channels,
+                                  term.weights ? term.weights[sample] : 1.0f, term.accumulate, 0,
+                                  channels, out + sample * shape.positions * channels);
                      });
 }
 

@@ -8,8 +8,9 @@ using namespace cnpd::kernels;
 using namespace cnpd::tests;
 
 TEST_CASE("gemm equals the reference for every transposition, accumulating or not") {
-    const std::int64_t sizes[][3] = {{1, 1, 1},    {1, 10, 64},  {7, 5, 3}, {128, 10, 512},
-                                     {17, 64, 31}, {65, 1, 129}, {3, 4, 0}};
+    const std::int64_t sizes[][3] = {{1, 1, 1},      {1, 10, 64},   {7, 5, 3},
+                                     {128, 10, 512}, {17, 64, 31},  {65, 1, 129},
+                                     {3, 4, 0},      {16, 67, 515}, {13, 130, 48}};
     for (const auto& [m, n, k] : sizes)
         for (const bool transpose_a : {false, true})
             for (const bool transpose_b : {false, true})

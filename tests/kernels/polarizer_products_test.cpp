@@ -60,6 +60,7 @@ void check_result(const Guarded<T>& actual, const std::vector<float>& expected, 
 const PolarizerShape kShapes[] = {
     {.n = 1, .positions = 1, .channels = 1, .classes = 1},
     {.n = 1, .positions = 3, .channels = 5, .classes = 2},
+    {.n = 1, .positions = 16, .channels = 131, .classes = 3},
     {.n = 23, .positions = 1, .channels = 7, .classes = 4},
     {.n = 23, .positions = 5, .channels = 64, .classes = 4},
     {.n = 23, .positions = 16, .channels = 130, .classes = 4},
