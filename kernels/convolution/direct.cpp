@@ -152,18 +152,15 @@ void compute(const ConvolutionShape& shape, const float* x, const float* filter,
     const Padded padded(shape);
     const Tiles tiles(shape.n, shape.out_h(), shape.out_w(), kTile);
     const int team = team_for(operations(shape));
-#pragma omp parallel num_threads(team) if (team > 1)
-    {
-#pragma omp for schedule(static)
-        for (std::int64_t index = 0; index < shape.n * panels(shape.c); ++index)
-            padded.fill(x, index, images + index * padded.panel_size());
-            // A thread gets consecutive panels of the filter, and reads only these.
-#pragma omp for schedule(static)
-        for (std::int64_t unit = 0; unit < panels(shape.k) * tiles.count; ++unit)
-            compute_tile<Stride>(padded, tiles, unit % tiles.count, images,
-                                 filter + unit / tiles.count * filter_panel_size(shape),
-                                 unit / tiles.count, epilogue, y);
-    }
+    run_pieces(shape.n * panels(shape.c), team, [&](std::int64_t index, int) {
+        padded.fill(x, index, images + index * padded.panel_size());
+    });
+    // A thread begins with consecutive panels of the filter.
+    run_pieces(panels(shape.k) * tiles.count, team, [&](std::int64_t unit, int) {
+        compute_tile<Stride>(padded, tiles, unit % tiles.count, images,
+                             filter + unit / tiles.count * filter_panel_size(shape),
+                             unit / tiles.count, epilogue, y);
+    });
 }
 
 }  // namespace

@@ -8,8 +8,6 @@
 // computes some of the output channels, for which it alone reads the filter.
 #include "kernels/convolution/winograd.h"
 
-#include <omp.h>
-
 #include "kernels/common/parallel.h"
 #include "kernels/common/workspace.h"
 #include "kernels/convolution/winograd_strided_transforms.h"
@@ -89,29 +87,45 @@ void transform_filter_dgrad(const Problem& problem, const float* filter, std::in
         }
 }
 
-// Y = A^T M A for channels [first, last) of one tile, then the epilogue; `products` holds only
-// these channels.
+// Y = A^T M A for channels [first, last) of the tile at `place`, then the epilogue; `products`
+// holds only these channels.
 template <class Scheme>
-void transform_output(const Problem& problem, const Tiles& tiles, std::int64_t tile,
+void transform_output(const Problem& problem, const Tiles& tiles, const Tiles::Place& place,
                       const Panels& products, std::int64_t row, std::int64_t first,
                       std::int64_t last, const ConvolutionEpilogue<float>& epilogue, float* y) {
-    const Tiles::Place place = tiles.place(tile);
     constexpr int kOutput = Scheme::kOutput;
     const std::int64_t top = place.row * kOutput, left = place.column * kOutput;
     const std::int64_t height = std::min<std::int64_t>(kOutput, tiles.h - top);
     const std::int64_t width = std::min<std::int64_t>(kOutput, tiles.w - left);
     const std::int64_t corner = ((place.image * tiles.h + top) * tiles.w + left) * problem.k;
-    Vector out[kOutput * kOutput];
-    for (std::int64_t k = first; k < last; k += simd::kWidth) {
-        const float* in = products.panel(0, (k - first) / kPanel) + row * kPanel + k % kPanel;
+    const auto offset = [&](std::int64_t i, std::int64_t j) {
+        return corner + (i * tiles.w + j) * problem.k;
+    };
+    const auto transform = [&](std::int64_t k, const auto& store) {
+        const float* const in = products.panel(0, (k - first) / kPanel) + row * kPanel + k % kPanel;
         both_dimensions<Scheme::kTransformed, kOutput, Scheme::output>(
-            [&](int p) { return simd::load(in + p * products.position_stride); },
-            [&](int i, Vector value) { out[i] = value; });
+            [&](int p) { return simd::load(in + p * products.position_stride); }, store);
+    };
+    std::int64_t k = first;
+    if (height == kOutput && width == kOutput)
+        for (; k + simd::kWidth <= std::min(last, problem.k); k += simd::kWidth) {
+            const Vector bias = epilogue.bias ? simd::load(epilogue.bias + k) : Vector{};
+            transform(k, [&](int i, Vector value) {
+                const std::int64_t at = offset(i / kOutput, i % kOutput) + k;
+                value += bias;
+                if (epilogue.residual) value += simd::load(epilogue.residual + at);
+                if (epilogue.relu) value = value > 0.f ? value : Vector{};
+                simd::store(y + at, value);
+            });
+        }
+    Vector out[kOutput * kOutput];
+    for (; k < last; k += simd::kWidth) {
+        transform(k, [&](int i, Vector value) { out[i] = value; });
         const std::int64_t lanes = problem.k - k;
         const Vector bias = epilogue.bias ? simd::load_first(epilogue.bias + k, lanes) : Vector{};
         for (std::int64_t i = 0; i < height; ++i)
             for (std::int64_t j = 0; j < width; ++j) {
-                const std::int64_t at = corner + (i * tiles.w + j) * problem.k + k;
+                const std::int64_t at = offset(i, j) + k;
                 Vector value = out[i * kOutput + j] + bias;
                 if (epilogue.residual) value += simd::load_first(epilogue.residual + at, lanes);
                 if (epilogue.relu) value = value > 0.f ? value : Vector{};
@@ -148,9 +162,9 @@ struct Call {
                         inputs.panel(p, 0) + row * kPanel, inputs.rows * kPanel,
                         filter.panel(slot<Scheme>(p), k / kPanel + panel), problem.c, false,
                         products.panel(p, panel) + row * kPanel);
-        for (std::int64_t row = 0; row < count; ++row)
-            transform_output<Scheme>(problem, tiles, first + row, products, row, k, last, epilogue,
-                                     out);
+        Tiles::Place place = tiles.place(first);
+        for (std::int64_t row = 0; row < count; ++row, place = tiles.after(place))
+            transform_output<Scheme>(problem, tiles, place, products, row, k, last, epilogue, out);
     }
 };
 
@@ -177,35 +191,40 @@ Plan make_plan(const Problem& problem, std::int64_t tiles) {
     return {threads, true, divide_up(tiles, kPanel) * kPanel, std::min(chunk, share)};
 }
 
-// Called by every thread of a team, with its own memory for one block.
+// Each thread has its own memory for one block.
 template <class Scheme>
-void compute_blocks(const Call<Scheme>& call, const Plan& plan, float* memory) {
-    const Panels inputs(memory, plan.block, call.problem.c);
-    const Panels products(memory + kPositions<Scheme> * inputs.position_stride, plan.block,
-                          plan.chunk);
-#pragma omp for schedule(dynamic) nowait
-    for (std::int64_t first = 0; first < call.tiles.count; first += plan.block) {
-        const std::int64_t count = std::min(plan.block, call.tiles.count - first);
-        call.transform_inputs(first, count, inputs);
-        for (std::int64_t k = 0; k < call.problem.k; k += plan.chunk)
-            call.compute_channels(first, count, k, std::min(k + plan.chunk, call.problem.k), inputs,
-                                  products);
-    }
+void compute_blocks(const Call<Scheme>& call, const Plan& plan, float* memory,
+                    std::int64_t memory_size) {
+    run_pieces(
+        divide_up(call.tiles.count, plan.block), plan.threads, [&](std::int64_t piece, int thread) {
+            float* const own = memory + thread * memory_size;
+            const Panels inputs(own, plan.block, call.problem.c);
+            const Panels products(own + kPositions<Scheme> * inputs.position_stride, plan.block,
+                                  plan.chunk);
+            const std::int64_t first = piece * plan.block;
+            const std::int64_t count = std::min(plan.block, call.tiles.count - first);
+            call.transform_inputs(first, count, inputs);
+            for (std::int64_t k = 0; k < call.problem.k; k += plan.chunk)
+                call.compute_channels(first, count, k, std::min(k + plan.chunk, call.problem.k),
+                                      inputs, products);
+        });
 }
 
-// Called by every thread of a team; the inputs are common, the products are the thread's own.
+// The inputs are common, the products are the thread's own.
 template <class Scheme>
-void share_block(const Call<Scheme>& call, const Plan& plan, const Panels& inputs,
-                 float* own_memory) {
-    const Panels products(own_memory, plan.block, plan.chunk);
+void share_block(const Call<Scheme>& call, const Plan& plan, const Panels& inputs, float* memory,
+                 std::int64_t memory_size) {
     const std::int64_t count = call.tiles.count, share = divide_up(count, plan.threads);
-#pragma omp for schedule(static)
-    for (std::int64_t first = 0; first < count; first += share)
+    run_pieces(divide_up(count, share), plan.threads, [&](std::int64_t piece, int) {
+        const std::int64_t first = piece * share;
         call.transform_inputs(first, std::min(share, count - first), inputs.from_row(first));
-#pragma omp for schedule(static) nowait
-    for (std::int64_t k = 0; k < call.problem.k; k += plan.chunk)
-        call.compute_channels(0, count, k, std::min(k + plan.chunk, call.problem.k), inputs,
-                              products);
+    });
+    run_pieces(
+        divide_up(call.problem.k, plan.chunk), plan.threads, [&](std::int64_t piece, int thread) {
+            const std::int64_t k = piece * plan.chunk;
+            call.compute_channels(0, count, k, std::min(k + plan.chunk, call.problem.k), inputs,
+                                  Panels(memory + thread * memory_size, plan.block, plan.chunk));
+        });
 }
 
 using FilterTransform = void (*)(const Problem&, const float*, std::int64_t, const Panels&);
@@ -260,15 +279,11 @@ void correlate(const Problem& problem, const float* in, const Filter& filter,
         .epilogue = epilogue,
         .out = out};
 
-#pragma omp parallel num_threads(plan.threads) if (plan.threads > 1)
-    {
-        const int thread = omp_get_thread_num();
-        if (plan.shared)
-            share_block(call, plan, {blocks, plan.block, problem.c},
-                        blocks + inputs_size + thread * products_size);
-        else
-            compute_blocks(call, plan, blocks + thread * (inputs_size + products_size));
-    }
+    if (plan.shared)
+        share_block(call, plan, {blocks, plan.block, problem.c}, blocks + inputs_size,
+                    products_size);
+    else
+        compute_blocks(call, plan, blocks, inputs_size + products_size);
 }
 
 }  // namespace

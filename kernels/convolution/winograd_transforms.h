@@ -146,14 +146,24 @@ struct Stride1Small {
 template <int In, int Out, auto transform, class Load, class Store>
 inline void both_dimensions(const Load& load, const Store& store) {
     Vector middle[Out * In], in[In], out[Out];
-    for (int column = 0; column < In; ++column) {
+    const auto transform_column = [&](int column) {
         for (int row = 0; row < In; ++row) in[row] = load(row * In + column);
         transform(in, out);
         for (int row = 0; row < Out; ++row) middle[row * In + column] = out[row];
-    }
-    for (int row = 0; row < Out; ++row) {
+    };
+    const auto transform_row = [&](int row) {
         transform(middle + row * In, out);
         for (int column = 0; column < Out; ++column) store(row * Out + column, out[column]);
+    };
+    // Small transforms are unrolled, and the middle stays in registers.
+    if constexpr (In <= 6 && Out <= 6) {
+#pragma GCC unroll 6
+        for (int column = 0; column < In; ++column) transform_column(column);
+#pragma GCC unroll 6
+        for (int row = 0; row < Out; ++row) transform_row(row);
+    } else {
+        for (int column = 0; column < In; ++column) transform_column(column);
+        for (int row = 0; row < Out; ++row) transform_row(row);
     }
 }
 

@@ -1,8 +1,6 @@
 // The gradient of the filter. Forward is bilinear in the transformed input V and filter U, so
 //     dfilter = G^T [ sum over tiles of V * (A dy A^T) ] G:
 // both tensors are transformed, 36 matrices [K,C] are summed over the tiles, and transformed back.
-#include <omp.h>
-
 #include "kernels/common/parallel.h"
 #include "kernels/common/workspace.h"
 #include "kernels/convolution/winograd.h"
@@ -25,19 +23,28 @@ struct Sums {
     }
 };
 
+// Several positions may add to one slot. So many tiles of one of them are added before those of the
+// next, whatever the size of the block: the order of the sum must not depend on it.
+constexpr std::int64_t kTilesOfPosition = 32;
+
 // Adds (or, the first time, writes) the contribution of `count` transformed tiles to one slot and
 // panel of output channels.
 template <class Scheme>
 void accumulate(const Panels& inputs, const Panels& gradients, std::int64_t count, bool first,
                 int to, std::int64_t k, const Sums& sums) {
+    constexpr bool kOnePosition = kSlots<Scheme> == kPositions<Scheme>;
+    const std::int64_t step = kOnePosition ? count : kTilesOfPosition;
     bool add = !first;
-    for (int p = 0; p < kPositions<Scheme>; ++p) {
-        if (slot<Scheme>(p) != to) continue;
-        for (std::int64_t c = 0; c < sums.c_panels; ++c)
-            multiply_block<Left::columns>(kPanel, gradients.panel(p, k), 0, inputs.panel(p, c),
-                                          count, add, sums.block(to, k, c));
-        add = true;
-    }
+    for (std::int64_t row = 0; row < count; row += step)
+        for (int p = 0; p < kPositions<Scheme>; ++p) {
+            if (slot<Scheme>(p) != to) continue;
+            for (std::int64_t c = 0; c < sums.c_panels; ++c)
+                multiply_block<Left::columns>(kPanel, gradients.panel(p, k) + row * kPanel, 0,
+                                              inputs.panel(p, c) + row * kPanel,
+                                              std::min(step, count - row), add,
+                                              sums.block(to, k, c));
+            add = true;
+        }
 }
 
 // dfilter = G^T (the sum of `copies` Sums) G for one panel of output and one of input channels.
@@ -79,22 +86,28 @@ struct Plan {
 
 template <class Scheme>
 Plan make_plan(const ConvolutionShape& shape, std::int64_t tiles, std::int64_t sums_size) {
-    constexpr std::int64_t kFloat = sizeof(float), kLargest = 3 << 20, kLargestTotal = 10 << 20;
+    constexpr std::int64_t kFloat = sizeof(float), kLargest = 1 << 20, kLargestTotal = 10 << 20;
     constexpr std::int64_t kOwnBlock = 600 << 10, kCommonBlock = 10 << 20, kFewest = 32;
-    const int threads = omp_in_parallel() ? 1 : thread_count();
+    const int threads = in_team() ? 1 : thread_count();
     const std::int64_t tile_bytes =
         kPositions<Scheme> * kFloat * (panels(shape.c) + panels(shape.k)) * kPanel;
     const std::int64_t sums_bytes = sums_size * kFloat;
     const std::int64_t fitting = std::max(kOwnBlock / tile_bytes, kFewest);
     const std::int64_t most =
         sums_bytes > kLargest ? 1 : std::min<std::int64_t>(kLargestTotal / sums_bytes, kMostParts);
-    const std::int64_t parts = std::clamp<std::int64_t>(divide_up(tiles, fitting), 1, most);
+    // A part's sums are written and read again once, which takes as long as half a block.
+    constexpr std::int64_t kBlocksOfPart = 4;
+    const std::int64_t parts = std::clamp<std::int64_t>(tiles / (kBlocksOfPart * fitting), 1, most);
     const std::int64_t share = divide_up(tiles, parts);
     const std::int64_t common = std::max(kCommonBlock / tile_bytes, kFewest);
+    const auto block = [&](std::int64_t most_tiles) {
+        const std::int64_t even = divide_up(share, divide_up(share, most_tiles));
+        return divide_up(even, kTilesOfPosition) * kTilesOfPosition;
+    };
     return {.parts = parts,
             .threads = threads,
-            .own_block = divide_up(share, divide_up(share, fitting)),
-            .common_block = divide_up(share, divide_up(share, common))};
+            .own_block = block(fitting),
+            .common_block = block(common)};
 }
 
 // One call's tensors and workspace.
@@ -122,9 +135,10 @@ struct Wgrad {
         return std::max(own, common);
     }
 
-    // Transforms tiles [first, first + count) of x and dy.
-    void transform(std::int64_t first, std::int64_t count, const Panels& inputs,
-                   const Panels& gradients) const {
+    // Transforms tiles [first, first + count) of x and dy. Not inlined: the compiler could contract
+    // the same expression to different multiply-adds for own and for common blocks.
+    [[gnu::noinline]] void transform(std::int64_t first, std::int64_t count, const Panels& inputs,
+                                     const Panels& gradients) const {
         transform_tiles<Scheme::kWindow, Scheme::kTransformed, Scheme::input>(x, tiles, first,
                                                                               count, inputs);
         transform_tiles<Scheme::kOutput, Scheme::kTransformed, Scheme::output_adjoint>(
@@ -146,32 +160,29 @@ struct Wgrad {
                                        sums_of(part));
         }
     }
-    // Called by every thread of a team.
     void add_up_together(std::int64_t part, const Panels& inputs, const Panels& gradients) const {
         const std::int64_t end = begin(part + 1);
         for (std::int64_t first = begin(part); first < end; first += plan.common_block) {
             const std::int64_t count = std::min(plan.common_block, end - first);
-#pragma omp for schedule(static)
-            for (std::int64_t row = 0; row < count; row += kPanel)
+            run_pieces(divide_up(count, kPanel), plan.threads, [&](std::int64_t piece, int) {
+                const std::int64_t row = piece * kPanel;
                 transform(first + row, std::min<std::int64_t>(kPanel, count - row),
                           inputs.from_row(row), gradients.from_row(row));
-#pragma omp for schedule(static)
-            for (std::int64_t unit = 0; unit < kSlots<Scheme> * sums.k_panels; ++unit)
+            });
+            run_pieces(kSlots<Scheme> * sums.k_panels, plan.threads, [&](std::int64_t unit, int) {
                 accumulate<Scheme>(inputs, gradients, count, first == begin(part),
                                    static_cast<int>(unit / sums.k_panels), unit % sums.k_panels,
                                    sums_of(part));
+            });
         }
     }
-    // Called by every thread of a team.
     void add_up(const ConvolutionShape& shape) const {
         const std::int64_t alone = plan.parts / plan.threads * plan.threads;
-        if (alone > 0) {
-            float* mine = blocks + omp_get_thread_num() * block_size(shape, plan.own_block);
-            const Panels inputs(mine, plan.own_block, x.c);
-            const Panels gradients(mine + inputs_size(shape, plan.own_block), plan.own_block, dy.c);
-#pragma omp for schedule(static)
-            for (std::int64_t part = 0; part < alone; ++part) add_up_alone(part, inputs, gradients);
-        }
+        run_pieces(alone, plan.threads, [&](std::int64_t part, int thread) {
+            float* const mine = blocks + thread * block_size(shape, plan.own_block);
+            add_up_alone(part, {mine, plan.own_block, x.c},
+                         {mine + inputs_size(shape, plan.own_block), plan.own_block, dy.c});
+        });
         const Panels inputs(blocks, plan.common_block, x.c);
         const Panels gradients(blocks + inputs_size(shape, plan.common_block), plan.common_block,
                                dy.c);
@@ -202,14 +213,11 @@ void wgrad(const ConvolutionShape& shape, const float* x, const float* dy, float
         .sums = sums,
         .sums_size = sums_size,
         .blocks = sums.data + plan.parts * sums_size};
-#pragma omp parallel num_threads(plan.threads)
-    {
-        call.add_up(shape);
-#pragma omp for schedule(static)
-        for (std::int64_t pair = 0; pair < sums.k_panels * sums.c_panels; ++pair)
-            transform_sums<Scheme>(shape, sums, static_cast<int>(plan.parts), pair / sums.c_panels,
-                                   pair % sums.c_panels, dfilter);
-    }
+    call.add_up(shape);
+    run_pieces(sums.k_panels * sums.c_panels, plan.threads, [&](std::int64_t pair, int) {
+        transform_sums<Scheme>(shape, sums, static_cast<int>(plan.parts), pair / sums.c_panels,
+                               pair % sums.c_panels, dfilter);
+    });
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ const std::vector<ConvolutionShape> convolutions = {
     {.n = 61, .h = 8, .w = 8, .c = 136, .k = 120, .r = 3, .s = 3, .pad = 1},
     {.n = 31, .h = 4, .w = 4, .c = 320, .k = 300, .r = 3, .s = 3, .pad = 1},
     {.n = 31, .h = 19, .w = 23, .c = 40, .k = 72, .r = 3, .s = 3, .stride = 2, .pad = 1},
+    {.n = 131, .h = 16, .w = 15, .c = 96, .k = 88, .r = 3, .s = 3, .stride = 2, .pad = 1},
     {.n = 1, .h = 32, .w = 32, .c = 64, .k = 64, .r = 3, .s = 3, .pad = 1},  // few tiles
     {.n = 3, .h = 16, .w = 15, .c = 144, .k = 200, .r = 3, .s = 3, .pad = 1},
     {.n = 1, .h = 8, .w = 7, .c = 136, .k = 120, .r = 3, .s = 3, .pad = 1},
@@ -90,9 +91,9 @@ TEST_CASE("threads: a convolution's gradients have the same bits for any number"
 }
 
 TEST_CASE("threads: a matrix product has the same bits for any number") {
-    const std::int64_t sizes[][3] = {{1, 1, 1},      {128, 10, 512},   {10, 512, 128},
-                                     {1, 4099, 517}, {4099, 1, 517},   {127, 1031, 613},
-                                     {997, 67, 211}, {1031, 509, 128}, {64, 64, 40009}};
+    const std::int64_t sizes[][3] = {
+        {1, 1, 1},        {128, 10, 512}, {10, 512, 128},   {1, 4099, 517},  {4099, 1, 517},
+        {127, 1031, 613}, {997, 67, 211}, {1031, 509, 128}, {64, 64, 40009}, {16, 517, 131}};
     for (const auto& [m, n, k] : sizes)
         for (const bool transpose_a : {false, true})
             for (const bool transpose_b : {false, true})
@@ -109,7 +110,7 @@ namespace {
 
 const PolarizerShape polarizer_shapes[] = {{128, 16, 64, 10}, {61, 16, 128, 10}, {37, 64, 24, 3},
                                            {17, 1, 512, 43},  {3, 1024, 16, 5},  {1, 1, 1, 1},
-                                           {131, 49, 40, 1}};
+                                           {1, 16, 136, 10},  {1, 3, 515, 2},    {131, 49, 40, 1}};
 
 template <class Check>
 void for_each_polarizer(const Check& check) {
