@@ -1,5 +1,6 @@
 #include "kernels/convolution/convolution.h"
 #include "kernels/convolution/direct.h"
+#include "kernels/convolution/few_channels.h"
 #include "kernels/convolution/frozen_filter.h"
 #include "kernels/convolution/winograd.h"
 #include "kernels/vendor/onednn.h"
@@ -20,6 +21,7 @@ void convolution_dgrad(const ConvolutionShape& shape, const float* dy, const flo
                        FilterLayouts* layouts, float* dx) {
     if (winograd::applies(shape))
         return winograd::convolution_dgrad(shape, dy, filter, layouts, dx);
+    if (few_channels::applies(shape)) return few_channels::convolution_dgrad(shape, dy, filter, dx);
     onednn::convolution_dgrad(shape, dy, filter, dx);
 }
 

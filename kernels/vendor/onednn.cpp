@@ -199,6 +199,14 @@ void add_primitive(const Key& key, Convolution* convolution) {
     }
 }
 
+// Runs `body`, which uses OpenMP, on all threads or on one.
+template <class Body>
+void on_threads(int threads, const Body& body) {
+    if (threads > 1) return body();
+    const OneThread alone;
+    body();
+}
+
 std::shared_ptr<const Convolution> build(const Key& key) {
     auto convolution = std::make_shared<Convolution>();
     add_primitive(key, convolution.get());
@@ -206,7 +214,9 @@ std::shared_ptr<const Convolution> build(const Key& key) {
         const OneThread alone;
         add_reorder(*convolution, convolution->filter, convolution->plain_filter);
     } else
-        add_reorder(*convolution, convolution->plain_filter, convolution->filter);
+        on_threads(key.threads, [&] {
+            add_reorder(*convolution, convolution->plain_filter, convolution->filter);
+        });
     return convolution;
 }
 
@@ -247,9 +257,15 @@ class Pieces {
   public:
     // With fewer rows, reading the filter costs more than another thread gains.
     static constexpr std::int64_t kRows = 128;
+    // The reorder of a smaller filter takes less time than waking OpenMP's threads, which oneDNN
+    // uses there.
+    static constexpr std::int64_t kLargeFilter = 1 << 20;
 
     explicit Pieces(Key key) : cut_(key.shape, kRows) {
-        key.threads = thread_count();
+        const ConvolutionShape& shape = key.shape;
+        const std::int64_t filter_bytes = shape.k * shape.r * shape.s * shape.c * 4;
+        key.threads = filter_bytes < kLargeFilter ? 1 : thread_count();
+        threads_ = key.threads;
         for (const std::int64_t piece : {std::int64_t{0}, cut_.pieces - 1}) {
             key.shape = cut_.of(piece);
             kinds_.push_back(find_or_build(key));
@@ -273,7 +289,9 @@ class Pieces {
             filters.push_back(
                 wrap(kind->filter, kind->reorder ? room : static_cast<const void*>(filter)));
             if (!kind->reorder) continue;
-            reorder(*kind, wrap(kind->plain_filter, filter), filters.back(), scratch);
+            on_threads(threads_, [&] {
+                reorder(*kind, wrap(kind->plain_filter, filter), filters.back(), scratch);
+            });
             room += kind->filter_bytes();
         }
         for_each_piece(cut_.pieces, [&](std::int64_t piece, int thread) {
@@ -286,6 +304,7 @@ class Pieces {
 
   private:
     BatchCut cut_;
+    int threads_;  // of the filter's reorder
     std::vector<std::shared_ptr<const Convolution>> kinds_;
 };
 

@@ -47,6 +47,11 @@ const ConvolutionShape kShapes[] = {
     {.n = 5, .h = 32, .w = 32, .c = 1, .k = 2, .r = 1, .s = 1, .stride = 2, .pad = 0},
     {.n = 5, .h = 32, .w = 32, .c = 3, .k = 6, .r = 1, .s = 1, .stride = 2, .pad = 0},
     {.n = 9, .h = 16, .w = 15, .c = 4, .k = 8, .r = 1, .s = 1, .stride = 2, .pad = 0},
+    // Few input channels, at stride 1: whole and partial groups of columns.
+    {.n = 2, .h = 9, .w = 17, .c = 3, .k = 24, .r = 3, .s = 3, .stride = 1, .pad = 1},
+    {.n = 3, .h = 6, .w = 13, .c = 5, .k = 7, .r = 3, .s = 3, .stride = 1, .pad = 2},
+    {.n = 1, .h = 11, .w = 9, .c = 2, .k = 5, .r = 5, .s = 7, .stride = 1, .pad = 3},
+    {.n = 2, .h = 4, .w = 19, .c = 1, .k = 3, .r = 2, .s = 4, .stride = 1, .pad = 0},
     // Sizes that are multiples of no block.
     {.n = 1, .h = 1, .w = 1, .c = 1, .k = 1, .r = 1, .s = 1, .stride = 1, .pad = 0},
     {.n = 3, .h = 7, .w = 5, .c = 5, .k = 3, .r = 3, .s = 3, .stride = 2, .pad = 0},
