@@ -7,6 +7,8 @@
 //     filter  [K panel][C panel][tap][channel][16 k], in the order in which it is read
 #include "kernels/convolution/direct.h"
 
+#include <type_traits>
+
 #include "kernels/common/parallel.h"
 #include "kernels/common/workspace.h"
 #include "kernels/convolution/winograd_tiles.h"
@@ -81,31 +83,55 @@ void pack_filter(const ConvolutionShape& shape, const float* filter, std::int64_
     }
 }
 
-// kRows x 4 outputs of 16 channels; `x` is the first tap of the first output in the first panel.
+template <class Body>
+void with_constant(bool value, const Body& body) {
+    if (value)
+        body(std::true_type());
+    else
+        body(std::false_type());
+}
+
+// kRows x 4 outputs of 16 channels; `x` is the first tap of the first output in the first panel,
+// which is at `row` and `column` of the image. A tap outside of the image is left out in the first
+// and the last row and column of outputs: with an image of 4x4, these are a third of all products.
 template <int Stride>
-void multiply(const Padded& padded, const float* x, const float* filter,
-              Vector (&sums)[kRows][kTile][kVectors]) {
+void multiply(const Padded& padded, const float* x, const float* filter, std::int64_t row,
+              std::int64_t column, Vector (&sums)[kRows][kTile][kVectors]) {
     const ConvolutionShape& shape = padded.shape;
     const std::int64_t next_row = padded.w * kPanel * Stride;
-    const auto step = [&](const float* pixel) {
-        Vector right[kVectors];
-        for (int v = 0; v < kVectors; ++v) right[v] = simd::load(filter + v * simd::kWidth);
-        for (int i = 0; i < kRows; ++i)
-            for (int j = 0; j < kTile; ++j)
-                for (int v = 0; v < kVectors; ++v)
-                    sums[i][j][v] += pixel[i * next_row + j * Stride * kPanel] * right[v];
-        filter += kPanel;
+    const auto add_tap = [&](const float* pixels, std::int64_t channels, auto above, auto below,
+                             auto left, auto right) {
+        const auto step = [&](const float* pixel) {
+            Vector weights[kVectors];
+            for (int v = 0; v < kVectors; ++v) weights[v] = simd::load(filter + v * simd::kWidth);
+            for (int i = above; i < kRows - below; ++i)
+                for (int j = left; j < kTile - right; ++j)
+                    for (int v = 0; v < kVectors; ++v)
+                        sums[i][j][v] += pixel[i * next_row + j * Stride * kPanel] * weights[v];
+            filter += kPanel;
+        };
+        if (channels >= kPanel) {
+#pragma GCC unroll 4
+            for (int d = 0; d < kPanel; ++d) step(pixels + d);
+        } else {
+            for (int d = 0; d < channels; ++d) step(pixels + d);
+        }
     };
     for (std::int64_t c = shape.c; c > 0; c -= kPanel, x += padded.panel_size())
         for (std::int64_t r = 0; r < shape.r; ++r)
             for (std::int64_t s = 0; s < shape.s; ++s) {
-                const float* pixel = x + (r * padded.w + s) * kPanel;
-                if (c >= kPanel) {
-#pragma GCC unroll 4
-                    for (int d = 0; d < kPanel; ++d) step(pixel + d);
-                } else {
-                    for (int d = 0; d < c; ++d) step(pixel + d);
-                }
+                const float* const pixels = x + (r * padded.w + s) * kPanel;
+                const std::int64_t last_row = row + r + (kRows - 1) * Stride,
+                                   last_column = column + s + (kTile - 1) * Stride;
+                with_constant(row + r < 0, [&](auto above) {
+                    with_constant(last_row >= shape.h, [&](auto below) {
+                        with_constant(column + s < 0, [&](auto left) {
+                            with_constant(last_column >= shape.w, [&](auto right) {
+                                add_tap(pixels, c, above, below, left, right);
+                            });
+                        });
+                    });
+                });
             }
 }
 
@@ -124,7 +150,7 @@ void compute_tile(const Padded& padded, const Tiles& tiles, std::int64_t tile, c
         multiply<Stride>(
             padded,
             images + place.image * padded.image_size() + (top * padded.w + left) * Stride * kPanel,
-            filter, sums);
+            filter, top * Stride - shape.pad, left * Stride - shape.pad, sums);
         for (std::int64_t i = 0; i < std::min<std::int64_t>(kRows, tiles.h - top); ++i)
             for (std::int64_t j = 0; j < width; ++j) {
                 const std::int64_t at =
