@@ -39,7 +39,7 @@ void batch_norm_backward(const Saved& saved, const Tensor& dy, GradientSink& sin
     }
     if (!sink.wants(0)) return;
     const Tensor along_shortcut = sink.take(0);
-    Tensor dx = empty_like(dy);
+    Tensor dx = over(dy);
     CNPD_RUN_AS(dy, batch_norm_backward_input, dy.data<T>(), saved.x.data<T>(), rows, channels,
                 saved.scale.data<float>(), saved.shift.data<float>(), saved.relu,
                 saved.scale.data<float>(), saved.training ? b.data<float>() : nullptr,
@@ -127,7 +127,7 @@ Tensor channel_affine(const Tensor& x, const Tensor& scale, const Tensor& shift,
         "channel_affine", {&x}, y,
         [=, scale = scale.detach(), shift = shift.detach()](const Tensor& dy, GradientSink& sink) {
             const Tensor along_shortcut = sink.take(0);
-            Tensor dx = empty_like(dy);
+            Tensor dx = over(dy);
             CNPD_RUN_AS(
                 dy, batch_norm_backward_input, dy.data<T>(),
                 relu ? saved_x.data<T>() : dy.data<T>(), rows, channels, scale.data<float>(),

@@ -38,4 +38,10 @@ inline Tensor empty_like(const Tensor& x) {
     return Tensor::empty(x.shape(), x.dtype(), x.device());
 }
 
+// For a backward function whose kernel may write its result over `gradient`: the gradient itself if
+// nothing else refers to its data, which saves reading the result's memory before it is written.
+inline Tensor over(const Tensor& gradient) {
+    return gradient.unique() ? gradient.detach() : empty_like(gradient);
+}
+
 }  // namespace cnpd::engine::ops

@@ -38,7 +38,7 @@ ConvolutionShape shape_of(const Tensor& x, const Tensor& filter,
 
 // Backward pass of the epilogue's ReLU.
 Tensor through_relu(const Tensor& gradient, const Tensor& y) {
-    Tensor masked = empty_like(gradient);
+    Tensor masked = over(gradient);
     CNPD_RUN_AS(y, relu_backward, gradient.data<T>(), y.data<T>(), y.elements(), masked.data<T>());
     return masked;
 }

@@ -18,7 +18,7 @@ CNPD_ACTIVATION_KERNEL(void add(const Activation* x, const Activation* y, std::i
                                 Activation* z))
 // y = max(x, 0); NaN stays NaN
 CNPD_ACTIVATION_KERNEL(void relu_forward(const Activation* x, std::int64_t count, Activation* y))
-// dx = dy where y > 0, else 0 (y: relu_forward's output or input)
+// dx = dy where y > 0, else 0 (y: relu_forward's output or input); dx may be dy
 CNPD_ACTIVATION_KERNEL(void relu_backward(const Activation* dy, const Activation* y,
                                           std::int64_t count, Activation* dx))
 // sums [columns] = sums of x [rows,columns] over the rows

@@ -140,3 +140,36 @@ TEST_CASE("channel_affine with and without ReLU, shortcut included") {
             {two_sided({2, 3, 2, 3})});
     }
 }
+
+// Backward functions write over gradients that nothing else refers to.
+TEST_CASE("a backward pass does not overwrite gradients that the caller or another input holds") {
+    const auto leaf = [](const Shape& shape) {
+        Tensor x = two_sided(shape);
+        x.set_requires_grad();
+        return x;
+    };
+    const Shape shape{2, 4, 4, 3};
+    const Tensor scale = Tensor::full({3}, 2), shift = Tensor::full({3}, 0);
+    const std::vector<float> given = random_values(shape.elements());
+    const Tensor gradient = Tensor::from(given, shape);
+    {
+        const Tensor x = leaf(shape);
+        const Tensor y = ops::channel_affine(x, scale, shift, true);
+        const auto dx = gradients(std::span(&y, 1), std::span(&gradient, 1), std::span(&x, 1));
+        CHECK(gradient.to_host<float>() == given);
+        CHECK(dx[0].to_host<float>() != given);
+    }
+    // The residual's gradient is that of the output, whose ReLU is passed on the way to the filter.
+    const Tensor filter = Tensor::from(random_values(3 * 3 * 3 * 3), {3, 3, 3, 3});
+    const Tensor x = leaf(shape), residual = leaf(shape);
+    const Tensor sum = ops::convolution(
+        ops::channel_affine(x, scale, shift, true), filter,
+        {.padding = 1, .residual = ops::channel_affine(residual, scale, shift, true)});
+    const Tensor inputs[] = {x, residual};
+    const auto both = gradients(std::span(&sum, 1), std::span(&gradient, 1), inputs);
+    CHECK(gradient.to_host<float>() == given);
+    const std::vector<float> values = residual.to_host<float>(),
+                             of_residual = both[1].to_host<float>();
+    for (std::size_t i = 0; i < given.size(); ++i)
+        CHECK(of_residual[i] == (values[i] > 0 ? 2 * given[i] : 0));
+}
