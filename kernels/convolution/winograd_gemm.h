@@ -33,6 +33,8 @@ inline void multiply_rows(const float* a, std::int64_t panel_stride, const float
                           std::int64_t depth, bool accumulate, float* c) {
     using simd::Vector;
     Vector sums[Rows][kVectors];
+    // Unrolled, or the compiler calls memset on a copy of the sums in memory.
+#pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r)
         for (int v = 0; v < kVectors; ++v)
             sums[r][v] = accumulate ? simd::load(c + r * kPanel + v * simd::kWidth) : Vector{};
