@@ -64,12 +64,15 @@ struct Problem {
     std::vector<float> x, filter, dy, residual, bias;
 };
 
-// Sums of `terms` products of standard normal numbers. A float sum in any order has an error of
-// about sqrt(terms) ulps of its size; Winograd's transforms lose up to one more digit.
+// Sums of `terms` products of standard normal numbers. Winograd's transforms amplify the rounding
+// of float sums: its errors have a deviation of 2.5e-6 sqrt(terms) for the largest shape, and more
+// at the corners of its tiles. The largest of N normal errors is about sqrt(2 ln N) deviations.
 void check_sums(const Guarded<float>& actual, const Guarded<float>& expected, std::int64_t terms,
                 const char* what) {
-    check_close(actual, expected, 1e-5, 2e-5 * std::sqrt(static_cast<double>(terms)), what);
-    CHECK(relative_l2_error(actual, expected) < 1e-5);
+    const double largest = std::sqrt(2 * std::log(static_cast<double>(actual.size()) + 1));
+    check_close(actual, expected, 1e-5, 6e-6 * largest * std::sqrt(static_cast<double>(terms)),
+                what);
+    CHECK(relative_l2_error(actual, expected) < 4e-6);
     CHECK(actual.intact());
 }
 
