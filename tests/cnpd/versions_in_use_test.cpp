@@ -140,7 +140,7 @@ TEST_CASE("versions in use: a purified model's prediction, and evaluation") {
         const SmallVictim victim(c.channels, computing.activations(), kDevice);
         const Tensor input = images(5).input(std::vector<std::int32_t>{0, 1, 2, 3, 4});
         // The maps have been folded before.
-        const auto predicted = [&](const char* method, polarizers::Routing routing) {
+        const auto predicted = [&](const std::string& method, polarizers::Routing routing) {
             const auto trained = polarizer(method, c, computing);
             const polarizers::PurifiedModel model(victim, *trained, options(routing));
             return launches_in([&] { model.predict(input); });
@@ -223,8 +223,8 @@ TEST_CASE("versions in use: training steps of the other polarizers") {
             // Forward and back for each of three PGD steps, and forward twice.
             CHECK(launches.at(c.product) == 8);
             CHECK(launches.at(c.wgrad) == 6);
-            CHECK(launches.contains("group_samples") == (method != std::string("npd")));
-            CHECK(launches.contains("routed_maps") == (method == std::string("a-cnpd")));
+            CHECK(launches.contains("group_samples") == (method != "npd"));
+            CHECK(launches.contains("routed_maps") == (method == "a-cnpd"));
         }
     }
 }
