@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/dispatch.h"
+#include "engine/ops/check.h"
 #include "kernels/elementwise/elementwise.h"
 
 namespace cnpd::engine {
@@ -61,7 +62,7 @@ namespace {
 // sum += gradient. If another tensor shares the sum's data, that tensor does not change.
 void accumulate(Tensor& sum, const Tensor& gradient) {
     CNPD_CHECK_SHAPE(sum.shape() == gradient.shape(), "gradients of different shapes");
-    Tensor result = sum.unique() ? sum : Tensor::empty(sum.shape(), sum.dtype(), sum.device());
+    Tensor result = ops::over(sum);
     CNPD_RUN_AS(sum, add, sum.data<T>(), gradient.data<T>(), sum.elements(), result.data<T>());
     sum = std::move(result);
 }

@@ -28,8 +28,7 @@ struct BoxStages {
     hopper::Barrier* full;  // [Stages]: the chunks are there
 
     __device__ explicit BoxStages(unsigned char* memory) {
-        using hopper_tiles::kAlignment;
-        stage = memory + (kAlignment - hopper::shared_address(memory) % kAlignment) % kAlignment;
+        stage = aligned_for_boxes(memory);
         full = reinterpret_cast<hopper::Barrier*>(stage + Stages * kBytes);
     }
     __device__ void init_barriers() const {

@@ -18,6 +18,19 @@ namespace cnpd::kernels::cuda {
 
 static_assert(hopper_tiles::kRows == kTileRows);
 
+// A warpgroup of wgmma. Where warps are specialised, one warpgroup copies and two multiply.
+inline constexpr int kWarpgroup = 128, kConsumers = 2, kThreads = (1 + kConsumers) * kWarpgroup;
+// 384 threads start with 168 registers each; redistribution does not increase the total.
+inline constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
+static_assert(kProducerRegisters + kConsumers * kConsumerRegisters == (1 + kConsumers) * 168);
+
+// The first address of a block's dynamic shared memory where boxes may begin.
+__device__ inline unsigned char* aligned_for_boxes(void* memory) {
+    constexpr std::uint32_t kAlignment = hopper_tiles::kAlignment;
+    return static_cast<unsigned char*>(memory) +
+           (kAlignment - hopper::shared_address(memory) % kAlignment) % kAlignment;
+}
+
 struct BoxedOperands {
     hopper::TensorMap features, maps;
     int samples, channels;  // of the tensor map: one sample if the rows are not grouped

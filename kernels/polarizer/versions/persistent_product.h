@@ -23,11 +23,7 @@ namespace cnpd::kernels::cuda {
 using hopper::Barrier;
 using hopper_tiles::kChunkBytes, hopper_tiles::kDepth, hopper_tiles::kLineBytes;
 
-inline constexpr int kConsumers = 2, kThreads = (1 + kConsumers) * kWarpgroup;
 inline constexpr int kWarpsOfGroup = kWarpgroup / 32;
-// 384 threads start with 168 registers each; redistribution does not increase the total.
-inline constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
-static_assert(kProducerRegisters + kConsumers * kConsumerRegisters == (1 + kConsumers) * 168);
 
 struct PersistentPass {
     BoxedOperands operands;
@@ -45,10 +41,7 @@ struct Memory {
     int stages;
 
     __device__ Memory(void* memory, int chunks) : stages(hopper_tiles::stages(chunks)) {
-        auto* aligned = static_cast<unsigned char*>(memory);
-        using hopper_tiles::kAlignment;
-        aligned += (kAlignment - hopper::shared_address(memory) % kAlignment) % kAlignment;
-        map = aligned;
+        map = aligned_for_boxes(memory);
         stage = map + chunks * kChunkBytes;
         full = reinterpret_cast<Barrier*>(stage + stages * kChunkBytes);
         empty = full + stages;

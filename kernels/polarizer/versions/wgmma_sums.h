@@ -5,11 +5,11 @@
 #include "kernels/common/hopper.h"
 #include "kernels/common/vector_access.h"
 #include "kernels/polarizer/class_tiles.h"
-#include "kernels/polarizer/versions/hopper_tiles.h"
+#include "kernels/polarizer/versions/hopper_operands.h"
 
 namespace cnpd::kernels::cuda {
 
-inline constexpr int kWarpgroup = 128, kGroupRows = 64;  // threads; rows of a product
+inline constexpr int kGroupRows = 64;  // of a product
 
 // sum[half] = products of rows 64 half ... of the features' chunk with the map's (+ sum): one group
 // of products.

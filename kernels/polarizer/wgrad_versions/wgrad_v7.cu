@@ -38,16 +38,11 @@ constexpr int kOfChunk = hopper_tiles::kDepth, kLineBytes = 2 * kOfChunk,
               kChunkBytes = kDepth * kLineBytes;
 constexpr int kChunksOfDout = kRows / kOfChunk, kChunksOfZ = kColumns / kOfChunk;
 constexpr int kStageBytes = (kChunksOfDout + kChunksOfZ) * kChunkBytes;
-constexpr int kAlignment = 1024;
-constexpr int kSharedBytes =
-    kAlignment + kStages * kStageBytes + 2 * kStages * static_cast<int>(sizeof(Barrier));
+constexpr int kSharedBytes = hopper_tiles::kAlignment + kStages * kStageBytes +
+                             2 * kStages * static_cast<int>(sizeof(Barrier));
 static_assert(kSharedBytes <= hopper_tiles::kBlockBytes);
 
-constexpr int kWarpgroup = 128, kConsumers = 2, kThreads = (1 + kConsumers) * kWarpgroup;
 constexpr int kConsumerWarps = kConsumers * kWarpgroup / 32;
-// 384 threads start with 168 registers each; redistribution does not increase the total.
-constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
-static_assert(kProducerRegisters + kConsumers * kConsumerRegisters == (1 + kConsumers) * 168);
 
 struct Pass {
     hopper::TensorMap dout, z;
@@ -63,9 +58,7 @@ struct Memory {
     Barrier *full, *empty;  // of each stage: it has arrived; it may be overwritten
 
     __device__ explicit Memory(void* memory) {
-        auto* aligned = static_cast<unsigned char*>(memory);
-        aligned += (kAlignment - hopper::shared_address(memory) % kAlignment) % kAlignment;
-        stage = aligned;
+        stage = aligned_for_boxes(memory);
         full = reinterpret_cast<Barrier*>(stage + kStages * kStageBytes);
         empty = full + kStages;
     }
